@@ -1,0 +1,51 @@
+"""Prints tables, JSON and progress bars the same way in every verb."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["print_json", "print_next", "print_table", "progress", "stderr", "stdout"]
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Prints JSON for programs: no colour, no wrapping."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table; numbers stand to the right."""
+    kept = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        numeric = bool(kept) and all(isinstance(row[i], int | float) for row in kept)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in kept:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+    stdout.print(table)
+
+
+def print_next(command: str) -> None:
+    """Says which verb comes next, on standard error so that ``--json`` stays clean."""
+    stderr.print(f"[dim]next:[/] {command}", highlight=False, soft_wrap=True)
+
+
+def progress(unit: str) -> Progress:
+    """Makes a progress bar with count, rate and time left, on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit + " · {task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=False,
+    )

@@ -1,0 +1,1 @@
+"""Holds the built-in rules; each is an ordinary plugin."""

@@ -1,0 +1,56 @@
+"""Says what a model may know of its data: sizes, features, and the figures that normalise them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DataSpec", "FeatureScaler"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureScaler:
+    """Normalises one event feature, in training and in serving alike: fill, clip, log, standardise."""
+
+    name: str
+    """The feature: dwell_seconds, clicks, quantity or value."""
+    fill: float
+    """Takes the place of a missing value (NaN), in the feature's own unit."""
+    lower: float
+    """Values below are raised to this, in the feature's own unit."""
+    upper: float
+    """Values above are lowered to this (winsorising), in the feature's own unit."""
+    log: bool
+    """Whether log(1 + x - lower) is taken after clipping."""
+    mean: float
+    """Subtracted then."""
+    std: float
+    """Divided by then; above 0."""
+
+    def __call__(self, raw: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Returns the (events,) normalised feature; never NaN."""
+        x = np.where(np.isnan(raw), self.fill, raw.astype(np.float64))
+        x = np.clip(x, self.lower, self.upper)
+        if self.log:
+            x = np.log1p(x - self.lower)
+        return ((x - self.mean) / self.std).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """Describes the data a model is trained on; it travels with the data set into the bundle."""
+
+    items: int
+    """Catalogue size, 1 or more."""
+    repeats: bool
+    """Whether users meet an item again (purchases do, films do not). Where they do, nothing seen is masked."""
+    has_time: bool = False
+    """Whether events have times."""
+    event_types: tuple[str, ...] = ()
+    """Known event types; the place in here plus 1 is what a model sees, 0 is unknown."""
+    features: tuple[FeatureScaler, ...] = ()
+    """The event features the data has."""
+    fingerprint: str = ""
+    """SHA-256 of the data set, 64 hexadecimal digits; "" in tests."""

@@ -1,0 +1,128 @@
+"""Holds many histories as flat arrays: the one form in which behaviour reaches a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EvaluationSet", "HistoryBatch"]
+
+Int = NDArray[np.int32]
+Long = NDArray[np.int64]
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBatch:
+    """Holds a ragged batch: user i owns events ``offsets[i]:offsets[i + 1]``, oldest first."""
+
+    items: Int
+    """(events,) rows of the catalogue; unknown items were left out before."""
+    offsets: Long
+    """(batch + 1,) from 0 to the number of events, non-decreasing."""
+    time_ms: Long | None = None
+    """(events,) milliseconds since 1970-01-01 UTC, or None where the data has no times."""
+    features: Mapping[str, Float] = field(default_factory=dict)
+    """Event features by name, (events,) each, already normalised (see `FeatureScaler`)."""
+    event_type: Int | None = None
+    """(events,) place of the event's type in `DataSpec.event_types` plus 1; 0 is an unknown type."""
+    now_ms: Long | None = None
+    """(batch,) the moment of each request, or None where it is not known."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Long:
+        """(batch,) events of each user."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def from_lists(cls, histories: Sequence[Sequence[int]]) -> HistoryBatch:
+        """Builds a batch of item rows alone; for tests and small programs."""
+        offsets = np.zeros(len(histories) + 1, np.int64)
+        np.cumsum([len(h) for h in histories], out=offsets[1:])
+        flat = [row for history in histories for row in history]
+        return cls(items=np.asarray(flat, np.int32), offsets=offsets)
+
+    def take(self, users: Long) -> HistoryBatch:
+        """Returns the batch of the given users, in the given order."""
+        lengths = self.lengths[users]
+        return self._gather(self.offsets[:-1][users], lengths, users)
+
+    def newest(self, count: int) -> HistoryBatch:
+        """Returns the batch with at most the ``count`` newest events of each user."""
+        lengths = np.minimum(self.lengths, count)
+        return self._gather(self.offsets[1:] - lengths, lengths, None)
+
+    def tokens(self, max_length: int) -> Long:
+        """Returns (batch, length) tokens of the newest events, newest in the last column.
+
+        A token is row + 1; 0 pads on the left. ``length`` is the longest of the batch, at most ``max_length`` and at
+        least 1.
+        """
+        index, valid = self._window(max_length)
+        tokens = np.zeros(valid.shape, np.int64)
+        tokens[valid] = self.items[index].astype(np.int64) + 1
+        return tokens
+
+    def padded(self, values: NDArray[np.generic], max_length: int) -> NDArray[np.generic]:
+        """Returns (batch, length) of an (events,) column, laid out as `tokens` is, padded with 0."""
+        index, valid = self._window(max_length)
+        out = np.zeros(valid.shape, values.dtype)
+        out[valid] = values[index]
+        return out
+
+    def _window(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
+        lengths = np.minimum(self.lengths, max_length)  # (batch,)
+        length = max(int(lengths.max(initial=0)), 1)
+        back = np.arange(length, 0, -1)  # distance from the end, (length,)
+        valid = back[None, :] <= lengths[:, None]  # (batch, length)
+        index = self.offsets[1:, None] - back[None, :]
+        return index[valid], valid
+
+    def _gather(self, starts: Long, lengths: Long, users: Long | None) -> HistoryBatch:
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        index = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        now = self.now_ms if users is None or self.now_ms is None else self.now_ms[users]
+        return HistoryBatch(
+            items=self.items[index],
+            offsets=offsets,
+            time_ms=None if self.time_ms is None else self.time_ms[index],
+            features={name: column[index] for name, column in self.features.items()},
+            event_type=None if self.event_type is None else self.event_type[index],
+            now_ms=now,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Holds users with what they did and what they did next."""
+
+    histories: HistoryBatch
+    """(users) inputs, none of them empty."""
+    target_users: Long
+    """(targets,) place of the user in ``histories``, ascending; every user has at least one target."""
+    target_items: Int
+    """(targets,) catalogue rows, without duplicates within a user."""
+    user_ids: tuple[str, ...] = ()
+    """(users,) the ids, where they are known."""
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    def take(self, users: Long) -> EvaluationSet:
+        """Returns the set of the given users; ``users`` is ascending without duplicates."""
+        place = np.full(len(self), -1, np.int64)
+        place[users] = np.arange(len(users))
+        kept = place[self.target_users] >= 0
+        return EvaluationSet(
+            histories=self.histories.take(users),
+            target_users=place[self.target_users[kept]],
+            target_items=self.target_items[kept],
+            user_ids=tuple(self.user_ids[i] for i in users) if self.user_ids else (),
+        )

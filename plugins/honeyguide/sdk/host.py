@@ -1,0 +1,161 @@
+"""Finds, loads and lists plugins; one that is broken never stops the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, TypeVar
+
+import pluggy
+
+from honeyguide.sdk import hooks
+from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.model import API_VERSION, Model
+from honeyguide.sdk.rule import Rule
+
+__all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo"]
+
+ENTRY_POINT_GROUP = "honeyguide.plugins"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_Class = TypeVar("_Class", bound=type[Any])
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.\-+@ ]+){2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """Describes one entry point: what it registered, or why it did not load."""
+
+    name: str
+    distribution: str
+    version: str
+    models: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    error: BaseException | None = field(default=None, compare=False)
+    """What kept it from loading; None when it loaded."""
+
+    @property
+    def error_class(self) -> str:
+        """The exception's class name, "" when the plugin loaded."""
+        return "" if self.error is None else type(self.error).__name__
+
+    @property
+    def error_message(self) -> str:
+        """What the exception said, without paths, one line; "" when the plugin loaded."""
+        return "" if self.error is None else _PATH.sub("<path>", " ".join(str(self.error).split()))[:500]
+
+    @property
+    def error_traceback(self) -> str:
+        """The traceback, for the operator's log; "" when the plugin loaded."""
+        return "" if self.error is None else "".join(traceback.format_exception(self.error))
+
+
+class PluginHost:
+    """Keeps the registry of model and rule classes that the installed plugins offer."""
+
+    def __init__(self, plugins: tuple[PluginInfo, ...], models: Mapping[str, type[Model]], rules: Mapping[str, type[Rule]],
+                 owners: Mapping[str, PluginInfo]) -> None:
+        self.plugins = plugins
+        """Every entry point found, by name, broken ones too."""
+        self.models = models
+        """Model classes by name."""
+        self.rules = rules
+        """Rule classes by name."""
+        self._owners = owners
+
+    @classmethod
+    def load(cls, entry_points: Iterable[metadata.EntryPoint] | None = None, *, strict: bool = False) -> PluginHost:
+        """Loads every entry point of the group, one at a time.
+
+        Args:
+            entry_points: what to load; by default all that is installed.
+            strict: whether a broken plugin raises `PluginError` instead of being listed with its reason.
+        """
+        found = metadata.entry_points(group=ENTRY_POINT_GROUP) if entry_points is None else entry_points
+        infos: list[PluginInfo] = []
+        models: dict[str, type[Model]] = {}
+        rules: dict[str, type[Rule]] = {}
+        owners: dict[str, PluginInfo] = {}
+        for entry_point in sorted(found, key=lambda e: e.name):
+            info, new_models, new_rules = _load_one(entry_point, models, rules)
+            if info.error is not None and strict:
+                raise PluginError(
+                    f"plugin {info.name!r} of {info.distribution or 'an unknown distribution'} did not load: "
+                    f"{info.error_class}: {info.error_message}; repair or uninstall it, or start without --strict-plugins"
+                ) from info.error
+            infos.append(info)
+            models |= new_models
+            rules |= new_rules
+            owners |= dict.fromkeys(new_models, info)
+        return cls(tuple(infos), models, rules, owners)
+
+    def model(self, name: str) -> type[Model]:
+        """Returns the model class of that name; raises `PluginError` naming those that exist."""
+        return _find(name, self.models, "model", self.plugins)
+
+    def rule(self, name: str) -> type[Rule]:
+        """Returns the rule class of that name; raises `PluginError` naming those that exist."""
+        return _find(name, self.rules, "rule", self.plugins)
+
+    def owner(self, model: str) -> PluginInfo:
+        """Returns the plugin that registered a model."""
+        return self._owners[model]
+
+
+def _find(name: str, known: Mapping[str, _Class], kind: str, plugins: tuple[PluginInfo, ...]) -> _Class:
+    if name in known:
+        return known[name]
+    broken = [p.name for p in plugins if p.error is not None]
+    raise PluginError(
+        f"no installed plugin offers {kind} {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
+        + (f"; plugins that did not load: {', '.join(broken)} (see `honeyguide plugins`)" if broken else "")
+    )
+
+
+def _load_one(
+    entry_point: metadata.EntryPoint, taken_models: Mapping[str, type[Model]], taken_rules: Mapping[str, type[Rule]]
+) -> tuple[PluginInfo, dict[str, type[Model]], dict[str, type[Rule]]]:
+    distribution = entry_point.dist.name if entry_point.dist else ""
+    version = entry_point.dist.version if entry_point.dist else ""
+    models: dict[str, type[Model]] = {}
+    rules: dict[str, type[Rule]] = {}
+    try:
+        # A manager of its own for each plugin: what a broken one registered before it failed goes with it.
+        manager = pluggy.PluginManager(hooks.PROJECT)
+        manager.add_hookspecs(hooks)
+        manager.register(entry_point.load(), name=entry_point.name)
+        manager.check_pending()
+        manager.hook.register_models(register=lambda cls: _register(cls, Model, models, taken_models))
+        manager.hook.register_rules(register=lambda cls: _register(cls, Rule, rules, taken_rules))
+    except (Exception, SystemExit) as error:  # boundary: a plugin's import or registration may raise anything
+        return PluginInfo(entry_point.name, distribution, version, error=error), {}, {}
+    return PluginInfo(entry_point.name, distribution, version, tuple(sorted(models)), tuple(sorted(rules))), models, rules
+
+
+def _register(cls: Any, base: type[Any], new: dict[str, Any], taken: Mapping[str, Any]) -> None:
+    """Checks one class against the contract before it counts."""
+    kind = base.__name__.lower()
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"register({cls!r}): it must be a subclass of honeyguide.sdk.{base.__name__}")
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(f"{kind} class {cls.__name__} has name {name!r}; it must match {_NAME.pattern}")
+    if name in new or name in taken:
+        raise PluginError(f"{kind} {name!r} is registered already; choose another name")
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise PluginError(f"{kind} {name!r} does not define {', '.join(missing)}")
+    version = getattr(cls, "api_version", API_VERSION)
+    if version != API_VERSION:
+        advice = "upgrade honeyguide" if isinstance(version, int) and version > API_VERSION else "upgrade the plugin"
+        raise PluginError(f"{kind} {name!r} needs plugin API {version!r}; this honeyguide has {API_VERSION}: {advice}")
+    config = getattr(cls, "Config", None)
+    if not dataclasses.is_dataclass(config) or not isinstance(config, type) or not config.__dataclass_params__.frozen:  # type: ignore[attr-defined]  # the attribute is public in fact, absent in typeshed
+        raise PluginError(f"{kind} {name!r} needs a nested frozen dataclass Config")
+    try:
+        config()
+    except TypeError as error:
+        raise PluginError(f"{kind} {name!r}: every field of Config needs a default ({error})") from error
+    new[name] = cls

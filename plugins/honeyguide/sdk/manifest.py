@@ -1,0 +1,146 @@
+"""Reads, writes and verifies ``bundle.json``, the manifest that makes a folder a bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honeyguide.sdk.data import DataSpec, FeatureScaler
+from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
+from honeyguide.sdk.model import TensorSpec
+
+__all__ = ["FORMAT_VERSION", "MANIFEST", "NAME_PATTERN", "IndexInfo", "Manifest", "file_sha256", "read_manifest", "verify"]
+
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+USER_GRAPH = "user.onnx"
+RANK_GRAPH = "rank.onnx"
+ITEM_VECTORS = "item_vectors.npy"
+INDEX = "index.faiss"
+ITEMS = "items.parquet"
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+"""What a bundle may be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """Describes the retrieval index."""
+
+    kind: str
+    """"flat" is exact; others are approximate."""
+    recall_at_100: float
+    """Against exact search on held-out users, 0–1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Describes one bundle; everything a server needs to serve it without torch."""
+
+    name: str
+    """The bundle's name, the folder it lies in."""
+    version: int
+    """1 or more."""
+    created: str
+    """ISO 8601 in UTC, to the second."""
+    model_class: str
+    """Name of the plugin model class."""
+    api_version: int
+    """The plugin contract's version the class was written for."""
+    plugin: str
+    """Distribution and version of the plugin, such as "honeyguide 0.1.0"."""
+    config: Mapping[str, Any]
+    """The model class's options."""
+    data: DataSpec
+    """What it was trained on."""
+    inputs: tuple[TensorSpec, ...]
+    """Inputs of the user graph; its output is "user_vector" [batch, dimension]."""
+    dimension: int
+    """Length of user and item vectors."""
+    max_length: int
+    """How many newest events are encoded."""
+    ranks: bool
+    """Whether there is a rank graph: the user graph's inputs, "candidates" [batch, n] int64 tokens and
+    "retrieval_scores" [batch, n, sources] float32 → "scores" [batch, n]. A PAD candidate's score means nothing."""
+    candidates: int
+    """How many candidates the ranker was fitted on; how many to retrieve for it. 0 where it does not rank."""
+    vocabulary: str
+    """SHA-256 of the item ids in row order, joined by newlines."""
+    index: IndexInfo
+    metrics: Mapping[str, float]
+    """Offline metrics on validation users, such as "retrieve/ndcg@10"."""
+    proof: Mapping[str, float]
+    """What the export measured: largest differences torch − ONNX, ΔNDCG@10 served − torch."""
+    files: Mapping[str, str]
+    """SHA-256 of every other file of the bundle, by name."""
+
+    def to_json(self) -> str:
+        """Returns the manifest as JSON text."""
+        plain = dataclasses.asdict(self) | {"config": dict(self.config)}
+        return json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Parses a manifest; raises `ForeignBundle` where it is of another format, `CorruptBundle` where it is broken."""
+        try:
+            raw = json.loads(text)
+            if not isinstance(raw, dict) or "format_version" not in raw:
+                raise ForeignBundle(f"{MANIFEST} has no format_version: it is not a Honeyguide bundle")
+            found = raw.pop("format_version")
+            if found != FORMAT_VERSION:
+                raise ForeignBundle(
+                    f"{MANIFEST} has format {found!r}; this server reads {FORMAT_VERSION}: export the model again"
+                )
+            data = raw["data"]
+            raw["data"] = DataSpec(
+                **data
+                | {
+                    "event_types": tuple(data["event_types"]),
+                    "features": tuple(FeatureScaler(**f) for f in data["features"]),
+                }
+            )
+            raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])
+            raw["index"] = IndexInfo(**raw["index"])
+            return cls(**raw)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptBundle(f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Returns a file's SHA-256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads a folder's manifest; raises `ForeignBundle` or `CorruptBundle`."""
+    try:
+        text = (folder / MANIFEST).read_text("utf-8")
+    except FileNotFoundError:
+        raise ForeignBundle(f"no {MANIFEST} in {folder.parent.name}/{folder.name}: it is not a Honeyguide bundle") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptBundle(f"{MANIFEST} cannot be read: {type(error).__name__}; export the model again") from error
+    manifest = Manifest.from_json(text)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise ForeignBundle(
+            f"the bundle in {folder.parent.name}/{folder.name} says it is {manifest.name}/{manifest.version}: "
+            "put it back where it belongs"
+        )
+    return manifest
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Raises `CorruptBundle` naming the first file that is missing, added or changed."""
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if missing := sorted(set(manifest.files) - present):
+        raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {missing[0]} is missing; export the model again")
+    if added := sorted(present - set(manifest.files)):
+        raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {added[0]} is not in the manifest; remove it")
+    for name, digest in manifest.files.items():
+        if file_sha256(folder / name) != digest:
+            raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {name} was changed; export the model again")

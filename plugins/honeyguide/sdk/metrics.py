@@ -1,0 +1,107 @@
+"""Computes ranking metrics from the ranks of the relevant items, vectorised over users.
+
+All metrics take ranks, not lists: the evaluator computes each relevant item's rank in the full ranking once, and every
+metric at every k follows. Definitions: Järvelin & Kekäläinen (2002) for NDCG; Manning, Raghavan & Schütze (2008) for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk.history import HistoryBatch
+
+__all__ = ["auc", "coverage", "mask_seen", "metrics_at", "per_user_at", "target_ranks"]
+
+Ranks = NDArray[np.floating]
+
+
+def per_user_at(ranks: Ranks, users: NDArray[np.integer], count: int, k: int) -> dict[str, NDArray[np.float64]]:
+    """Computes hr, recall, precision, f1, ndcg, mrr and map at k for each user.
+
+    Args:
+        ranks: (targets,) rank of each relevant item in its user's full ranking, from 1; the mean rank on ties;
+            inf where the item was not ranked.
+        users: (targets,) the user of each, 0 to ``count`` − 1; every user has at least one.
+        count: how many users.
+        k: the cut.
+
+    Returns:
+        By metric, (count,) values in [0, 1].
+    """
+    relevant = np.bincount(users, minlength=count)  # (count,)
+    order = np.lexsort((ranks, users))
+    ranks, users = np.asarray(ranks, np.float64)[order], np.asarray(users)[order]
+    starts = np.cumsum(relevant) - relevant
+    nth = np.arange(len(ranks)) - starts[users] + 1  # this is the user's nth best relevant item, from 1
+    hit = ranks <= k
+    gain = np.where(hit, 1.0 / np.log2(ranks + 1.0), 0.0)
+    hits = np.bincount(users, hit, count)
+    ideal = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))])
+    precision = hits / k
+    recall = hits / relevant
+    total = precision + recall
+    return {
+        "hr": (hits > 0).astype(np.float64),
+        "recall": recall,
+        "precision": precision,
+        "f1": np.divide(2.0 * precision * recall, total, out=np.zeros(count), where=total > 0),
+        "ndcg": np.bincount(users, gain, count) / ideal[np.minimum(relevant, k)],
+        "mrr": np.bincount(users, np.where(hit & (nth == 1), 1.0 / ranks, 0.0), count),
+        "map": np.bincount(users, np.where(hit, nth / ranks, 0.0), count) / np.minimum(relevant, k),
+    }
+
+
+def metrics_at(ranks: Ranks, users: NDArray[np.integer], count: int, ks: Sequence[int]) -> dict[str, float]:
+    """Averages `per_user_at` over users for several cuts; keys are such as "ndcg@10"."""
+    return {
+        f"{name}@{k}": float(values.mean()) for k in ks for name, values in per_user_at(ranks, users, count, k).items()
+    }
+
+
+def coverage(recommended: NDArray[np.integer], items: int) -> float:
+    """Returns the share of the catalogue that stands in any list; -1 in ``recommended`` is no item."""
+    rows = np.unique(recommended)
+    return float((rows >= 0).sum() / items)
+
+
+def mask_seen(scores: NDArray[np.float32], histories: HistoryBatch) -> None:
+    """Sets, in place, the (users, items) scores of each user's own history to -inf."""
+    scores[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
+
+
+def target_ranks(
+    scores: NDArray[np.float32], target_users: NDArray[np.integer], target_items: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Ranks targets in the full ranking of (users, items) scores.
+
+    Returns:
+        (targets,) ranks from 1; items with equal scores share the mean of their ranks; inf where the score is -inf.
+    """
+    own = scores[target_users, target_items]  # (targets,)
+    ranks = np.empty(len(own), np.float64)
+    for start in range(0, len(own), 1024):  # bounds the (targets, items) comparison to a few megabytes
+        rows = scores[target_users[start : start + 1024]]
+        mine = own[start : start + 1024, None]
+        ranks[start : start + 1024] = (rows > mine).sum(1) + ((rows == mine).sum(1) + 1) / 2.0
+    ranks[np.isneginf(own)] = np.inf
+    return ranks
+
+
+def auc(ranks: Ranks, users: NDArray[np.integer], count: int, candidates: NDArray[np.integer]) -> float:
+    """Returns the mean over users of the share of (target, other) pairs in the right order (Rendle, 2009).
+
+    Args:
+        ranks: as in `per_user_at`; a target that was not ranked counts as last.
+        users: as in `per_user_at`.
+        count: how many users.
+        candidates: (users,) how many items were ranked for each, targets included.
+    """
+    relevant = np.bincount(users, minlength=count).astype(np.float64)
+    total = np.bincount(users, np.minimum(ranks, candidates[users]), count)
+    others = candidates - relevant
+    behind = relevant * others - (total - relevant * (relevant + 1) / 2.0)
+    value = np.divide(behind, relevant * others, out=np.full(count, 0.5), where=others > 0)
+    return float(np.clip(value, 0.0, 1.0).mean())

@@ -1,0 +1,108 @@
+"""Defines the contract of a model plugin: a light class that serves, and a network that trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from honeyguide.sdk.data import DataSpec
+    from honeyguide.sdk.history import HistoryBatch
+
+__all__ = ["API_VERSION", "Arrays", "Model", "Network", "TensorSpec"]
+
+API_VERSION = 1
+"""Version of this contract. A plugin says which it was written for."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Describes one input of the user graph."""
+
+    name: str
+    """The input's name in the graph."""
+    dtype: str
+    """Its numpy dtype, such as "int64"."""
+    axes: tuple[str | int, ...]
+    """Its axes: "batch" and "length" are free, a number is fixed."""
+
+
+class Model(ABC):
+    """Is what a plugin author writes: names a model, prepares its input, builds its network.
+
+    Importing and constructing a Model, and calling `inputs` and `encode`, never import torch: the server does just that.
+    """
+
+    name: ClassVar[str]
+    """The model's name: lower-case letters, digits, "_" and "-", starting with a letter."""
+    api_version: ClassVar[int] = API_VERSION
+    """The contract's version the class was written for."""
+    Config: ClassVar[type[Any]]
+    """A frozen dataclass, every field with a default, of str, int, float, bool or tuples of these."""
+
+    def __init__(self, config: Any, data: DataSpec) -> None:
+        self.config = config
+        self.data = data
+
+    @property
+    def max_length(self) -> int:
+        """How many of a user's newest events `encode` uses."""
+        return int(getattr(self.config, "max_length", 200))
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes what `encode` returns; the first axis of each is "batch"."""
+        return (TensorSpec("tokens", "int64", ("batch", "length")),)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Turns histories, none of them empty, into the user graph's inputs. Numpy only: this is the hot path.
+
+        Must give each user the same answer whatever the batch-mates, and must not change ``batch``.
+        """
+        return {"tokens": batch.tokens(self.max_length)}
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """Builds the untrained network, a `Network`. torch is imported inside."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """Is what the trainer and the exporter ask of the module that `Model.network` returns.
+
+    ``batch`` holds the tensors of `Model.encode` by name: a token is catalogue row + 1 and PAD is 0, padding is on the
+    left, the newest event is in the last column. B users, L positions, d dimensions, N items.
+
+    Optional methods, found by name:
+
+    - ``observe(histories: HistoryBatch) -> None`` sees all training histories once before the first step, for counts
+      and popularity kept in buffers (of shapes that the config and the data spec fix).
+    - ``rank(batch, candidates [B, n] tokens, retrieval_scores [B, n, sources]) -> [B, n]`` scores candidates; higher
+      is better. Its own parameters live in a submodule named ``ranker``.
+    - ``rank_loss(batch, candidates, retrieval_scores, target [B]) -> scalar`` replaces the listwise softmax over
+      ``rank``'s scores; ``target`` is the place of the true next item among the candidates.
+    """
+
+    def positions(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, L, d]: the user vector as it was after each event."""
+        ...
+
+    def user(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d]: the user vectors, equal to the last of `positions` and cheaper."""
+        ...
+
+    def items(self) -> Tensor:
+        """Returns [N, d]: row i is the vector of catalogue row i. A score is the inner product."""
+        ...
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns the scalar training loss; ``batch`` also holds "targets" [B, L]: each position's next token, or 0."""
+        ...

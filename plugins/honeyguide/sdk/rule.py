@@ -1,0 +1,43 @@
+"""Defines the contract of a rule: a step after ranking, used by name in a pipeline."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ranking", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Holds the ranked candidates of a batch of users, best first."""
+
+    rows: NDArray[np.int32]
+    """(batch, n) catalogue rows, -1 where there are fewer."""
+    scores: NDArray[np.float32]
+    """(batch, n) scores, descending; -inf where rows is -1."""
+    item_vectors: NDArray[np.float32]
+    """(items, d) the first retriever's item vectors; may be memory-mapped, never changed."""
+
+
+class Rule(ABC):
+    """Reorders or drops ranked candidates. Built once, then called from several threads: it keeps no state."""
+
+    name: ClassVar[str]
+    """The rule's name in a pipeline."""
+    Config: ClassVar[type[Any]]
+    """A frozen dataclass, every field with a default."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+        """Returns (batch, m) places in ``ranking`` in the new order, -1 to drop; the server keeps the first k.
+
+        Places where ``rows`` is -1 must stay behind or be dropped; no place may appear twice in a row.
+        """

@@ -1,0 +1,1 @@
+"""Holds the protocol buffers of the API and the stubs generated from them."""
