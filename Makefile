@@ -1,16 +1,49 @@
+# One word for each thing a developer or CI does. Everything runs in .venv, which the first word builds.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SOURCES := protos plugins training exporters server clients/python cli
+PACKAGES := $(addprefix -p honeyguide.,v1 sdk models rules training exporters server client cli)
+DATA ?= ../shared/data
+RESULTS := benchmarks/results
 
-.PHONY: demo test lint proto docs bench bench-quality clean
+.PHONY: demo test lint format proto docs bench bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
-	touch $@
+	@touch $@
 
-proto: $(STAMP)  ## Regenerates the committed stubs.
-	cd protos && PATH=$(CURDIR)/$(BIN):$$PATH $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I . \
-		--python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. honeyguide/v1/*.proto
+demo: $(STAMP)  ## prepare → train → export → serve → recommend → record → recommend again, on the embedded data
+	$(BIN)/honeyguide demo
+
+test: $(STAMP)  ## all tests
+	$(BIN)/pytest
+
+lint: $(STAMP)  ## ruff, mypy strict, import-linter, buf
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports --no-cache
+	cd protos && ../$(BIN)/buf lint
+
+format: $(STAMP)  ## formats the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP)  ## regenerates the committed stubs
+	$(BIN)/python protos/generate.py protos
+
+docs: $(STAMP)  ## regenerates the pages and tables that are made from code and results
+	$(BIN)/python docs/generate.py
+
+bench: $(STAMP)  ## speed: prepare, events, serving
+	for bench in prepare events serve; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
+
+bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
+	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --out $(RESULTS)/quality-ml-1m.json
+
+clean:  ## removes the environment and what the demo made
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

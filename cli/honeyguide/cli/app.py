@@ -1,6 +1,7 @@
 """Puts the verbs together and turns errors into messages and exit codes.
 
-Exit codes: 0 done; 1 a failure of ours; 2 wrong usage; 3 bad data, request or bundle; 4 some rows failed; 130 interrupted.
+Exit codes: 0 done; 1 a failure of ours; 2 wrong usage; 3 bad data, request or bundle; 4 some rows failed;
+130 interrupted.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ def config_from(cls: type[Any], options: Mapping[str, Any]) -> Any:
     types = typing.get_type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls)}
     if unknown := sorted(set(options) - fields):
-        raise ConfigError(f"unknown option {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(fields)) or 'none'}")
+        raise ConfigError(
+            f"unknown option {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(fields)) or 'none'}"
+        )
     values = {name: _convert(name, value, types[name]) for name, value in options.items()}
     try:
         return cls(**values)

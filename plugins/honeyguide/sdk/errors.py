@@ -88,7 +88,9 @@ class DataError(HoneyguideError):
         self, problem: str, *, file: str = "", row: int | None = None, column: str = "", remedy: str = ""
     ) -> None:
         where = ", ".join(
-            part for part in (file, f"row {row}" if row is not None else "", f"column {column!r}" if column else "") if part
+            part
+            for part in (file, f"row {row}" if row is not None else "", f"column {column!r}" if column else "")
+            if part
         )
         super().__init__((f"{where}: " if where else "") + problem + (f"\n  remedy: {remedy}" if remedy else ""))
         self.problem, self.file, self.row, self.column, self.remedy = problem, file, row, column, remedy

@@ -56,8 +56,13 @@ class PluginInfo:
 class PluginHost:
     """Keeps the registry of model and rule classes that the installed plugins offer."""
 
-    def __init__(self, plugins: tuple[PluginInfo, ...], models: Mapping[str, type[Model]], rules: Mapping[str, type[Rule]],
-                 owners: Mapping[str, PluginInfo]) -> None:
+    def __init__(
+        self,
+        plugins: tuple[PluginInfo, ...],
+        models: Mapping[str, type[Model]],
+        rules: Mapping[str, type[Rule]],
+        owners: Mapping[str, PluginInfo],
+    ) -> None:
         self.plugins = plugins
         """Every entry point found, by name, broken ones too."""
         self.models = models
@@ -84,7 +89,8 @@ class PluginHost:
             if info.error is not None and strict:
                 raise PluginError(
                     f"plugin {info.name!r} of {info.distribution or 'an unknown distribution'} did not load: "
-                    f"{info.error_class}: {info.error_message}; repair or uninstall it, or start without --strict-plugins"
+                    f"{info.error_class}: {info.error_message}; repair or uninstall it, "
+                    "or start without --strict-plugins"
                 ) from info.error
             infos.append(info)
             models |= new_models
@@ -132,7 +138,11 @@ def _load_one(
         manager.hook.register_rules(register=lambda cls: _register(cls, Rule, rules, taken_rules))
     except (Exception, SystemExit) as error:  # boundary: a plugin's import or registration may raise anything
         return PluginInfo(entry_point.name, distribution, version, error=error), {}, {}
-    return PluginInfo(entry_point.name, distribution, version, tuple(sorted(models)), tuple(sorted(rules))), models, rules
+    return (
+        PluginInfo(entry_point.name, distribution, version, tuple(sorted(models)), tuple(sorted(rules))),
+        models,
+        rules,
+    )
 
 
 def _register(cls: Any, base: type[Any], new: dict[str, Any], taken: Mapping[str, Any]) -> None:

@@ -15,7 +15,16 @@ from honeyguide.sdk.data import DataSpec, FeatureScaler
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
 from honeyguide.sdk.model import TensorSpec
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "NAME_PATTERN", "IndexInfo", "Manifest", "file_sha256", "read_manifest", "verify"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "NAME_PATTERN",
+    "IndexInfo",
+    "Manifest",
+    "file_sha256",
+    "read_manifest",
+    "verify",
+]
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
@@ -86,7 +95,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Parses a manifest; raises `ForeignBundle` where it is of another format, `CorruptBundle` where it is broken."""
+        """Parses a manifest; raises `ForeignBundle` for another format, `CorruptBundle` where it is broken."""
         try:
             raw = json.loads(text)
             if not isinstance(raw, dict) or "format_version" not in raw:
@@ -108,7 +117,9 @@ class Manifest:
             raw["index"] = IndexInfo(**raw["index"])
             return cls(**raw)
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptBundle(f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again") from error
+            raise CorruptBundle(
+                f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again"
+            ) from error
 
 
 def file_sha256(path: Path) -> str:
@@ -122,7 +133,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = (folder / MANIFEST).read_text("utf-8")
     except FileNotFoundError:
-        raise ForeignBundle(f"no {MANIFEST} in {folder.parent.name}/{folder.name}: it is not a Honeyguide bundle") from None
+        raise ForeignBundle(
+            f"no {MANIFEST} in {folder.parent.name}/{folder.name}: it is not a Honeyguide bundle"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptBundle(f"{MANIFEST} cannot be read: {type(error).__name__}; export the model again") from error
     manifest = Manifest.from_json(text)

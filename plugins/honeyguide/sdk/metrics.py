@@ -1,7 +1,8 @@
 """Computes ranking metrics from the ranks of the relevant items, vectorised over users.
 
 All metrics take ranks, not lists: the evaluator computes each relevant item's rank in the full ranking once, and every
-metric at every k follows. Definitions: Järvelin & Kekäläinen (2002) for NDCG; Manning, Raghavan & Schütze (2008) for the rest.
+metric at every k follows. Definitions: Järvelin & Kekäläinen (2002) for NDCG; Manning, Raghavan & Schütze (2008) for
+the rest.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class TensorSpec:
 class Model(ABC):
     """Is what a plugin author writes: names a model, prepares its input, builds its network.
 
-    Importing and constructing a Model, and calling `inputs` and `encode`, never import torch: the server does just that.
+    Importing and constructing a Model, and calling `inputs` and `encode`, never import torch: the server does that.
     """
 
     name: ClassVar[str]
