@@ -1,0 +1,174 @@
+"""Shows the whole way on the embedded purchases: every step is the command a user would type."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from honeyguide.cli.output import print_table, stderr, stdout
+
+if TYPE_CHECKING:
+    from honeyguide.client import Client
+
+__all__ = ["add_to"]
+
+_MARKER = ".honeyguide-demo"
+_START_SECONDS = 60.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command()(demo)
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help="Where everything is put; a folder of an earlier demo is replaced.")
+    ] = Path("demo"),
+    keep_serving: Annotated[bool, typer.Option(help="Leave the server running at the end, until Ctrl-C.")] = False,
+) -> None:
+    """Trains on the embedded purchases, serves the model, and shows the answer change after an event.
+
+    Example: honeyguide demo --keep-serving
+    """
+    started = time.perf_counter()
+    _clear(folder)
+    data, run, models, events = (folder / name for name in ("data", "run", "models", "events.db"))
+    _step("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
+    _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", run)
+    _step("3. Evaluate: full ranking on held-out baskets", "evaluate", run, data)
+    _step("4. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
+    _step("5. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
+    with _serving(models, events) as server:
+        address = f"127.0.0.1:{server}"
+        user, item = _visitor(address, data)
+        before = _recommend("7. Recommend", user, address)
+        _step("8. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
+        after = _recommend("9. Recommend again: the event counts at once", user, address)
+        _compare(before, after)
+        stdout.print(
+            f"\n[bold]The demo took {time.perf_counter() - started:.0f} s.[/] Everything it made is in {folder}/."
+        )
+        if keep_serving:
+            stdout.print(f"The server stays on {address}; Ctrl-C ends it.")
+            with _until_interrupted():
+                while True:
+                    time.sleep(1)
+    stdout.print("To serve it again:")
+    stdout.print(f"  honeyguide serve --repository {models} --events {events}", highlight=False, soft_wrap=True)
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        if not (folder / _MARKER).exists():
+            raise typer.BadParameter(f"{folder} exists and was not made by the demo; name another with --folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / _MARKER).touch()
+
+
+def _step(title: str, *arguments: object) -> None:
+    """Runs one verb as a user would; ends the demo with the verb's own exit code where it fails."""
+    words = [str(a) for a in arguments]
+    stdout.print(f"\n[bold cyan]{title}[/]\n[dim]$ honeyguide {shlex.join(words)}[/]", highlight=False, soft_wrap=True)
+    code = subprocess.run([*_honeyguide(), *words], check=False).returncode  # noqa: S603  # our own command
+    if code:
+        stderr.print(f"[red]error:[/] the demo stopped: `honeyguide {words[0]}` ended with exit code {code}")
+        raise typer.Exit(code)
+
+
+def _honeyguide() -> list[str]:
+    return [sys.executable, "-m", "honeyguide.cli"]
+
+
+@contextmanager
+def _serving(models: Path, events: Path) -> Iterator[int]:
+    """Runs the server as its own process and ends it; yields the port once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    words = ["serve", "--repository", str(models), "--events", str(events), "--port", str(port), "--metrics-port", "0"]
+    stdout.print(f"\n[bold cyan]6. Serve over gRPC[/]\n[dim]$ honeyguide {shlex.join(words)} &[/]", highlight=False)
+    server = subprocess.Popen([*_honeyguide(), *words])  # noqa: S603  # our own command
+    try:
+        _wait(server, port)
+        yield port
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], port: int) -> None:
+    from honeyguide.client import UnavailableError
+
+    deadline = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with _client(f"127.0.0.1:{port}") as client:
+                client.models()
+        except UnavailableError:
+            time.sleep(0.1)
+        else:
+            return
+    stderr.print("[red]error:[/] the server did not start; its own words stand above")
+    raise typer.Exit(1)
+
+
+def _client(address: str) -> Client:
+    from honeyguide.client import Client
+
+    return Client(address)
+
+
+def _visitor(address: str, data: Path) -> tuple[str, str]:
+    """Picks a known user, and an item that is new to this user and far from the first answer."""
+    from honeyguide.training.dataset import Dataset
+
+    dataset = Dataset.open(data)
+    user = str(dataset.users["user_id"][0])
+    with _client(address) as client:
+        known = {event.item_id for event in client.history(user)}
+        top = {item.item_id for item in client.recommend(user, k=200)}
+    fresh = dataset.items.filter(~dataset.items["item_id"].is_in(list(known | top))).sort("popularity", descending=True)
+    return user, str(fresh["item_id"][0])
+
+
+def _recommend(title: str, user: str, address: str) -> list[str]:
+    _step(title, "recommend", user, "--server", address)
+    with _client(address) as client:
+        return [item.item_id for item in client.recommend(user)]
+
+
+def _compare(before: Sequence[str], after: Sequence[str]) -> None:
+    """Shows what moved; fails where nothing did, since that is what the demo is for."""
+    if list(before) == list(after):
+        stderr.print("[red]error:[/] the event did not change the answer")
+        raise typer.Exit(1)
+    rows = []
+    for rank, item in enumerate(after, 1):
+        old = before.index(item) + 1 if item in before else None
+        rows.append((rank, item, "new" if old is None else "stays" if old == rank else f"was {old}"))
+    stdout.print()
+    print_table("What the event changed", ("rank", "item", "change"), rows)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        stdout.print()
