@@ -1,0 +1,265 @@
+"""Keeps a prepared data set: events in catalogue rows, users, items, the split, and the figures that normalise.
+
+A data set is a folder:
+
+    dataset.json    format version, name, spec, kind of split, counts, report of what was read, dropped and kept
+    events.parquet  user, item (rows), split (0 train, 1 validation, 2 test), and of time_ms, event_type, dwell_seconds,
+                    clicks, quantity, value those that the data has, raw; by user, each user's events oldest first
+    users.parquet   row i: user_id
+    items.parquet   row i: item_id, title, categories, popularity (training events)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch
+from honeyguide.sdk.errors import DataError
+
+__all__ = ["FEATURES", "FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
+
+FORMAT_VERSION = 1
+FEATURES = ("dwell_seconds", "clicks", "quantity", "value")
+"""The numeric columns an event may have."""
+SPLITS = ("train", "validation", "test")
+"""Names of the codes 0, 1, 2 in the column ``split``."""
+_FILE = "dataset.json"
+_TABLES = ("events.parquet", "users.parquet", "items.parquet")
+
+
+class Dataset:
+    """Gives training and evaluation their histories."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        spec: DataSpec,
+        split: str,
+        events: pl.DataFrame,
+        users: pl.DataFrame,
+        items: pl.DataFrame,
+        report: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        """What the data set is called."""
+        self.spec = spec
+        """What a model may know of the data."""
+        self.split = split
+        """How it was split: "leave-one-out" or "global-time"."""
+        self.events = events
+        """All events, as in events.parquet."""
+        self.users = users
+        """(users) column user_id."""
+        self.items = items
+        """(items) columns item_id, title, categories, popularity."""
+        self.report: Mapping[str, Any] = report or {}
+        """What was read, dropped and kept."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dataset:
+        """Reads a data set folder; raises `DataError` where it is none, or a file of it is missing or broken."""
+        folder = Path(path)
+        if missing := [name for name in (_FILE, *_TABLES) if not (folder / name).is_file()]:
+            raise DataError(
+                f"this is not a data set: {missing[0]} is missing",
+                file=str(folder),
+                remedy="name a folder that `honeyguide prepare` wrote",
+            )
+        try:
+            raw = json.loads((folder / _FILE).read_text("utf-8"))
+            found = raw.get("format_version")
+            if found != FORMAT_VERSION:
+                raise DataError(
+                    f"the format is {found!r}; this version reads {FORMAT_VERSION}",
+                    file=str(folder / _FILE),
+                    remedy="run `honeyguide prepare` again",
+                )
+            return cls(
+                name=raw["name"],
+                spec=_spec(raw["spec"]),
+                split=raw["split"],
+                events=pl.read_parquet(folder / "events.parquet"),
+                users=pl.read_parquet(folder / "users.parquet"),
+                items=pl.read_parquet(folder / "items.parquet"),
+                report=raw["report"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"the data set cannot be read ({type(error).__name__}: {error})",
+                file=str(folder),
+                remedy="run `honeyguide prepare` again",
+            ) from error
+
+    def write(self, path: str | Path, *, force: bool = False) -> None:
+        """Writes the folder, whole or not at all.
+
+        Args:
+            path: the folder; its parents are made.
+            force: whether a data set that is there already is replaced. Any other folder is never touched.
+        """
+        folder = Path(path)
+        check_target(folder, force=force)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            self.events.write_parquet(fresh / "events.parquet", statistics=False)
+            self.users.write_parquet(fresh / "users.parquet")
+            self.items.write_parquet(fresh / "items.parquet")
+            (fresh / _FILE).write_text(json.dumps(self._header(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+            fresh.chmod(0o755)  # mkdtemp makes it private to the owner
+            old = fresh.with_name(fresh.name + ".old")
+            if folder.exists():
+                folder.rename(old)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events, users, items, and how many events in each part of the split."""
+        parts = np.bincount(self.events["split"].to_numpy(), minlength=len(SPLITS))
+        sizes = {"events": self.events.height, "users": self.users.height, "items": self.items.height}
+        return sizes | {name: int(n) for name, n in zip(SPLITS, parts, strict=True)}
+
+    def training(self) -> HistoryBatch:
+        """Returns the training events of every user who has one."""
+        return self._histories(self.events["split"].to_numpy() == 0)[0]
+
+    def evaluation(self, part: str) -> EvaluationSet:
+        """Returns the users with targets in a part of the split and what each did before, never empty.
+
+        The input of "test" includes the validation events. A user's `now_ms` is the time of the first target.
+
+        Args:
+            part: "validation" or "test".
+        """
+        if part not in SPLITS[1:]:
+            raise DataError(f"there is no part {part!r} to evaluate", remedy=f"choose one of {', '.join(SPLITS[1:])}")
+        code = SPLITS.index(part)
+        user = self.events["user"].to_numpy()
+        split = self.events["split"].to_numpy()
+        known = np.bincount(user[split < code], minlength=self.users.height) > 0  # (users,)
+        target = np.flatnonzero((split == code) & known[user])
+        evaluated, first = np.unique(user[target], return_index=True)
+        chosen = np.zeros(self.users.height, bool)
+        chosen[evaluated] = True
+        histories, _ = self._histories((split < code) & chosen[user])
+        if self.spec.has_time:
+            histories = dataclasses.replace(histories, now_ms=self.events["time_ms"].to_numpy()[target[first]])
+        place = np.searchsorted(evaluated, user[target])
+        pairs = np.unique(place * np.int64(self.spec.items) + self.events["item"].to_numpy()[target])
+        return EvaluationSet(
+            histories=histories,
+            target_users=pairs // self.spec.items,
+            target_items=(pairs % self.spec.items).astype(np.int32),
+            user_ids=tuple(self.users["user_id"].gather(evaluated).to_list()),
+        )
+
+    def histories_for_import(self, batch_events: int = 50_000) -> Iterator[pl.DataFrame]:
+        """Yields every event, all parts of the split, by user and oldest first, for the server's event store.
+
+        Where the data has no times, an event's time is its place in its user's history: 1 ms after 1970-01-01 for the
+        first, 2 ms for the second, and so on. So the order survives, and importing twice gives the same events.
+
+        Args:
+            batch_events: how many events a frame holds at most; a user may go on in the next one.
+
+        Yields:
+            Frames with columns user_id, item_id (text), time_ms (int64), event_type (text, "" unknown), and of
+            dwell_seconds, clicks, quantity, value (float32, NaN missing, raw) those that the data has.
+        """
+        user = self.events["user"].to_numpy()
+        starts = np.searchsorted(user, np.arange(self.users.height))
+        for begin in range(0, self.events.height, batch_events):
+            part = self.events.slice(begin, batch_events)
+            rows = part["user"].to_numpy()
+            place = np.arange(begin, begin + len(rows)) - starts[rows] + 1
+            yield pl.DataFrame(
+                [
+                    self.users["user_id"].gather(part["user"]),
+                    self.items["item_id"].gather(part["item"]),
+                    part["time_ms"] if self.spec.has_time else pl.Series("time_ms", place, pl.Int64),
+                    part["event_type"]
+                    if "event_type" in part.columns
+                    else pl.Series("event_type", [""]).new_from_index(0, part.height),
+                    *(part[name] for name in FEATURES if name in part.columns),
+                ]
+            )
+
+    def _histories(self, mask: NDArray[np.bool_]) -> tuple[HistoryBatch, NDArray[np.int64]]:
+        """Returns the marked events as a batch of the users who have any, and these users' rows."""
+        kept = self.events.filter(pl.Series(mask))
+        lengths = np.bincount(kept["user"].to_numpy(), minlength=self.users.height)
+        users = np.flatnonzero(lengths)
+        types = None
+        if self.spec.event_types:
+            places = {name: i + 1 for i, name in enumerate(self.spec.event_types)}
+            types = kept["event_type"].replace_strict(places, default=0, return_dtype=pl.Int32).to_numpy()
+        batch = HistoryBatch(
+            items=kept["item"].to_numpy(),
+            offsets=np.concatenate([[0], np.cumsum(lengths[users])]).astype(np.int64),
+            time_ms=kept["time_ms"].to_numpy() if self.spec.has_time else None,
+            features={f.name: f(kept[f.name].to_numpy()) for f in self.spec.features},
+            event_type=types,
+        )
+        return batch, users
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "split": self.split,
+            "spec": dataclasses.asdict(self.spec),
+            "counts": self.counts,
+            "report": dict(self.report),
+        }
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Raises `DataError` where writing a data set to ``folder`` would lose something."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / _FILE).is_file():
+        raise DataError("this exists and is no data set", file=str(folder), remedy="choose another --out")
+    if not force:
+        raise DataError(
+            "a data set is there already", file=str(folder), remedy="choose another --out, or replace it with --force"
+        )
+
+
+def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> str:
+    """Returns the SHA-256 of the content: ids in row order, then every event column with its name."""
+    digest = hashlib.sha256()
+    for ids in (users["user_id"], items["item_id"]):
+        digest.update("\n".join(ids.to_list()).encode() + b"\0")
+    for column in events:
+        digest.update(column.name.encode() + b"\0")
+        digest.update(_content(column))
+    return digest.hexdigest()
+
+
+def _content(column: pl.Series) -> bytes:
+    return "\n".join(column.to_list()).encode() if column.dtype == pl.String else column.to_numpy().tobytes()
+
+
+def _spec(raw: Mapping[str, Any]) -> DataSpec:
+    features = tuple(FeatureScaler(**figures) for figures in raw["features"])
+    return DataSpec(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})
