@@ -1,0 +1,61 @@
+"""Sets up structured logs, and carries the request's id into every line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from uuid import uuid4
+
+import structlog
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+from structlog.typing import Processor
+
+from honeyguide.sdk.host import PluginHost
+
+__all__ = ["begin_request", "configure_logs", "log_plugins", "request_id"]
+
+
+def configure_logs(level: str = "info", form: str = "console") -> None:
+    """Configures structlog for this process; called once, by the program, never by a library.
+
+    Args:
+        level: least level that is logged: debug, info, warning or error.
+        form: "console" for people, "json" for programs, one object a line; both go to standard error.
+    """
+    last: list[Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,  # so that a second call, in a test, counts
+    )
+
+
+def begin_request(method: str) -> str:
+    """Starts the log context of one request and returns its id: 32 hexadecimal digits."""
+    clear_contextvars()
+    new = uuid4().hex
+    bind_contextvars(request_id=new, method=method)
+    return new
+
+
+def request_id() -> str:
+    """Returns the id of the request under way; a new one outside of any."""
+    return str(get_contextvars().get("request_id") or uuid4().hex)
+
+
+def log_plugins(host: PluginHost) -> None:
+    """Logs each plugin that did not load, with its traceback."""
+    log = structlog.get_logger("honeyguide.plugins")
+    for info in host.plugins:
+        if info.error is not None:
+            log.error("plugin did not load", plugin=info.name, distribution=info.distribution, exc_info=info.error)

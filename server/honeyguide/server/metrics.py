@@ -1,0 +1,99 @@
+"""Counts what the server does, for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from honeyguide.sdk.errors import ConfigError
+
+__all__ = ["Metrics", "MetricsEndpoint"]
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """Holds one server's counters in a registry of their own, so that two servers in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        r = self.registry
+        self.requests = Counter("honeyguide_requests", "Requests begun.", ["method"], registry=r)
+        self.errors = Counter("honeyguide_errors", "Requests failed, by reason.", ["method", "reason"], registry=r)
+        self.row_errors = Counter("honeyguide_row_errors", "Rows failed in batches.", ["reason"], registry=r)
+        self.request_seconds = Histogram(
+            "honeyguide_request_seconds",
+            "Seconds from begin to end of a request.",
+            ["method"],
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.stage_seconds = Histogram(
+            "honeyguide_stage_seconds", "Seconds of one stage of a batch.", ["stage"], buckets=_SECONDS, registry=r
+        )
+        self.batch_rows = Histogram(
+            "honeyguide_batch_rows", "Users computed in one batch.", ["pipeline"], buckets=_ROWS, registry=r
+        )
+        self.queue_rows = Gauge("honeyguide_queue_rows", "Users waiting for a batch.", ["pipeline"], registry=r)
+        self.model_version = Gauge("honeyguide_model_version", "Version that serves.", ["model"], registry=r)
+        self.events = Counter(
+            "honeyguide_events", "Events received: accepted, duplicate or rejected.", ["outcome"], registry=r
+        )
+        self.degraded = Counter(
+            "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measures one stage: "history", "retrieve", "rank", "rules", …; a stage that raises is not counted."""
+        start = perf_counter()
+        yield
+        self.stage_seconds.labels(name).observe(perf_counter() - start)
+
+    def serving(self, model: str, version: int) -> None:
+        """Notes the version of a model that serves now; 0: none."""
+        if version:
+            self.model_version.labels(model).set(version)
+        else:
+            self.model_version.remove(model)
+
+
+class MetricsEndpoint:
+    """Answers Prometheus over HTTP on a port of its own, from a thread of its own."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        """Starts at once.
+
+        Args:
+            metrics: what is answered.
+            host: address to listen on.
+            port: 1–65,535, or 0 for any free one.
+
+        Raises `ConfigError` when the port cannot be had.
+        """
+        self._server: WSGIServer
+        self._thread: threading.Thread
+        try:
+            self._server, self._thread = start_http_server(port, host, registry=metrics.registry)
+        except OSError as error:
+            raise ConfigError(
+                f"metrics_port is {port}, which cannot be had on {host} ({error.strerror}); "
+                "choose another, 0 for any free one, or -1 for none"
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.server_port
+
+    def stop(self) -> None:
+        """Stops answering and frees the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

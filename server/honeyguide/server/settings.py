@@ -1,0 +1,219 @@
+"""Reads the server's settings: one TOML file, overridden by the environment, overridden by flags."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from honeyguide.sdk.errors import ConfigError
+
+__all__ = ["PipelineSettings", "RuleSettings", "SettingRow", "Settings", "describe_settings", "load_settings"]
+
+_PREFIX = "HONEYGUIDE_"
+_CONFIG = "HONEYGUIDE_CONFIG"
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class RuleSettings(BaseModel):
+    """Names one rule of a pipeline, with its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Name = Field(description="The rule, as a plugin registers it.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The rule's own options, by name.")
+
+
+class PipelineSettings(BaseModel):
+    """Describes one pipeline: what retrieves, whether it is ranked, which rules run after."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: _Name = Field(description="The model of the repository that retrieves, and ranks if it has a ranker.")
+    rank: bool | None = Field(
+        default=None, description="Whether the model's ranker orders the candidates. Unset: if the bundle has one."
+    )
+    candidates: int = Field(
+        default=0, ge=0, le=10_000, description="Candidates to rank, 0–10,000. 0: as many as the ranker was fitted on."
+    )
+    drop_seen: bool | None = Field(
+        default=None,
+        description="Whether items of the history are dropped. Unset: as the data says (films are, purchases are not).",
+    )
+    rules: tuple[RuleSettings, ...] = Field(default=(), description="The rules that run after ranking, in order.")
+
+
+class Settings(BaseSettings):
+    """Holds every setting of the server. Relative paths start at the working directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on. 0.0.0.0: every interface.")
+    port: int = Field(default=50051, ge=0, le=65_535, description="gRPC port, 0–65,535. 0: any free one.")
+    metrics_port: int = Field(
+        default=9464,
+        ge=-1,
+        le=65_535,
+        description="Port of the Prometheus metrics, -1–65,535. 0: any free one; -1: off.",
+    )
+    repository: Path = Field(default=Path("models"), description="Folder of the bundles.")
+    events: Path = Field(default=Path("events.db"), description="SQLite file of the events; made when missing.")
+    max_batch_rows: int = Field(default=64, ge=1, le=4096, description="Users computed in one batch at most, 1–4,096.")
+    max_queue_rows: int = Field(
+        default=2048, ge=1, le=1_000_000, description="Users waiting at most, 1–1,000,000; above it calls are refused."
+    )
+    threads: int = Field(default=0, ge=0, le=1024, description="Threads that compute, 0–1,024. 0: one for each core.")
+    strict_plugins: bool = Field(default=False, description="Whether a plugin that does not load stops the start.")
+    drain_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="Seconds that calls under way get to finish at the stop, 0–3,600."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged: debug, info, warning or error."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Form of the log: console for people, json for programs."
+    )
+    default_pipeline: str = Field(
+        default="", max_length=64, description="Pipeline of requests that name none. Empty: the only or first one."
+    )
+    pipelines: dict[_Name, PipelineSettings] = Field(
+        default_factory=dict, description="Pipelines by name. Empty: one for each model of the repository."
+    )
+
+
+class SettingRow(NamedTuple):
+    """Describes one setting for people."""
+
+    name: str
+    variable: str
+    """Its environment variable."""
+    description: str
+    """What it is, with unit and range."""
+    default: str
+
+
+def describe_settings() -> list[SettingRow]:
+    """Lists every setting, nested ones as ``pipelines.<name>.<field>``."""
+    return list(_describe(Settings, "", _PREFIX))
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Reads the settings.
+
+    Args:
+        config: the TOML file; None: the one HONEYGUIDE_CONFIG names, or none at all.
+        overrides: settings by name that stand above file and environment; None values are left out.
+
+    Raises `ConfigError` naming the key, what was given, what is allowed, and where it was given.
+    """
+    file = config or (Path(named) if (named := os.environ.get(_CONFIG)) else None)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    _refuse_misspelt_variables()
+    table = {} if file is None else _read(file)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    try:
+        return FromFile(**given)
+    except SettingsError as error:  # an environment variable that should be JSON and is not
+        raise ConfigError(f"environment: {error}; lists and tables are written as JSON") from error
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(dict(e), file, table, given) for e in error.errors())) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config file {file} cannot be read: {error.strerror}; name one that exists") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {file} is not TOML: {error}") from error
+
+
+def _refuse_misspelt_variables() -> None:
+    # Not every unknown HONEYGUIDE_ variable is a mistake: Kubernetes sets HONEYGUIDE_SERVICE_HOST and its like.
+    known = {row.variable for row in describe_settings() if "<" not in row.variable} | {_CONFIG}
+    for name in sorted(os.environ):
+        unknown = name.startswith(_PREFIX) and name not in known and "__" not in name
+        if unknown and (near := difflib.get_close_matches(name, known, 1, 0.93)):
+            raise ConfigError(f"environment variable {name} is no setting; did you mean {near[0]}?")
+
+
+def _explain(error: dict[str, Any], file: Path | None, table: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Says key, value, allowed and source of one validation error."""
+    path = tuple(str(part) for part in error["loc"] if part != "[key]")
+    key = ".".join(path)
+    variable = _PREFIX + "__".join(path).upper()
+    if path[0] in given:
+        source = f"--{path[0].replace('_', '-')}"
+    elif _holds(table, error["loc"]) and variable not in map(str.upper, os.environ):
+        source = str(file)
+    else:
+        source = f"environment variable {variable}"
+    if error["type"] == "extra_forbidden":
+        known = [row.name.rpartition(".")[2] for row in describe_settings() if row.name.count(".") == len(path) - 1]
+        return f"{source}: unknown key {key!r}; there are: {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{file or 'environment'}: {key} is missing; {_allowed(path)}"
+    text = (
+        f"{source}: {key} is {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}. Allowed: {_allowed(path)}"
+    )
+    if isinstance(error["input"], str) and error["input"].startswith("tcp://"):
+        text += " Kubernetes sets this for a Service called honeyguide: set enableServiceLinks: false."
+    return text
+
+
+def _holds(table: Any, path: tuple[int | str, ...]) -> bool:
+    for part in path:
+        try:
+            table = table[part]
+        except (KeyError, IndexError, TypeError):
+            return part == "[key]"
+    return True
+
+
+def _allowed(path: tuple[str, ...]) -> str:
+    for row in describe_settings():
+        parts = row.name.split(".")
+        if len(parts) <= len(path) and all(p.startswith("<") or p == q for p, q in zip(parts, path, strict=False)):
+            found = row.description
+            if len(parts) == len(path):
+                return found
+    return found
+
+
+def _describe(cls: type[BaseModel], prefix: str, variable: str) -> Iterator[SettingRow]:
+    for name, field in cls.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if field.is_required() else "unset" if default is None else str(default) or '""'
+        yield SettingRow(prefix + name, variable + name.upper(), field.description or "", shown)
+        if name == "pipelines":
+            yield from _describe(PipelineSettings, "pipelines.<name>.", variable + "PIPELINES__<NAME>__")
+        elif name == "rules":
+            yield from _describe(RuleSettings, prefix + "rules.<n>.", variable + "RULES__<N>__")
