@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class HistoryBatch:
         """Returns the batch of the given users, in the given order."""
         lengths = self.lengths[users]
         return self._gather(self.offsets[:-1][users], lengths, users)
+
+    def cut(self, starts: Long, stops: Long) -> HistoryBatch:
+        """Returns the batch whose user i owns events ``starts[i]:stops[i]`` of this one, without ``now_ms``."""
+        return replace(self, now_ms=None)._gather(starts, stops - starts, None)
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""

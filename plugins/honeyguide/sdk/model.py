@@ -47,6 +47,9 @@ class Model(ABC):
     """The contract's version the class was written for."""
     Config: ClassVar[type[Any]]
     """A frozen dataclass, every field with a default, of str, int, float, bool or tuples of these."""
+    fit_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Training options this model is better off with, by the names of `honeyguide.training.fit.FitOptions`, such as
+    ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         self.config = config
@@ -83,7 +86,8 @@ class Network(Protocol):
     Optional methods, found by name:
 
     - ``observe(histories: HistoryBatch) -> None`` sees all training histories once before the first step, for counts
-      and popularity kept in buffers (of shapes that the config and the data spec fix).
+      and popularity kept in buffers (of shapes that the config and the data spec fix). Called again with other
+      histories, it forgets the former ones.
     - ``rank(batch, candidates [B, n] tokens, retrieval_scores [B, n, sources]) -> [B, n]`` scores candidates; higher
       is better. Its own parameters live in a submodule named ``ranker``.
     - ``rank_loss(batch, candidates, retrieval_scores, target [B]) -> scalar`` replaces the listwise softmax over
