@@ -25,6 +25,8 @@ __all__ = ["PipelineSettings", "RuleSettings", "SettingRow", "Settings", "descri
 _PREFIX = "HONEYGUIDE_"
 _CONFIG = "HONEYGUIDE_CONFIG"
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
+# Lower case alone: an environment variable could not name anything else.
+_PipelineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
 class RuleSettings(BaseModel):
@@ -90,8 +92,9 @@ class Settings(BaseSettings):
     default_pipeline: str = Field(
         default="", max_length=64, description="Pipeline of requests that name none. Empty: the only or first one."
     )
-    pipelines: dict[_Name, PipelineSettings] = Field(
-        default_factory=dict, description="Pipelines by name. Empty: one for each model of the repository."
+    pipelines: dict[_PipelineName, PipelineSettings] = Field(
+        default_factory=dict,
+        description="Pipelines by name: lower-case letters, digits, _ and -. Empty: one for each model.",
     )
 
 
@@ -180,7 +183,7 @@ def _explain(error: dict[str, Any], file: Path | None, table: Mapping[str, Any],
         known = [row.name.rpartition(".")[2] for row in describe_settings() if row.name.count(".") == len(path) - 1]
         return f"{source}: unknown key {key!r}; there are: {', '.join(known)}"
     if error["type"] == "missing":
-        return f"{file or 'environment'}: {key} is missing; {_allowed(path)}"
+        return f"{file or 'environment'}: {key} is missing: {_allowed(path)}"
     text = (
         f"{source}: {key} is {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}. Allowed: {_allowed(path)}"
     )

@@ -1,0 +1,113 @@
+"""Keeps histories in memory, and never one that is older than an acknowledged write."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HistoryCache", "StoredHistory", "Ticket"]
+
+_OVERHEAD = 16
+"""Events' worth of memory that an entry costs whatever it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """Holds one user's events, oldest first, as (events,) columns that cannot be written to."""
+
+    items: NDArray[np.int64]
+    """Store numbers of the items: places in `EventStore.item_ids`."""
+    time_ms: NDArray[np.int64]
+    """Milliseconds since 1970-01-01 UTC, non-decreasing."""
+    event_type: NDArray[np.int32]
+    """Store numbers of the types: places in `EventStore.event_types`; 0 is the event without a type."""
+    dwell_seconds: NDArray[np.float32]
+    """Seconds; NaN: not known."""
+    clicks: NDArray[np.float32]
+    """NaN: not known."""
+    quantity: NDArray[np.float32]
+    """NaN: not known."""
+    value: NDArray[np.float32]
+    """NaN: not known."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """Stands for one read under way; a write that meanwhile touches the user spoils it."""
+
+    user_id: str
+    fresh: bool = True
+
+
+class HistoryCache:
+    """Keeps the histories asked for last, up to a number of events; thread-safe."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._size = 0
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, StoredHistory] = OrderedDict()
+        self._reading: dict[str, set[Ticket]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, user_id: str) -> StoredHistory | None:
+        """Returns what is kept for a user."""
+        with self._lock:
+            found = self._entries.get(user_id)
+            if found is not None:
+                self._entries.move_to_end(user_id)
+            return found
+
+    def begin(self, user_id: str) -> Ticket:
+        """Announces a read of the file; to be called before the read begins, and ended by `end` in any case."""
+        ticket = Ticket(user_id)
+        with self._lock:
+            self._reading.setdefault(user_id, set()).add(ticket)
+        return ticket
+
+    def end(self, ticket: Ticket, history: StoredHistory | None) -> None:
+        """Ends a read; what it found is kept unless a write spoiled it. None: it failed."""
+        with self._lock:
+            readers = self._reading[ticket.user_id]
+            readers.discard(ticket)
+            if not readers:
+                del self._reading[ticket.user_id]
+            if history is None or not ticket.fresh or len(history) + _OVERHEAD > self._capacity:
+                return
+            self._drop(ticket.user_id)
+            self._entries[ticket.user_id] = history
+            self._size += len(history) + _OVERHEAD
+            while self._size > self._capacity:
+                self._drop(next(iter(self._entries)))
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """Drops what is kept for these users, and spoils the reads under way."""
+        with self._lock:
+            for user_id in user_ids:
+                self._drop(user_id)
+                for ticket in self._reading.get(user_id, ()):
+                    ticket.fresh = False
+
+    def forget_all(self) -> None:
+        """Drops everything, and spoils all reads under way."""
+        with self._lock:
+            self._entries.clear()
+            self._size = 0
+            for readers in self._reading.values():
+                for ticket in readers:
+                    ticket.fresh = False
+
+    def _drop(self, user_id: str) -> None:
+        old = self._entries.pop(user_id, None)
+        if old is not None:
+            self._size -= len(old) + _OVERHEAD
