@@ -1,0 +1,222 @@
+"""Names every error the client raises, and reads one from what gRPC reports.
+
+    HoneyguideClientError
+    ├── InvalidArgumentError      INVALID_ARGUMENT, OUT_OF_RANGE
+    │   └── InputError            a file or value refused before any call
+    ├── NotFoundError             NOT_FOUND
+    ├── FailedPreconditionError   FAILED_PRECONDITION, ABORTED, ALREADY_EXISTS
+    │   ├── ModelChangedError     … with reason MODEL_CHANGED
+    │   └── ResumeError           unfinished work that belongs to another input or other options
+    ├── OverCapacityError         RESOURCE_EXHAUSTED
+    ├── UnavailableError          UNAVAILABLE
+    ├── DeadlineError             DEADLINE_EXCEEDED
+    ├── CancelledError            CANCELLED
+    ├── UnimplementedError        UNIMPLEMENTED
+    └── InternalError             INTERNAL, UNKNOWN and every other code
+
+`reason` is the stable word programs may switch on; `remedy` says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import grpc
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # its wheel has stubs but no py.typed
+from grpc_status import rpc_status
+
+__all__ = [
+    "CancelledError",
+    "DeadlineError",
+    "FailedPreconditionError",
+    "HoneyguideClientError",
+    "InputError",
+    "InternalError",
+    "InvalidArgumentError",
+    "ModelChangedError",
+    "NotFoundError",
+    "OverCapacityError",
+    "ResumeError",
+    "UnavailableError",
+    "UnimplementedError",
+    "from_rpc",
+]
+
+
+class HoneyguideClientError(Exception):
+    """Is the root of the tree; catches every error the client raises on purpose."""
+
+    reason_by_default: ClassVar[str] = "INTERNAL"
+
+    def __init__(
+        self, message: str, *, reason: str = "", field: str = "", remedy: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        """What was given and what is allowed."""
+        self.reason = reason or self.reason_by_default
+        """Stable UPPER_SNAKE word for programs."""
+        self.field = field
+        """The request's field at fault; "" when no single one is."""
+        self.remedy = remedy
+        """What to do; "" when the message says it already."""
+        self.retry_after = retry_after
+        """Seconds the server asks to wait before the next try; None when it asks for nothing."""
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  remedy: {self.remedy}" if self.remedy else self.message
+
+
+class InvalidArgumentError(HoneyguideClientError):
+    """Reports a field of a request that is out of its range."""
+
+    reason_by_default = "INVALID_FIELD"
+
+
+class InputError(InvalidArgumentError):
+    """Reports a file or value that was refused before any call was made."""
+
+    reason_by_default = "INVALID_DATA"
+
+
+class NotFoundError(HoneyguideClientError):
+    """Reports a model, pipeline or item that does not exist; the message names what does."""
+
+    reason_by_default = "NOT_FOUND"
+
+
+class FailedPreconditionError(HoneyguideClientError):
+    """Reports a call that the present state does not allow."""
+
+    reason_by_default = "FAILED_PRECONDITION"
+
+
+class ModelChangedError(FailedPreconditionError):
+    """Reports that another version serves than the one the caller pinned."""
+
+    reason_by_default = "MODEL_CHANGED"
+
+
+class ResumeError(FailedPreconditionError):
+    """Reports unfinished work that was begun with another input or other options."""
+
+    reason_by_default = "CANNOT_RESUME"
+
+
+class OverCapacityError(HoneyguideClientError):
+    """Reports that the server has as much work as it takes; `retry_after` says when to come back."""
+
+    reason_by_default = "OVER_CAPACITY"
+
+
+class UnavailableError(HoneyguideClientError):
+    """Reports that the server cannot be reached or cannot answer now."""
+
+    reason_by_default = "UNAVAILABLE"
+
+
+class DeadlineError(HoneyguideClientError):
+    """Reports that no answer came in time."""
+
+    reason_by_default = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(HoneyguideClientError):
+    """Reports a call that was cancelled."""
+
+    reason_by_default = "CANCELLED"
+
+
+class UnimplementedError(HoneyguideClientError):
+    """Reports a call that this server does not offer."""
+
+    reason_by_default = "UNIMPLEMENTED"
+
+
+class InternalError(HoneyguideClientError):
+    """Reports a fault of the server, or an answer that breaks the protocol."""
+
+
+@dataclass(frozen=True)
+class _Details:
+    """What `google.rpc` details say."""
+
+    reason: str = ""
+    field: str = ""
+    remedy: str = ""
+    retry_after: float | None = None
+
+
+def from_rpc(error: grpc.RpcError, target: str) -> HoneyguideClientError:
+    """Makes the typed error of what gRPC reports of a call to `target`."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    code, message = error.code(), error.details() or ""
+    details = _details(error)
+    if not details.reason:  # not from Honeyguide: the channel, a proxy, or gRPC itself speaks
+        message, details = _in_words(code, message, target)
+    kind = ModelChangedError if details.reason == "MODEL_CHANGED" else _KINDS.get(code, InternalError)
+    return kind(
+        message,
+        reason=details.reason,
+        field=details.field,
+        remedy="" if details.remedy in message else details.remedy,
+        retry_after=details.retry_after,
+    )
+
+
+_KINDS: dict[grpc.StatusCode, type[HoneyguideClientError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.ABORTED: FailedPreconditionError,
+    grpc.StatusCode.ALREADY_EXISTS: FailedPreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: OverCapacityError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
+    grpc.StatusCode.CANCELLED: CancelledError,
+    grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
+}
+
+
+def _details(error: grpc.Call | grpc.aio.AioRpcError) -> _Details:
+    """Reads ErrorInfo, BadRequest, Help and RetryInfo; whatever is absent or unreadable stays empty."""
+    try:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]  # the stub knows the sync call alone; both work
+    except ValueError:  # a proxy's details disagree with its status
+        status = None
+    reason = field = remedy = ""
+    retry_after = None
+    for detail in status.details if status else ():
+        info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        help_, retry = error_details_pb2.Help(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            reason = info.reason
+            field = field or info.metadata.get("field", "")
+            remedy = remedy or info.metadata.get("remedy", "")
+        elif detail.Unpack(bad_request) and bad_request.field_violations:
+            field = bad_request.field_violations[0].field
+        elif detail.Unpack(help_) and help_.links:
+            remedy = remedy or help_.links[0].description
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+    return _Details(reason, field, remedy, retry_after)
+
+
+def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _Details]:
+    """Says what gRPC itself reports in words that lead to a remedy."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        remedy = "start a server with `honeyguide serve`, or give the address of one that runs"
+        return f"cannot reach a server at {target} ({_short(message)})", _Details("UNREACHABLE", remedy=remedy)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{target} did not answer in time", _Details(remedy="allow more with `timeout`, or ask for less")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        remedy = "check the address, and that server and client have the same version"
+        return f"{target} does not offer this call", _Details(remedy=remedy)
+    return message or f"{target} failed without saying why ({code.name})", _Details()
+
+
+def _short(message: str) -> str:
+    """Keeps the last clause of gRPC's nested reports: "… : connect: Connection refused (111)" says it all."""
+    return message.rpartition(": ")[2].strip() or "no reason given"

@@ -1,0 +1,38 @@
+"""Says whether and when a failed call is tried again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from honeyguide.client.errors import HoneyguideClientError, OverCapacityError, UnavailableError
+
+__all__ = ["RetryPolicy"]
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Tries again after failures that pass: the server is away or has too much work.
+
+    gRPC's own `retryPolicy` is not used: it does not read the delay a server asks for in `google.rpc.RetryInfo`.
+    """
+
+    attempts: int = 4
+    """Tries in all, 1 or more; 1: never again."""
+    initial_delay: float = 0.1
+    """Seconds before the second try, doubled for each further one."""
+    maximum_delay: float = 5.0
+    """Seconds, the longest wait of our own choice; a server may ask for more."""
+
+    def delay(self, failure: HoneyguideClientError, attempt: int, remaining: float) -> float | None:
+        """Gives the seconds to wait after try number `attempt` (from 1) failed.
+
+        None: do not try again, as the failure would not pass, the tries are used up, or `remaining` seconds until the
+        deadline are not enough. The wait is jittered, so that many clients do not come back at once.
+        """
+        if not isinstance(failure, UnavailableError | OverCapacityError) or attempt >= self.attempts:
+            return None
+        own = min(self.initial_delay * 2 ** (attempt - 1), self.maximum_delay)
+        jitter = own * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load; no secret
+        seconds = jitter if failure.retry_after is None else failure.retry_after + jitter / 2
+        return seconds if seconds < remaining else None

@@ -1,0 +1,200 @@
+"""Carries calls out and waits for the answer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import count
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import grpc
+
+from honeyguide.client import calls, messages
+from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
+from honeyguide.client.calls import Call, Pages
+from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, StreamBook, dressed, no_answer, rpcs
+from honeyguide.client.errors import from_rpc
+from honeyguide.client.retry import RetryPolicy
+
+__all__ = ["Client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """Makes a method that carries out the described call."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(describe(*args, **kwargs))
+
+    return dressed(method, describe)
+
+
+def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
+    """Makes a method that goes through the described pages, each asked for when it is reached."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        pages, token = describe(*args, **kwargs), ""
+        while True:
+            entries, token = self._run(pages.page(token))
+            yield from entries
+            if not token:
+                return
+
+    return dressed(method, describe)
+
+
+class Client:
+    """Talks to a Honeyguide server; may be shared by threads.
+
+        with Client("127.0.0.1:50051") as client:
+            for item in client.recommend("user-7", k=5):
+                print(item.item_id, item.title, item.score)
+
+    Every method raises a `HoneyguideClientError`; its parameters and answers stand in `honeyguide.client.calls`.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: float = 5.0,
+        retry: RetryPolicy | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Opens a channel; nothing is sent yet.
+
+        Args:
+            target: host:port, or any gRPC target.
+            timeout: Seconds for a whole call, tries and waits between them included, unless a call says otherwise.
+            retry: When to try again; None: the default policy. Calls that are not safe to repeat never are.
+            credentials: None: plain text.
+        """
+        self.target = target
+        self._timeout = timeout
+        self._retry = retry or RetryPolicy()
+        self._channel = (
+            grpc.secure_channel(target, credentials, OPTIONS) if credentials else grpc.insecure_channel(target, OPTIONS)
+        )
+        self._rpcs = rpcs(self._channel)
+
+    recommend = _method(calls.recommend)
+    rank = _method(calls.rank)
+    similar_items = _method(calls.similar_items)
+    record = _method(calls.record)
+    record_event = _method(calls.record_event)
+    history = _listing(calls.history)
+    delete_user = _method(calls.delete_user)
+    models = _listing(calls.models)
+    model = _method(calls.model)
+    load_model = _method(calls.load_model)
+    unload_model = _method(calls.unload_model)
+    pipelines = _listing(calls.pipelines)
+    plugins = _listing(calls.plugins)
+
+    def recommend_stream(
+        self,
+        batches: Iterable[Sequence[UserRow | str]],
+        *,
+        k: int = 10,
+        pipeline: str = "",
+        drop_seen: bool | None = None,
+        exclude: Iterable[str] = (),
+        allow: Iterable[str] = (),
+        any_category: Iterable[str] = (),
+        now: datetime | None = None,
+        require_models: Sequence[ModelVersion] = (),
+        window: int = 4,
+        timeout: float = 60.0,
+    ) -> Iterator[BatchAnswer]:
+        """Recommends to many users over one stream; yields one answer for each batch, in order.
+
+        Args:
+            batches: Lists of 1–256 users; users × k is at most 20,000. Read as answers come, in the caller's thread.
+            k: How many items for each user.
+            pipeline: "": the server's default.
+            drop_seen: None: the pipeline's setting.
+            exclude: Items never to answer.
+            allow: When not empty, only these.
+            any_category: When not empty, only items of one of these.
+            now: The moment the answers are for; None: the server's clock.
+            require_models: When not empty, the versions that must answer; others raise ModelChangedError.
+            window: Batches under way at once, 1 or more.
+            timeout: Seconds to wait for the answer to one batch; the stream as a whole has no limit.
+
+        A failed stream is not tried again: the caller knows which batches were answered.
+        """
+        options = calls.stream_options(
+            k=k,
+            pipeline=pipeline,
+            drop_seen=drop_seen,
+            exclude=exclude,
+            allow=allow,
+            any_category=any_category,
+            now=now,
+            require_models=require_models,
+        )
+        book = StreamBook(window)
+        outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        outgoing.put(options)
+        responses = self._rpcs["RecommendStream"](iter(outgoing.get, None))
+        try:
+            for batch in batches:
+                outgoing.put(messages.batch_message(book.sent(len(batch)), batch))
+                if book.full:
+                    yield book.answered(self._next(responses, timeout))
+            outgoing.put(None)
+            while book.waiting:
+                yield book.answered(self._next(responses, timeout))
+        finally:
+            outgoing.put(None)  # lets gRPC's sending thread go
+            responses.cancel()
+
+    def close(self) -> None:
+        """Closes the channel; calls under way are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, call: Call[T]) -> T:
+        """Carries a call out, again where that is safe and may help, within its deadline."""
+        deadline = Deadline(self._timeout if call.timeout is None else call.timeout)
+        for attempt in count(1):
+            try:
+                return call.read(self._rpcs[call.rpc](call.request, timeout=deadline.remaining))
+            except grpc.RpcError as error:
+                failure = from_rpc(error, self.target)
+                delay = self._retry.delay(failure, attempt, deadline.remaining) if call.safe else None
+                if delay is None:
+                    raise failure from error
+            time.sleep(delay)
+        raise AssertionError("count never ends")
+
+    def _next(self, responses: Any, timeout: float) -> Any:
+        """Waits for a stream's next message; None: the stream ended."""
+        late = threading.Event()
+
+        def expire() -> None:
+            late.set()
+            responses.cancel()
+
+        timer = threading.Timer(timeout, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            return next(responses, None)
+        except grpc.RpcError as error:
+            raise (no_answer(self.target, timeout) if late.is_set() else from_rpc(error, self.target)) from error
+        finally:
+            timer.cancel()
