@@ -44,7 +44,8 @@ __all__ = ["EventStore", "Page", "Recorded", "StoredEvent", "StoredHistory"]
 _GROUP_EVENTS = 10_000  # a commit larger than this gains nothing more from sharing its fsync
 _HISTORY = """SELECT item, time_ms, type, dwell_seconds, clicks, quantity, value FROM events
     WHERE user = (SELECT id FROM users WHERE name = ?) ORDER BY time_ms, id"""
-_PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, value, coalesce(request_id, ''), coalesce(event_id, ''), e.id
+_PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, value,
+        coalesce(request_id, ''), coalesce(event_id, ''), e.id
     FROM events e JOIN items i ON i.id = e.item JOIN types t ON t.id = e.type
     WHERE e.user = (SELECT id FROM users WHERE name = ?) AND (e.time_ms, e.id) < (?, ?)
     ORDER BY e.time_ms DESC, e.id DESC LIMIT ?"""
@@ -288,9 +289,7 @@ class EventStore:
         before = _NEWEST if not token else _untoken(user_id, token)
         with self._reader() as reader:
             rows = reader.connection.execute(_PAGE, (user_id, *before, page_size + 1)).fetchall()
-        events = [
-            StoredEvent(user_id, *row[:7], request_id, event_id) for *row, request_id, event_id, _ in rows[:page_size]
-        ]
+        events = [StoredEvent(user_id, *row[:9]) for row in rows[:page_size]]
         last = rows[page_size - 1] if len(rows) > page_size else None
         return Page(events, _token(user_id, last[1], last[9]) if last else "")
 
