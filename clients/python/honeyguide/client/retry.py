@@ -32,7 +32,11 @@ class RetryPolicy:
         """
         if not isinstance(failure, UnavailableError | OverCapacityError) or attempt >= self.attempts:
             return None
-        own = min(self.initial_delay * 2 ** (attempt - 1), self.maximum_delay)
-        jitter = own * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load; no secret
-        seconds = jitter if failure.retry_after is None else failure.retry_after + jitter / 2
+        seconds = self.wait(attempt, failure.retry_after)
         return seconds if seconds < remaining else None
+
+    def wait(self, attempt: int, retry_after: float | None = None) -> float:
+        """Gives the jittered seconds before the try that follows try number `attempt` (from 1)."""
+        own = min(self.initial_delay * 2.0 ** (attempt - 1), self.maximum_delay)
+        jittered = own * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load; no secret
+        return jittered if retry_after is None else retry_after + jittered / 2
