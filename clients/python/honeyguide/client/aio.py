@@ -33,17 +33,20 @@ def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient,
     return dressed(method, describe)
 
 
-def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
+def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, list[T]]]:
+    """Makes a coroutine method that gives all the entries of the described pages."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        return [entry async for entry in self._pages(describe(*args, **kwargs))]
+
+    return dressed(method, describe)
+
+
+def _iterating(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
     """Makes a method that goes through the described pages, each asked for when it is reached."""
 
-    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        pages, token = describe(*args, **kwargs), ""
-        while True:
-            entries, token = await self._run(pages.page(token))
-            for entry in entries:
-                yield entry
-            if not token:
-                return
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self._pages(describe(*args, **kwargs))
 
     return dressed(method, describe)
 
@@ -84,7 +87,7 @@ class AsyncClient:
     similar_items = _method(calls.similar_items)
     record = _method(calls.record)
     record_event = _method(calls.record_event)
-    history = _listing(calls.history)
+    history = _iterating(calls.history)
     delete_user = _method(calls.delete_user)
     models = _listing(calls.models)
     model = _method(calls.model)
@@ -159,6 +162,16 @@ class AsyncClient:
                     raise failure from error
             await asyncio.sleep(delay)
         raise AssertionError("count never ends")
+
+    async def _pages(self, pages: Pages[T]) -> AsyncIterator[T]:
+        """Goes through all pages."""
+        token = ""
+        while True:
+            entries, token = await self._run(pages.page(token))
+            for entry in entries:
+                yield entry
+            if not token:
+                return
 
     async def _next(self, responses: Any, seconds: float) -> Any:
         """Waits for a stream's next message; grpc's EOF: the stream ended."""

@@ -35,16 +35,20 @@ def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], 
     return dressed(method, describe)
 
 
-def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
+def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[Client, P], list[T]]:
+    """Makes a method that gives all the entries of the described pages."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        return list(self._pages(describe(*args, **kwargs)))
+
+    return dressed(method, describe)
+
+
+def _iterating(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
     """Makes a method that goes through the described pages, each asked for when it is reached."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        pages, token = describe(*args, **kwargs), ""
-        while True:
-            entries, token = self._run(pages.page(token))
-            yield from entries
-            if not token:
-                return
+        return self._pages(describe(*args, **kwargs))
 
     return dressed(method, describe)
 
@@ -88,7 +92,7 @@ class Client:
     similar_items = _method(calls.similar_items)
     record = _method(calls.record)
     record_event = _method(calls.record_event)
-    history = _listing(calls.history)
+    history = _iterating(calls.history)
     delete_user = _method(calls.delete_user)
     models = _listing(calls.models)
     model = _method(calls.model)
@@ -180,6 +184,15 @@ class Client:
                     raise failure from error
             time.sleep(delay)
         raise AssertionError("count never ends")
+
+    def _pages(self, pages: Pages[T]) -> Iterator[T]:
+        """Goes through all pages."""
+        token = ""
+        while True:
+            entries, token = self._run(pages.page(token))
+            yield from entries
+            if not token:
+                return
 
     def _next(self, responses: Any, timeout: float) -> Any:
         """Waits for a stream's next message; None: the stream ended."""

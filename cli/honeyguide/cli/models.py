@@ -1,0 +1,157 @@
+"""Adds the verb ``models``: what a running server serves, and how to change it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+
+__all__ = ["add_to"]
+
+Name = Annotated[str, typer.Argument(help="The model's name; `honeyguide models` lists them.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``models`` and its sub-verbs to the command."""
+    group = typer.Typer(help="Lists, shows, loads and unloads the models of a running server.")
+    group.callback(invoke_without_command=True)(models)
+    group.command("list")(list_models)
+    group.command()(show)
+    group.command()(load)
+    group.command()(unload)
+    group.command()(pipelines)
+    app.add_typer(group, name="models")
+
+
+def models(context: typer.Context, server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+    """Lists, shows, loads and unloads the models of a running server.
+
+    Example: honeyguide models load cf --version 2
+    """
+    if context.invoked_subcommand is None:
+        list_models(server, json)
+
+
+def list_models(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+    """Lists the models, newest version first.
+
+    Example: honeyguide models list --json
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, print_table
+
+    with connect(server) as client:
+        found = client.models()
+    if json:
+        print_json([asdict(model) for model in found])
+        return
+    columns = ("model", "version", "state", "class", "items", "ranks", "provider", "problem")
+    rows = [
+        (m.name, m.version, m.state.lower(), m.model_class, m.items, _yes(m.ranks), m.provider, m.problem)
+        for m in found
+    ]
+    print_table(f"Models of {server}", columns, rows)
+
+
+def show(
+    name: Name,
+    version: Annotated[int, typer.Option(help="The version.", show_default="the one that serves, or the newest")] = 0,
+    server: ServerOption = DEFAULT_SERVER,
+    json: JsonOption = False,
+) -> None:
+    """Describes one model.
+
+    Example: honeyguide models show cf
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, print_table
+
+    with connect(server) as client:
+        model = asdict(client.model(name, version))
+    if json:
+        print_json(model)
+        return
+    metrics = model.pop("metrics")
+    rows = [(field.replace("_", " "), str(value)) for field, value in model.items() if value not in ("", None)]
+    print_table(f"{name} {model['version']}", ("field", "value"), rows)
+    if metrics:
+        print_table("On held-out users at export", ("metric", "value"), sorted(metrics.items()))
+
+
+def load(
+    name: Name,
+    version: Annotated[int, typer.Option(help="The version.", show_default="the newest")] = 0,
+    server: ServerOption = DEFAULT_SERVER,
+    json: JsonOption = False,
+) -> None:
+    """Loads a model and swaps it in; calls under way finish on the old version.
+
+    Example: honeyguide models load cf --version 2
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, stdout
+
+    with connect(server) as client:
+        loaded = client.load_model(name, version)
+    if json:
+        print_json(asdict(loaded))
+        return
+    before = f" in place of version {loaded.previous_version}" if loaded.previous_version else ""
+    stdout.print(f"{name} {loaded.model.version} serves{before}", highlight=False, markup=False, soft_wrap=True)
+
+
+def unload(name: Name, server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+    """Stops serving a model.
+
+    Example: honeyguide models unload cf
+    """
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, stdout
+
+    with connect(server) as client:
+        version = client.unload_model(name)
+    if json:
+        print_json({"name": name, "version": version})
+        return
+    stdout.print(f"{name} {version} serves no more", highlight=False, markup=False, soft_wrap=True)
+
+
+def pipelines(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+    """Lists the pipelines, the default first.
+
+    Example: honeyguide models pipelines
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, print_table
+
+    with connect(server) as client:
+        found = client.pipelines()
+    if json:
+        print_json([asdict(pipeline) for pipeline in found])
+        return
+    rows = [
+        (
+            pipeline.name + " (default)" * pipeline.is_default,
+            ", ".join(map(str, pipeline.retrievers)),
+            str(pipeline.ranker or "–"),
+            ", ".join(pipeline.rules) or "–",
+            _yes(pipeline.drop_seen),
+            pipeline.problem,
+        )
+        for pipeline in found
+    ]
+    print_table(f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "problem"), rows)
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"

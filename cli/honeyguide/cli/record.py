@@ -1,0 +1,56 @@
+"""Adds the verb ``record``: tells a running server what a user just did."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``record`` to the command."""
+    app.command()(record)
+
+
+def record(
+    user: Annotated[str, typer.Argument(help="The user.")],
+    item: Annotated[str, typer.Argument(help="The item; it may be newer than the model.")],
+    type: Annotated[str, typer.Option(help='What it was: "view", "purchase", ….', show_default="none")] = "",
+    dwell: Annotated[float | None, typer.Option(help="Seconds the user stayed with the item, 0 or more.")] = None,
+    clicks: Annotated[float | None, typer.Option(help="How often the user clicked, 0 or more.")] = None,
+    quantity: Annotated[float | None, typer.Option(help="How many pieces, 0 or more.")] = None,
+    value: Annotated[float | None, typer.Option(help="What it was worth (price, rating).")] = None,
+    event_id: Annotated[
+        str | None, typer.Option(help="Records the event once, however often it is sent.", show_default="a random id")
+    ] = None,
+    server: ServerOption = DEFAULT_SERVER,
+    json: JsonOption = False,
+) -> None:
+    """Records one event; the next recommendation for this user knows it.
+
+    Example: honeyguide record 17850 85123A --type purchase --quantity 6
+    """
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, print_next, stdout
+
+    with connect(server) as client:
+        stored = client.record_event(
+            user,
+            item,
+            type=type,
+            dwell_seconds=dwell,
+            clicks=clicks,
+            quantity=quantity,
+            value=value,
+            event_id=event_id,
+        )
+    if json:
+        print_json({"user_id": user, "item_id": item, "stored": stored, "duplicate": not stored})
+        return
+    what = "recorded" if stored else f"recorded before, under the event id {event_id}: nothing changed"
+    stdout.print(f"user {user}, item {item}: {what}", highlight=False, markup=False, soft_wrap=True)
+    print_next(f"honeyguide recommend {user}")

@@ -1,0 +1,109 @@
+"""Adds the verb ``score``: batch scoring, Parquet in, Parquet out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``score`` to the command."""
+    app.command()(score)
+
+
+def score(
+    users: Annotated[Path, typer.Argument(help="Parquet with a column user_id, history (lists of item ids), or both.")],
+    recs: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    k: Annotated[int, typer.Option("-k", help="How many items for each user, 1–1,000.")] = 10,
+    pipeline: Annotated[str, typer.Option(help="The pipeline.", show_default="the server's default")] = "",
+    drop_seen: Annotated[
+        bool | None,
+        typer.Option("--drop-seen/--keep-seen", help="Leave items of the history out.", show_default="the pipeline's"),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Users in one message; times k at most 20,000.", show_default="256, or what k allows"),
+    ] = None,
+    window: Annotated[int, typer.Option(min=1, help="Messages under way at once.")] = 4,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard an unfinished run instead of resuming it.")
+    ] = False,
+    server: ServerOption = DEFAULT_SERVER,
+    json: JsonOption = False,
+) -> None:
+    """Scores every user of a Parquet file; killed and run again, it goes on where it stopped.
+
+    The output has the columns user_id (or row), item_ids, scores, sources. Rows that fail go to a file beside it, with
+    reasons, and the exit code is 4.
+
+    Example: honeyguide score users.parquet recs.parquet -k 20
+    """
+    import time
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, stderr, stdout
+    from honeyguide.client.scoring import ScoreOptions
+    from honeyguide.client.scoring import score as score_users
+
+    options = ScoreOptions(k=k, pipeline=pipeline, drop_seen=drop_seen, batch_size=batch_size, window=window)
+    began = time.monotonic()
+    try:
+        with connect(server) as client, _bar() as progress:
+            done = score_users(client, users, recs, options, force=force, restart=restart, progress=progress)
+    except KeyboardInterrupt:
+        stderr.print("[yellow]stopped:[/] run the same command again to go on")
+        raise typer.Exit(130) from None
+    seconds = time.monotonic() - began
+    rate = (done.users - done.resumed_at) / seconds
+    if json:
+        print_json(
+            {
+                "output": str(recs),
+                "users": done.users,
+                "failed": done.failed,
+                "failed_rows": str(done.failed_rows) if done.failed_rows else None,
+                "resumed_at": done.resumed_at,
+                "models": [str(model) for model in done.models],
+                "seconds": round(seconds, 3),
+                "users_per_second": round(rate, 1),
+            }
+        )
+    else:
+        resumed = f" (the first {done.resumed_at:,} by an earlier run)" if done.resumed_at else ""
+        stdout.print(
+            f"{recs}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s", highlight=False, soft_wrap=True
+        )
+    if done.failed:
+        stderr.print(
+            f"[red]{done.failed:,} users failed;[/] reasons: {done.failed_rows}", highlight=False, soft_wrap=True
+        )
+        raise typer.Exit(4)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """Shows rows done, rate and time left."""
+    from honeyguide.cli.output import progress
+
+    with progress("users") as bar:
+        task = bar.add_task("scoring", total=None, rate="")
+        started = False
+
+        def show(done: int, total: int) -> None:
+            nonlocal started
+            if not started:  # what an earlier run did says nothing of this one's rate
+                bar.reset(task, total=total, completed=done)
+                started = True
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(task, completed=done, rate=f"{speed or 0:,.0f}/s")
+
+        yield show
