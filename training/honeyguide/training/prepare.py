@@ -1,0 +1,202 @@
+"""Turns a raw log into a data set: reads, cleans, splits, and accounts for every event."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from honeyguide.sdk import DataSpec, FeatureScaler, config_from
+from honeyguide.sdk.errors import DataError
+from honeyguide.training import cleaning, splits
+from honeyguide.training.dataset import FEATURES, Dataset, check_target, fingerprint
+from honeyguide.training.options import PrepareOptions
+from honeyguide.training.presets import demo_sources, preset_options
+from honeyguide.training.readers import read_events, read_items
+from honeyguide.training.report import Ledger
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    source: str | Path | None,
+    out: str | Path,
+    *,
+    preset: str = "",
+    options: Mapping[str, Any] | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Dataset:
+    """Prepares an event log and writes the data set.
+
+    Args:
+        source: the event log, CSV, TSV or other text, gzipped or not, or Parquet; None with the preset "demo".
+        out: the folder to write.
+        preset: one of `honeyguide.training.presets.PRESETS`, or "".
+        options: fields of `PrepareOptions`, which win over the preset's.
+        force: whether a data set in ``out`` is replaced.
+        progress: is told what is going on, a few words at a time.
+
+    Raises:
+        ConfigError: naming an unknown option or preset, or a value that is not allowed.
+        DataError: with file, row, column and remedy.
+    """
+    started = time.perf_counter()
+    out = Path(out)
+    check_target(out, force=force)
+    if source is None:
+        if preset != "demo":
+            raise DataError("no file is named", remedy="name an event log, or use --preset demo")
+        source = demo_sources()[0]
+    path = Path(source)
+    given = dict(options or {})
+    known = preset_options(preset, path, Path(given["items"]) if given.get("items") else None) if preset else {}
+    chosen = config_from(PrepareOptions, {**known, **given})
+
+    ledger = Ledger()
+    events, unused = read_events(path, chosen, ledger, progress)
+    events, repeats = _clean(events, chosen, path, ledger, progress)
+    progress("splitting")
+    dataset = _assemble(events, chosen, repeats, chosen.name or out.resolve().name)
+    if chosen.items:
+        progress("reading the items")
+        dataset = _with_items(dataset, read_items(Path(chosen.items), chosen))
+    report = {
+        "source": str(path),
+        **ledger.to_dict(),
+        "unused_columns": unused,
+        "repeats": repeats,
+        "features": _features(dataset),
+        "options": {k: v for k, v in dataclasses.asdict(chosen).items() if v not in ("", ())},
+    }
+    digest = fingerprint(dataset.events, dataset.users, dataset.items)
+    dataset.spec = dataclasses.replace(dataset.spec, fingerprint=digest)
+    dataset.report = report | {"seconds": round(time.perf_counter() - started, 3)}
+    progress("writing")
+    dataset.write(out, force=force)
+    return dataset
+
+
+def _clean(
+    events: pl.DataFrame, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
+) -> tuple[pl.DataFrame, bool]:
+    """Drops what does not count; returns the rest, by user, oldest first, and whether items repeat."""
+    progress("cleaning")
+    if options.time and events.height:
+        cleaning.check_time_unit(events, options.time_unit, str(path), options.time)
+    events = cleaning.drop_out_of_range(events, ledger)
+    events = cleaning.drop_duplicates(events, ledger)
+    progress("sorting")
+    keys = [events["user"].to_physical().to_numpy(), *([events["time_ms"].to_numpy()] if options.time else [])]
+    if not _ascending(keys):
+        events = events[np.lexsort(keys[::-1])]  # stable: the order of the file decides among equals
+    events, repeats = cleaning.drop_repeats(events, options.repeats, ledger)
+    progress("filtering")
+    read = events.height
+    events = cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
+    if not events.height:
+        core = f"min-user-events {options.min_user_events}, min-item-events {options.min_item_events}"
+        raise DataError(
+            f"no user is left of {read} events with {core}" if read else f"none of {ledger.read} rows is left",
+            file=str(path),
+            remedy="lower --min-user-events and --min-item-events"
+            if read
+            else "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items()),
+        )
+    return events, repeats
+
+
+def _assemble(events: pl.DataFrame, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
+    """Splits clean events, finds the scalers' figures on the training part, and puts rows in the place of ids."""
+    user, user_ids = _rows(events["user"])
+    item, item_ids = _rows(events["item"])
+    times = events["time_ms"].to_numpy() if options.time else None
+    if options.split == "leave-one-out":
+        split = splits.leave_one_out(user, times)
+    else:
+        assert times is not None  # the options demand a time column
+        if options.validation_from:
+            cuts = tuple(splits.parse_cut(c, options.time_unit) for c in (options.validation_from, options.test_from))
+        else:
+            cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
+        split = splits.global_time(times, cuts[0], cuts[1])
+    train = split == 0
+    columns = [pl.Series("user", user), pl.Series("item", item), pl.Series("split", split)]
+    columns += [events[c] for c in ("time_ms", "event_type") if c in events.columns]
+    scalers: list[FeatureScaler] = []
+    for feature in (f for f in FEATURES if f in events.columns):
+        values = events[feature].to_numpy().copy()
+        if options.impute == "interpolation":
+            at = times if times is not None else np.arange(len(values))
+            values[train] = cleaning.interpolate(values[train], user[train], at[train])
+        scalers.append(cleaning.fit_scaler(feature, values[train], options.winsorise, options.impute))
+        columns.append(pl.Series(feature, values))
+    types: list[str] = []
+    if "event_type" in events.columns:
+        types = sorted(set(events["event_type"].filter(pl.Series(train)).unique().to_list()) - {""})
+    items = pl.DataFrame(
+        {
+            "item_id": item_ids,
+            "title": pl.Series([""]).new_from_index(0, len(item_ids)),
+            "categories": pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(item_ids)),
+            "popularity": np.bincount(item[train], minlength=len(item_ids)).astype(np.int64),
+        }
+    )
+    return Dataset(
+        name=name,
+        spec=DataSpec(
+            items=len(item_ids),
+            repeats=repeats,
+            has_time=times is not None,
+            event_types=tuple(types),
+            features=tuple(scalers),
+        ),
+        split=options.split,
+        events=pl.DataFrame(columns),
+        users=pl.DataFrame({"user_id": user_ids}),
+        items=items,
+    )
+
+
+def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
+    """Adds titles and categories to the items that have events."""
+    dataset.items = (
+        dataset.items.select("item_id", "popularity")
+        .join(described, on="item_id", how="left", maintain_order="left")
+        .select("item_id", pl.col("title").fill_null(""), pl.col("categories").fill_null([]), pl.col("popularity"))
+    )
+    return dataset
+
+
+def _features(dataset: Dataset) -> dict[str, dict[str, float | int]]:
+    """Says of each feature how many values were missing or outliers, and the figures that normalise it."""
+    found = {}
+    for scaler in dataset.spec.features:
+        values = dataset.events[scaler.name].to_numpy()
+        found[scaler.name] = {
+            "missing": int(np.isnan(values).sum()),
+            "winsorised": int(((values < scaler.lower) | (values > scaler.upper)).sum()),
+        } | {k: v for k, v in dataclasses.asdict(scaler).items() if k != "name"}
+    return found
+
+
+def _rows(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+    """Returns each event's row, and the ids that occur, in row order."""
+    assert isinstance(ids.dtype, pl.Enum)  # the reader makes it so
+    codes = ids.to_physical().to_numpy()
+    present = np.bincount(codes) > 0
+    rows = (np.cumsum(present) - 1).astype(np.int32)
+    return rows[codes], ids.dtype.categories.gather(np.flatnonzero(present))
+
+
+def _ascending(keys: list[NDArray[Any]]) -> bool:
+    """Whether events stand in order already, by the first key, then the second."""
+    ahead = keys[0][1:] > keys[0][:-1]
+    level = keys[0][1:] == keys[0][:-1]
+    return bool((ahead | level & (keys[-1][1:] >= keys[-1][:-1])).all())

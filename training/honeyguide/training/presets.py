@@ -1,0 +1,132 @@
+"""Knows the files of well-known data sets, so that nobody has to describe their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.readers import column_names
+from honeyguide.training.text_file import first_line
+
+__all__ = ["PRESETS", "demo_sources", "preset_options"]
+
+Options = Mapping[str, Any]
+
+GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+"""The 0/1 columns of u.item, from the sixth on."""
+
+
+def preset_options(name: str, path: Path, items: Path | None) -> Options:
+    """Returns what a preset says about an event file and, where one is given, an items file.
+
+    Raises:
+        ConfigError: naming the presets there are.
+        DataError: where the file is not of the preset's kind.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r} is unknown; there are: {', '.join(sorted(PRESETS))}")
+    return PRESETS[name](path, items)
+
+
+def demo_sources() -> tuple[Path, Path]:
+    """Returns the event and the items file of the demo data inside the package."""
+    folder = files("honeyguide.training") / "demo_data"
+    with as_file(folder / "events.parquet") as events, as_file(folder / "items.parquet") as items:
+        return events, items
+
+
+def _demo(_: Path, __: Path | None) -> Options:
+    return _RETAIL | {"items": str(demo_sources()[1]), "title": "title", "min_user_events": 5, "min_item_events": 5}
+
+
+def _movielens(path: Path, items: Path | None) -> Options:
+    """Tells the four forms in which MovieLens comes by their first line."""
+    line = first_line(path, "latin-1")
+    if "::" in line:
+        events = _places("::", user="1", item="2", value="3", time="4")
+    elif line.startswith("userId,movieId"):
+        events = {"user": "userId", "item": "movieId", "value": "rating", "time": "timestamp"}
+    elif line.count("\t") == 3:
+        events = _places("\t", user="1", item="2", value="3", time="4")
+    elif line.count(" ") == 1:
+        events = dict(_sequence(path, None))
+    else:
+        raise DataError(
+            "the first row is none of MovieLens' forms",
+            file=str(path),
+            row=1,
+            remedy="name ratings.dat, ratings.csv, u.data or a `user item` text, or describe the columns by flags",
+        )
+    events["repeats"] = "no"
+    return events if items is None else events | _movielens_items(items)
+
+
+def _movielens_items(path: Path) -> dict[str, Any]:
+    line = first_line(path, "latin-1")
+    described = {"items_header": False, "items_encoding": "latin-1", "item_id": "1", "title": "2"}
+    if "::" in line:  # movies.dat
+        return described | {"items_separator": "::", "categories": "3"}
+    if line.count("|") == 23:  # u.item
+        return described | {"items_separator": "|", "categories": "6", "category_flags": GENRES_100K}
+    return {"item_id": "movieId", "title": "title", "categories": "genres"}  # movies.csv
+
+
+def _sequence(_: Path, __: Path | None) -> Options:
+    return _places(" ", user="1", item="2")
+
+
+def _recbole(path: Path, _: Path | None) -> Options:
+    """Takes the fields of an atomic file that it has; types stand behind the names."""
+    names = [field.partition(":")[0] for field in first_line(path).split("\t")]
+    events = {"separator": "\t", "items_separator": "\t", "category_separator": " ", "item_id": "item_id"}
+    optional = {"timestamp": "time", "rating": "value"}
+    return events | {option: name for name, option in optional.items() if name in names}
+
+
+def _online_retail(path: Path, items: Path | None) -> Options:
+    """Takes the original table as Parquet or CSV, titles included, or events with an items file beside them."""
+    columns = column_names(path)
+    if "StockCode" not in columns:
+        return _RETAIL | ({"title": "title"} if items else {})
+    user = "CustomerID" if "CustomerID" in columns else "Customer ID"
+    invoice = {"user": user, "item": "StockCode", "time": "InvoiceDate", "time_unit": "datetime"}
+    worth = {"quantity": "Quantity", "value": "UnitPrice" if "UnitPrice" in columns else "Price", "repeats": "yes"}
+    return invoice | worth | {"items": str(path), "item_id": "StockCode", "title": "Description"}
+
+
+def _kuairand(_: Path, items: Path | None) -> Options:
+    """Rows are impressions: those that were clicked are positive."""
+    events = {"user": "user_id", "item": "video_id", "time": "time_ms", "time_unit": "milliseconds"}
+    watched = {"dwell": "play_time_ms", "dwell_unit": "milliseconds", "keep": "is_click=1"}
+    tags = {"item_id": "video_id", "categories": "tag", "category_separator": ","} if items else {}
+    return events | watched | tags
+
+
+def _places(separator: str, **columns: str) -> dict[str, Any]:
+    return {"separator": separator, "header": False} | columns
+
+
+_RETAIL = {
+    "user": "user_id",
+    "item": "item_id",
+    "time": "ts",
+    "quantity": "quantity",
+    "value": "unit_price",
+    "item_id": "item_id",
+    "repeats": "yes",
+}
+PRESETS: Mapping[str, Callable[[Path, Path | None], Options]] = {
+    "demo": _demo,
+    "kuairand": _kuairand,
+    "movielens": _movielens,
+    "online-retail": _online_retail,
+    "recbole": _recbole,
+    "sequence": _sequence,
+}
+"""By name: what a preset says of an event file and an items file."""
