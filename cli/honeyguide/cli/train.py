@@ -1,0 +1,142 @@
+"""Adds the verb ``train``: from a data set to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from honeyguide.training.loop import Moment, Report
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``train`` to the command."""
+    app.command()(train)
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder that `honeyguide prepare` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the model; may be repeated.")
+    ] = None,
+    fit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A training option that has no flag of its own; may be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="The most epochs.", show_default="the model's, or 100")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Epochs without a better validation NDCG@10 before it stops.", show_default="the model's, or 10"
+        ),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="the model's, or 0.001")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", show_default="the model's, or 0")] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(help="Sequences × longest length of a batch.", show_default="the model's, or 8192")
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(help="Items the ranker reorders; 0 trains no ranker.", show_default="the model's, or 200"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all that is random.", show_default="the model's, or 0")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Trains a model with early stopping; killed and run again, it goes on.
+
+    Example: honeyguide train cf data/shop --out runs/cf --option window=5 --epochs 50
+    """
+    import shutil
+
+    from honeyguide.cli.output import print_json, print_next, print_table
+    from honeyguide.sdk.config import config_from, config_to
+    from honeyguide.sdk.host import PluginHost
+    from honeyguide.training.checkpoint import Checkpoint, plugin_of, save_checkpoint
+    from honeyguide.training.dataset import Dataset
+    from honeyguide.training.fit import FitOptions
+    from honeyguide.training.train import train as train_model
+
+    host = PluginHost.load()
+    model_class = host.model(model)
+    config = config_from(model_class.Config, _pairs(option, "--option"))
+    flags = {
+        "epochs": epochs,
+        "patience": patience,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "batch_tokens": batch_tokens,
+        "candidates": candidates,
+        "seed": seed,
+    }
+    given = _pairs(fit, "--fit") | {name: value for name, value in flags.items() if value is not None}
+    options = FitOptions.for_model(model_class, given)
+    data = Dataset.open(dataset)
+    built = model_class(config, data.spec)
+    progress = out / "progress"
+    with _bar() as report:
+        trained = train_model(
+            built, data.training(), data.evaluation("validation"), options, progress=progress, report=report
+        )
+    checkpoint = Checkpoint(
+        model=model,
+        config=config_to(config),
+        plugin=plugin_of(host, model),
+        spec=data.spec,
+        dataset=data.name,
+        seed=options.seed,
+        candidates=trained.candidates,
+        epochs=trained.epochs,
+        metrics=trained.metrics,
+        report=trained.report,
+    )
+    save_checkpoint(out, checkpoint, trained.network)
+    shutil.rmtree(progress)
+    if json:
+        print_json(
+            {"run": str(out), "model": model, "epochs": trained.epochs, "candidates": trained.candidates}
+            | {"metrics": trained.metrics, "report": trained.report}
+        )
+    else:
+        title = f"{model} on {data.name}: best epoch {trained.epochs}, {trained.report['seconds']} s, validation users"
+        print_table(title, ("metric", "value"), [(k, v) for k, v in trained.metrics.items() if k.endswith("@10")])
+        typer.echo(f"ranker {trained.report['ranker']}")
+    print_next(f"honeyguide evaluate {out} {dataset}")
+
+
+def _pairs(values: list[str] | None, flag: str) -> dict[str, Any]:
+    pairs = [value.partition("=") for value in values or ()]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not KEY=VALUE", param_hint=flag)
+    return {key: value for key, _, value in pairs}
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    """Shows a bar for the epoch under way."""
+    from honeyguide.cli.output import progress
+
+    with progress("batches") as bar:
+        task = bar.add_task("getting ready", total=None, rate="")
+
+        def show(moment: Moment) -> None:
+            if moment.batch == 1:
+                bar.reset(task, total=moment.batches)
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(
+                task,
+                completed=moment.batch,
+                description=f"{moment.phase}, epoch {moment.epoch} of at most {moment.epochs}",
+                rate=f"{speed or 0:.0f}/s · best NDCG@10 {moment.score:.4f}",
+            )
+
+        yield show

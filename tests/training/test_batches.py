@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+
+from honeyguide.sdk import DataSpec, HistoryBatch, PluginHost
+from honeyguide.sdk.errors import DataError
+from honeyguide.training.batches import TrainingBatches, buckets, find_steps
+
+
+def batches(host: PluginHost, histories: HistoryBatch, *, max_length: int = 5, tokens: int = 12) -> TrainingBatches:
+    cls = host.model("tiny")
+    model = cls(cls.Config(max_length=max_length), DataSpec(items=100, repeats=False))
+    return TrainingBatches(model, histories, tokens=tokens, seed=3)
+
+
+def pairs(made: TrainingBatches, epoch: int) -> list[tuple[int, int]]:
+    out = []
+    for batch in made.epoch(epoch):
+        assert batch["tokens"].shape == batch["targets"].shape
+        valid = batch["tokens"] > 0
+        assert torch.equal(valid, batch["targets"] > 0)
+        out += list(zip(batch["tokens"][valid].tolist(), batch["targets"][valid].tolist(), strict=True))
+    return sorted(out)
+
+
+def test_every_event_predicts_the_next_exactly_once(host: PluginHost) -> None:
+    histories = HistoryBatch.from_lists([list(range(13)), [], [50], [20, 21], list(range(30, 36))])
+    expected = [(i + 1, i + 2) for i in range(12)] + [(21, 22)] + [(i + 1, i + 2) for i in range(30, 35)]
+    made = batches(host, histories)
+    assert pairs(made, 0) == expected
+    assert made.positions == len(expected)
+
+
+def test_windows_are_cut_from_the_newest_end(host: PluginHost) -> None:
+    (batch,) = batches(host, HistoryBatch.from_lists([list(range(13))]), tokens=100).epoch(0)
+    rows = sorted(batch["tokens"].tolist())
+    assert rows == [[0, 0, 0, 1, 2], [3, 4, 5, 6, 7], [8, 9, 10, 11, 12]]
+
+
+def test_equal_times_are_one_step_and_the_target_is_drawn_from_the_next(host: PluginHost) -> None:
+    histories = HistoryBatch(
+        items=np.array([0, 1, 2, 3, 4, 9], np.int32),
+        offsets=np.array([0, 5, 6]),
+        time_ms=np.array([10, 10, 20, 20, 30, 30], np.int64),  # the second user's time equals the first one's last
+    )
+    steps = find_steps(histories)
+    assert steps.offsets.tolist() == [0, 2, 4, 5, 6]
+    assert steps.users.tolist() == [0, 3, 4]
+    made = batches(host, histories)
+    seen = {pair for epoch in range(30) for pair in pairs(made, epoch)}
+    assert seen == {(1, 3), (1, 4), (2, 3), (2, 4), (3, 5), (4, 5)}
+
+
+def test_now_is_the_moment_of_the_target(host: PluginHost) -> None:
+    histories = HistoryBatch(
+        items=np.arange(4, dtype=np.int32), offsets=np.array([0, 4]), time_ms=np.array([1, 2, 3, 9], np.int64)
+    )
+    windows = batches(host, histories).epoch(0).windows
+    assert windows.now_ms is not None
+    assert windows.now_ms.tolist() == [9]
+
+
+def test_seed_and_epoch_fix_the_batches(host: PluginHost) -> None:
+    rng = np.random.default_rng(0)
+    histories = HistoryBatch.from_lists([rng.integers(0, 100, n).tolist() for n in rng.integers(2, 9, 40)])
+    one, two = batches(host, histories), batches(host, histories)
+    for a, b in zip(one.epoch(4), two.epoch(4), strict=True):
+        assert torch.equal(a["tokens"], b["tokens"])
+        assert torch.equal(a["targets"], b["targets"])
+    assert len(one.epoch(0)) == len(one.epoch(1))
+    assert any(
+        a["tokens"].shape != b["tokens"].shape or not torch.equal(a["tokens"], b["tokens"])
+        for a, b in zip(one.epoch(0), one.epoch(1), strict=True)
+    )
+
+
+def test_buckets_hold_each_row_once_and_hardly_any_padding() -> None:
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 200, 5000)
+    parts = buckets(lengths, 4096, rng)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(5000))
+    computed = [len(part) * lengths[part].max() for part in parts]
+    assert max(computed) <= 4096
+    assert sum(computed) < 1.02 * lengths.sum()
+
+
+def test_rows_bound_a_bucket_and_a_long_row_stands_alone() -> None:
+    rng = np.random.default_rng(1)
+    assert sorted(len(p) for p in buckets(np.array([9, 1, 1, 1, 1]), 4, rng, rows=3)) == [1, 1, 3]
+
+
+def test_nothing_to_predict_is_said(host: PluginHost) -> None:
+    with pytest.raises(DataError, match="no user has two steps"):
+        batches(host, HistoryBatch.from_lists([[1], [], [2]]))

@@ -1,0 +1,147 @@
+"""Cuts training histories into windows, draws each position's target, and deals them out in batches of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.history import HistoryBatch
+from honeyguide.sdk.model import Model
+
+__all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps", "tensors"]
+
+Long = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Groups events into steps: a user's events of equal time are one; without times each event is one."""
+
+    offsets: Long
+    """(steps + 1,) step s holds events ``offsets[s]:offsets[s + 1]``."""
+    users: Long
+    """(batch + 1,) user i owns steps ``users[i]:users[i + 1]``."""
+
+    @property
+    def per_user(self) -> Long:
+        """(batch,) steps of each user."""
+        return np.diff(self.users)
+
+    def draw(self, steps: Long, rng: np.random.Generator) -> Long:
+        """Returns one event drawn at random from each of the given steps."""
+        sizes = self.offsets[steps + 1] - self.offsets[steps]
+        return self.offsets[steps] + (rng.random(len(steps)) * sizes).astype(np.int64)
+
+
+def find_steps(histories: HistoryBatch) -> Steps:
+    """Finds the steps of histories."""
+    starts_here = np.ones(len(histories.items), np.bool_)
+    if histories.time_ms is not None:
+        starts_here[1:] = np.diff(histories.time_ms) != 0
+        starts_here[histories.offsets[:-1][histories.lengths > 0]] = True
+    starts = np.flatnonzero(starts_here)
+    return Steps(
+        offsets=np.append(starts, len(histories.items)).astype(np.int64),
+        users=np.searchsorted(starts, histories.offsets).astype(np.int64),
+    )
+
+
+def before(histories: HistoryBatch, starts: Long, stops: Long) -> HistoryBatch:
+    """Returns what was known when event ``stops[i]`` came: events ``starts[i]:stops[i]``; that event's time is now."""
+    batch = histories.cut(starts, stops)
+    return batch if histories.time_ms is None else replace(batch, now_ms=histories.time_ms[stops])
+
+
+def buckets(lengths: Long, tokens: int, rng: np.random.Generator, *, rows: int = 1 << 30) -> list[Long]:
+    """Deals rows into batches of nearly equal length, in random order.
+
+    Args:
+        lengths: (rows,) length of each.
+        tokens: the most that rows × longest length of a batch comes to; a batch has at least one row.
+        rng: draws the order of batches, and of the rows of equal length.
+        rows: the most rows of a batch.
+    """
+    order = np.lexsort((rng.random(len(lengths)), -lengths))  # longest first
+    cuts = [0]
+    while cuts[-1] < len(order):
+        longest = int(lengths[order[cuts[-1]]])
+        cuts.append(cuts[-1] + min(max(tokens // longest, 1), rows))
+    parts = np.split(order, cuts[1:-1])
+    return [parts[i] for i in rng.permutation(len(parts))]
+
+
+def tensors(model: Model, histories: HistoryBatch, device: torch.device | None = None) -> dict[str, Tensor]:
+    """Encodes histories, none of them empty, as torch tensors."""
+    return {name: torch.from_numpy(array).to(device) for name, array in model.encode(histories).items()}
+
+
+class TrainingBatches:
+    """Makes the batches of each epoch, the same ones for the same seed and epoch.
+
+    Every event before a user's last step is a position, in exactly one window of at most ``model.max_length`` events;
+    the windows are cut from the newest end, so the odd one is the oldest. The target of an event in step s is an item
+    drawn at random from step s + 1, drawn again in each epoch.
+    """
+
+    def __init__(self, model: Model, histories: HistoryBatch, *, tokens: int, seed: int) -> None:
+        self._model = model
+        self._histories = histories
+        self._tokens = tokens
+        self._seed = seed
+        self._steps = find_steps(histories)
+        last = np.maximum(self._steps.users[1:] - 1, 0)  # a user's last step is target only
+        begins = histories.offsets[:-1]
+        ends = np.where(self._steps.per_user > 0, self._steps.offsets[last], begins)  # (batch,)
+        if not (ends > begins).any():
+            raise DataError(
+                "no user has two steps of training events, so there is nothing to predict",
+                remedy="prepare a data set with longer histories",
+            )
+        counts = -(-(ends - begins) // model.max_length)  # windows of each user
+        users = np.repeat(np.arange(len(counts)), counts)
+        from_end = np.cumsum(counts)[users] - np.arange(len(users)) - 1  # 0 is the newest window
+        stops = ends[users] - from_end * model.max_length
+        starts = np.maximum(begins[users], stops - model.max_length)
+        self._windows = before(histories, starts, stops)
+        lengths = stops - starts
+        events = np.repeat(starts - self._windows.offsets[:-1], lengths) + np.arange(lengths.sum())
+        step_of = np.repeat(np.arange(len(self._steps.offsets) - 1), np.diff(self._steps.offsets))
+        self._next_step = step_of[events] + 1  # (positions,)
+
+    @property
+    def positions(self) -> int:
+        """How many targets an epoch has."""
+        return len(self._next_step)
+
+    def epoch(self, epoch: int) -> EpochBatches:
+        """Returns the batches of one epoch."""
+        rng = np.random.default_rng((self._seed, epoch))
+        drawn = self._histories.items[self._steps.draw(self._next_step, rng)]
+        targets = HistoryBatch(items=drawn, offsets=self._windows.offsets)
+        return EpochBatches(self._model, self._windows, targets, buckets(self._windows.lengths, self._tokens, rng))
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBatches:
+    """Iterates over one epoch: dicts of what `Model.encode` gives and "targets", (batch, length) tokens, 0 for none."""
+
+    model: Model
+    windows: HistoryBatch
+    targets: HistoryBatch
+    """Laid out as ``windows``; each item is the target of the event in its place."""
+    rows: list[Long]
+    """The windows of each batch."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for rows in self.rows:
+            targets = self.targets.take(rows).tokens(self.model.max_length)
+            yield tensors(self.model, self.windows.take(rows)) | {"targets": torch.from_numpy(targets)}

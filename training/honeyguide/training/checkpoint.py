@@ -1,0 +1,167 @@
+"""Writes and reads run folders: ``checkpoint.json`` and ``weights.safetensors``, and nothing that needs pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.data import DataSpec, FeatureScaler
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.model import Model
+from honeyguide.training.tensor_file import state_of
+
+__all__ = ["Checkpoint", "load_checkpoint", "plugin_of", "save_checkpoint"]
+
+FORMAT_VERSION = 1
+CHECKPOINT = "checkpoint.json"
+WEIGHTS = "weights.safetensors"
+_AGAIN = "train the model again with `honeyguide train`"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Describes a trained network."""
+
+    model: str
+    """The model class's name."""
+    config: Mapping[str, Any]
+    """Its options."""
+    plugin: str
+    """Distribution and version that offered it, such as "honeyguide 0.1.0"."""
+    spec: DataSpec
+    """The data it was trained on."""
+    dataset: str
+    """The data set's name."""
+    seed: int
+    candidates: int
+    """How many retrieved items to rerank; 0 where there is no ranker, or it did not earn its place."""
+    epochs: int
+    """The best epoch."""
+    metrics: Mapping[str, float]
+    """On the validation users, such as "retrieve/ndcg@10"."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """How training went."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: nn.Module) -> None:
+    """Writes a run folder; the description comes last, so a folder that has one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    draft = folder / f"{WEIGHTS}.part"
+    save_file(state_of(network), draft)
+    digest = _sha256(draft)
+    _publish(draft, folder / WEIGHTS)
+    plain = dataclasses.asdict(checkpoint)
+    draft = folder / f"{CHECKPOINT}.part"
+    text = json.dumps({"format_version": FORMAT_VERSION} | plain | {"weights_sha256": digest}, indent=2)
+    draft.write_text(text + "\n", "utf-8")
+    _publish(draft, folder / CHECKPOINT)
+
+
+def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Model, nn.Module]:
+    """Reads a run folder; the network is in eval mode, on the CPU.
+
+    Raises:
+        DataError: a file is missing, broken, of another format, or the weights do not fit the model.
+        PluginError: no installed plugin offers the model.
+    """
+    folder = Path(path)
+    raw = _read(folder / CHECKPOINT)
+    digest = raw.pop("weights_sha256")
+    checkpoint = Checkpoint(**raw)
+    model_class = host.model(checkpoint.model)
+    try:
+        config = config_from(model_class.Config, checkpoint.config)
+    except ConfigError as error:
+        raise DataError(
+            f"the installed {checkpoint.model!r} takes other options ({error}); it was trained by {checkpoint.plugin}",
+            file=str(folder / CHECKPOINT),
+            remedy=f"install that version, or {_AGAIN}",
+        ) from error
+    model = model_class(config, checkpoint.spec)
+    network = model.network()
+    _load_weights(folder / WEIGHTS, digest, network, checkpoint)
+    return checkpoint, model, network.eval()
+
+
+def plugin_of(host: PluginHost, model: str) -> str:
+    """Returns distribution and version of a model's plugin, such as "honeyguide 0.1.0"."""
+    owner = host.owner(model)
+    return f"{owner.distribution or owner.name} {owner.version}".strip()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text("utf-8"))
+        found = raw.pop("format_version")
+        if found == FORMAT_VERSION:
+            spec = raw["spec"]
+            raw["spec"] = DataSpec(
+                **spec
+                | {
+                    "event_types": tuple(spec["event_types"]),
+                    "features": tuple(FeatureScaler(**f) for f in spec["features"]),
+                }
+            )
+            names = {f.name for f in dataclasses.fields(Checkpoint)} | {"weights_sha256"}
+            if set(raw) == names:
+                return dict(raw)
+            found = f"{found} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            "there is no such file: the folder holds no finished training", file=str(file), remedy=_AGAIN
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"cannot be read ({type(error).__name__}: {error})", file=str(file), remedy=_AGAIN) from error
+    raise DataError(f"has format {found}; this honeyguide reads {FORMAT_VERSION}", file=str(file), remedy=_AGAIN)
+
+
+def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Checkpoint) -> None:
+    try:
+        weights = load_file(file)
+        changed = _sha256(file) != digest
+    except FileNotFoundError:
+        raise DataError("there is no such file", file=str(file), remedy=_AGAIN) from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"is corrupt ({error})", file=str(file), remedy=_AGAIN) from error
+    if changed:
+        raise DataError(f"is not the file that {CHECKPOINT} describes: it was changed", file=str(file), remedy=_AGAIN)
+    wanted = network.state_dict()
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(weights))]
+    wrong += [f"{name} is unknown" for name in sorted(set(weights) - set(wanted))]
+    wrong += [
+        f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(wanted[name].shape)}"
+        for name in sorted(set(weights) & set(wanted))
+        if weights[name].shape != wanted[name].shape
+    ]
+    if wrong:
+        raise DataError(
+            f"does not fit the installed model {checkpoint.model!r}: {'; '.join(wrong[:3])}; "
+            f"it was trained by {checkpoint.plugin}",
+            file=str(file),
+            remedy=f"install that version, or {_AGAIN}",
+        )
+    network.load_state_dict(weights)
+
+
+def _publish(draft: Path, file: Path) -> None:
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
+    draft.replace(file)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

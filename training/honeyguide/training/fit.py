@@ -1,0 +1,111 @@
+"""Fits a network to training histories, with early stopping on the validation users' NDCG@10."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.model import Model, Network
+from honeyguide.training.batches import TrainingBatches
+from honeyguide.training.evaluate import rank_targets
+from honeyguide.training.loop import LoopResult, Report, Task, run
+
+__all__ = ["FitOptions", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """Says how to train. A model's own defaults stand in its class attribute ``fit_defaults``."""
+
+    epochs: int = 100
+    """The most epochs, 1 or more."""
+    patience: int = 10
+    """Epochs without a better validation NDCG@10 before training stops, 1 or more."""
+    lr: float = 1e-3
+    """AdamW's learning rate, above 0."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay, 0 or more."""
+    batch_tokens: int = 8192
+    """Sequences × longest length of a batch, 1 or more."""
+    seed: int = 0
+    """Seeds the initial weights, the targets, the batches and dropout; 0 or more."""
+    candidates: int = 200
+    """How many retrieved items the ranker reorders; 0 trains no ranker."""
+    ranker_tail: int = 8
+    """How many of each user's last training steps are held back for the ranker, at most a third of them; 1 or more."""
+    ranker_epochs: int = 30
+    """As ``epochs``, for the ranker."""
+    ranker_patience: int = 3
+    """As ``patience``, for the ranker, on a tenth of the users."""
+    ranker_lr: float = 1e-3
+    """As ``lr``, for the ranker."""
+    ranker_batch: int = 128
+    """Candidate lists of a batch, 1 or more."""
+    ranker_lists: int = 100_000
+    """The most candidate lists, drawn at random where there are more; 1 or more."""
+
+    def __post_init__(self) -> None:
+        smallest = {"seed": 0, "candidates": 0, "weight_decay": 0}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name in ("lr", "ranker_lr"):
+                if not value > 0:
+                    raise ConfigError(f"option {name!r} is {value}; allowed: above 0")
+            elif not value >= smallest.get(name, 1):
+                raise ConfigError(f"option {name!r} is {value}; allowed: {smallest.get(name, 1)} or more")
+
+    @classmethod
+    def for_model(cls, model: type[Model], options: Mapping[str, Any]) -> FitOptions:
+        """Returns the model's defaults with the given options, values or text, over them."""
+        return cast("FitOptions", config_from(cls, {**model.fit_defaults, **options}))
+
+
+def fit(
+    model: Model,
+    network: nn.Module,
+    training: HistoryBatch,
+    validation: EvaluationSet,
+    options: FitOptions,
+    *,
+    phase: str = "retriever",
+    progress: Path | None = None,
+    report: Report | None = None,
+) -> LoopResult:
+    """Lets a network observe the training histories, then trains all of it but its ranker.
+
+    The state before the first epoch counts too: a network that learns by `observe` alone, or was warm-started, keeps it
+    where no epoch is better. Arguments ``progress`` and ``report`` are those of `honeyguide.training.loop.run`.
+    """
+    observe: Any = getattr(network, "observe", None)
+    if observe is not None:
+        observe(training)
+
+    def score() -> float:
+        return float(rank_targets(model, network, validation)["retrieve"].ndcg(validation).mean())
+
+    parameters = [p for name, p in network.named_parameters() if not name.startswith("ranker.") and p.requires_grad]
+    if not parameters:
+        network.eval()
+        return LoopResult(epochs=0, scores=(score(),))
+    batches = TrainingBatches(model, training, tokens=options.batch_tokens, seed=options.seed)
+    task = Task(
+        phase=phase,
+        parameters=parameters,
+        batches=batches.epoch,
+        loss=cast("Network", network).loss,
+        score=score,
+        train_mode=network.train,
+        epochs=options.epochs,
+        patience=options.patience,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+    )
+    return run(network, task, progress=progress, report=report)

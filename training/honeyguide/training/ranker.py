@@ -1,0 +1,236 @@
+"""Fits the second stage without leaks, and lets it pass only where it makes the answers better.
+
+A ranker must not learn from lists that its retriever made for targets the retriever was trained on. So the last steps
+of each user are held back (part B); a first retriever learns from the rest (part A), makes a candidate list for each
+step of B, and the ranker learns to find that step's item in it. Lists whose item was not retrieved are left out: no
+ranker can mend those when it serves, and an item put in by hand would stand out by its low score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.metrics import per_user_at, target_ranks
+from honeyguide.sdk.model import Model
+from honeyguide.training.batches import before, buckets, find_steps, tensors
+from honeyguide.training.evaluate import device_of, rerank, score_all, top
+from honeyguide.training.fit import FitOptions
+from honeyguide.training.loop import LoopResult, Report, Task, run
+
+__all__ = ["Examples", "Lists", "first_steps", "fit_ranker", "hold_back", "make_lists", "paired_bootstrap"]
+
+Long = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Holds moments to predict: what the user did from ``starts`` up to ``stops``, and what came then."""
+
+    users: Long
+    """(examples,) ascending."""
+    starts: Long
+    """(examples,) the user's first event."""
+    stops: Long
+    """(examples,) the event after the last one known: the first of the target's step."""
+    targets: NDArray[np.int32]
+    """(examples,) catalogue rows."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, places: Long) -> Examples:
+        """Returns the examples at some places."""
+        return Examples(self.users[places], self.starts[places], self.stops[places], self.targets[places])
+
+
+def hold_back(histories: HistoryBatch, tail: int, seed: int) -> tuple[HistoryBatch, Examples]:
+    """Splits histories into part A, for the first retriever, and the examples of part B, one for each step held back.
+
+    Of each user the last ``tail`` steps are held back, at most a third; whoever has fewer than three steps gives none.
+    A step of several items gives one of them, drawn at random.
+    """
+    steps = find_steps(histories)
+    held = np.minimum(tail, steps.per_user // 3)  # (batch,)
+    cuts = steps.offsets[steps.users[1:] - held]
+    users = np.repeat(np.arange(len(held)), held)
+    nth = np.arange(len(users)) - (np.cumsum(held) - held)[users]
+    targets = (steps.users[1:] - held)[users] + nth  # the step of each example
+    drawn = steps.draw(targets, np.random.default_rng((seed, 1)))
+    examples = Examples(users, histories.offsets[:-1][users], steps.offsets[targets], histories.items[drawn])
+    return histories.cut(histories.offsets[:-1], cuts), examples
+
+
+def first_steps(histories: HistoryBatch, examples: Examples) -> EvaluationSet:
+    """Returns each user's first example, which is what early stopping of the first retriever watches."""
+    first = np.flatnonzero(np.diff(examples.users, prepend=-1))
+    return EvaluationSet(
+        histories=before(histories, examples.starts[first], examples.stops[first]),
+        target_users=np.arange(len(first)),
+        target_items=examples.targets[first],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Holds candidate lists, each with its target in it."""
+
+    examples: Examples
+    rows: NDArray[np.int32]
+    """(examples, n) candidates by retrieval score, best first, -1 where there are fewer."""
+    scores: NDArray[np.float32]
+    """(examples, n) their retrieval scores."""
+    places: Long
+    """(examples,) where in the list the target stands."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def take(self, places: Long) -> Lists:
+        """Returns the lists at some places."""
+        return Lists(self.examples.take(places), self.rows[places], self.scores[places], self.places[places])
+
+
+def make_lists(model: Model, network: nn.Module, histories: HistoryBatch, examples: Examples, n: int) -> Lists:
+    """Retrieves ``n`` candidates for each example and keeps those whose target is among them."""
+    size = max(min(256, (1 << 24) // model.data.items), 1)
+    parts: list[Lists] = []
+    for start in range(0, len(examples), size):
+        part = examples.take(np.arange(start, min(start + size, len(examples))))
+        scores, _ = score_all(model, network, before(histories, part.starts, part.stops))
+        rows, best = top(scores, n)
+        match = rows == part.targets[:, None]
+        parts.append(Lists(part, rows, best, match.argmax(1)).take(np.flatnonzero(match.any(1))))
+    users, starts, stops, targets = (
+        np.concatenate([getattr(p.examples, name) for p in parts]) for name in ("users", "starts", "stops", "targets")
+    )
+    return Lists(
+        examples=Examples(users, starts, stops, targets),
+        rows=np.concatenate([p.rows for p in parts]),
+        scores=np.concatenate([p.scores for p in parts]),
+        places=np.concatenate([p.places for p in parts]),
+    )
+
+
+def fit_ranker(
+    model: Model,
+    network: Any,
+    histories: HistoryBatch,
+    lists: Lists,
+    options: FitOptions,
+    *,
+    progress: Path | None = None,
+    report: Report | None = None,
+) -> LoopResult:
+    """Fits the network's ``ranker`` on candidate lists, all else frozen; a tenth of the users decides when to stop.
+
+    The loss is the network's ``rank_loss``, or else listwise softmax over ``rank``'s scores (Cao et al., 2007).
+    """
+    rng = np.random.default_rng((options.seed, 2))
+    users = rng.permutation(np.unique(lists.examples.users))
+    held = np.isin(lists.examples.users, users[: max(len(users) // 10, 1)])
+    learn, watch = lists.take(np.flatnonzero(~held)), lists.take(np.flatnonzero(held))
+
+    def loss(batch: Mapping[str, Any]) -> Tensor:
+        given = (batch["history"], batch["candidates"], batch["scores"])
+        if hasattr(network, "rank_loss"):
+            return network.rank_loss(*given, batch["target"])  # type: ignore[no-any-return]  # an optional method
+        logits = network.rank(*given).masked_fill(batch["candidates"] == 0, float("-inf"))
+        return nn.functional.cross_entropy(logits, batch["target"])
+
+    def train_mode() -> None:
+        network.eval()  # the frozen part works as it does when it serves
+        network.ranker.train()
+
+    frozen = [p for name, p in network.named_parameters() if not name.startswith("ranker.") and p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        task = Task(
+            phase="ranker",
+            parameters=[p for p in network.ranker.parameters() if p.requires_grad],
+            batches=lambda epoch: _ListBatches(model, histories, learn, options, epoch),
+            loss=loss,
+            score=lambda: _list_ndcg(model, network, histories, watch),
+            train_mode=train_mode,
+            epochs=options.ranker_epochs,
+            patience=options.ranker_patience,
+            lr=options.ranker_lr,
+            weight_decay=options.weight_decay,
+            seed=options.seed,
+        )
+        return run(network, task, progress=progress, report=report)
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+class _ListBatches:
+    """Iterates over one epoch's candidate lists, those of like history length together."""
+
+    def __init__(self, model: Model, histories: HistoryBatch, lists: Lists, options: FitOptions, epoch: int) -> None:
+        self._model, self._histories, self._lists = model, histories, lists
+        lengths = np.minimum(lists.examples.stops - lists.examples.starts, model.max_length)
+        rng = np.random.default_rng((options.seed, 3, epoch))
+        self._rows = buckets(lengths, 1 << 60, rng, rows=options.ranker_batch)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for rows in self._rows:
+            yield _list_tensors(self._model, self._histories, self._lists.take(rows))
+
+
+def _list_tensors(model: Model, histories: HistoryBatch, lists: Lists) -> dict[str, Any]:
+    scores = np.where(lists.rows < 0, np.float32(0.0), lists.scores)[:, :, None]
+    return {
+        "history": tensors(model, before(histories, lists.examples.starts, lists.examples.stops)),
+        "candidates": torch.from_numpy(lists.rows.astype(np.int64) + 1),
+        "scores": torch.from_numpy(scores),
+        "target": torch.from_numpy(lists.places),
+    }
+
+
+def _list_ndcg(model: Model, network: nn.Module, histories: HistoryBatch, lists: Lists) -> float:
+    """Returns the mean NDCG@10 within the lists."""
+    ranks: list[NDArray[np.float64]] = []
+    device = device_of(network)
+    for start in range(0, len(lists), 256):
+        part = lists.take(np.arange(start, min(start + 256, len(lists))))
+        batch = tensors(model, before(histories, part.examples.starts, part.examples.stops), device)
+        scores = rerank(network, batch, part.rows, part.scores)
+        ranks.append(target_ranks(scores, np.arange(len(part)), part.places))
+    return float(per_user_at(np.concatenate(ranks), np.arange(len(lists)), len(lists), 10)["ndcg"].mean())
+
+
+def paired_bootstrap(
+    before: NDArray[np.float64], after: NDArray[np.float64], seed: int, samples: int = 10_000
+) -> float:
+    """Returns the one-sided p-value that ``after`` is no better than ``before``, by resampling users in pairs.
+
+    The share of resampled mean differences that are not above 0 (Efron & Tibshirani, 1993), one more counted in, so
+    never 0. How often each distinct difference is drawn is multinomial, so users need not be drawn one by one.
+
+    Args:
+        before: (users,) a metric of each user.
+        after: (users,) the same users' metric, to be shown better.
+        seed: of the resampling.
+        samples: how many times to resample.
+    """
+    values, counts = np.unique(after - before, return_counts=True)
+    rng = np.random.default_rng(seed)
+    rows = max((1 << 22) // len(values), 1)
+    not_better = 0
+    for start in range(0, samples, rows):
+        drawn = rng.multinomial(len(before), counts / len(before), size=min(rows, samples - start))
+        not_better += int((drawn @ values <= 1e-12 * len(before)).sum())
+    return (1 + not_better) / (1 + samples)

@@ -1,0 +1,102 @@
+"""Keeps nested Python values with tensors in one safetensors file: no pickle, whatever Lightning has to save."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from honeyguide.sdk.errors import DataError
+
+__all__ = ["SafetensorsIO", "load_tree", "save_tree", "state_of"]
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Writes dicts, lists, tuples, tensors, text and numbers; the file is whole or not there.
+
+    Raises:
+        TypeError: a value is of another type; the message says where.
+    """
+    found: dict[str, Tensor] = {}
+    metadata = {"tree": json.dumps(_to_json(tree, "", found))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    save_file(found, draft, metadata=metadata)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def load_tree(path: Path) -> Any:
+    """Reads what `save_tree` wrote, tensors on the CPU; raises `DataError` where the file is broken."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _from_json(json.loads(file.metadata()["tree"]), file)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"cannot be read ({type(error).__name__}: {error})", file=str(path), remedy="remove it and train again"
+        ) from error
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """Returns a copy of a module's weights and buffers on the CPU; tied ones are written twice."""
+    return {name: _plain(tensor) for name, tensor in module.state_dict().items()}
+
+
+class SafetensorsIO(CheckpointIO):
+    """Saves Lightning's checkpoints by `save_tree`."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002  # Lightning's signature
+        """Writes a checkpoint to a path."""
+        save_tree(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002  # Lightning's signature
+        """Reads a checkpoint; Lightning moves the tensors to where they belong."""
+        return load_tree(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Removes a checkpoint if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().clone()  # safetensors refuses views and shared memory
+
+
+def _to_json(value: Any, where: str, found: dict[str, Tensor]) -> Any:
+    """Turns a value into JSON; a container becomes {kind: content}, so that keys and tuples come back as they were."""
+    if isinstance(value, Tensor):
+        found[where or "/"] = _plain(value)
+        return {"tensor": where or "/"}
+    if isinstance(value, dict):
+        return {"dict": [[_key(k, where), _to_json(v, f"{where}/{k}", found)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_to_json(v, f"{where}/{i}", found) for i, v in enumerate(value)]}
+    if value is None or type(value) in (str, bool, int, float):
+        return value
+    raise TypeError(f"{where or '/'} is a {type(value).__name__}, which is not saved without pickle")
+
+
+def _key(key: Any, where: str) -> str | int:
+    if type(key) in (str, int):
+        return key  # type: ignore[no-any-return]  # type() narrows nothing for mypy
+    raise TypeError(f"a key in {where or '/'} is a {type(key).__name__}; text and whole numbers are saved")
+
+
+def _from_json(value: Any, file: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return file.get_tensor(content)
+    if kind == "dict":
+        return {key: _from_json(v, file) for key, v in content}
+    parts = [_from_json(v, file) for v in content]
+    return tuple(parts) if kind == "tuple" else parts

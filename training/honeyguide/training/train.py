@@ -1,0 +1,139 @@
+"""Trains one model from histories to a network that may serve: retriever, ranker, and the gate between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from honeyguide.sdk.config import config_to
+from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.model import Model
+from honeyguide.training.evaluate import evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.fit import FitOptions, fit
+from honeyguide.training.loop import Report
+from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
+
+__all__ = ["Trained", "train"]
+
+_FEWEST_LISTS = 50
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Holds what training gives."""
+
+    network: nn.Module
+    """In eval mode, on the CPU, with its best weights."""
+    epochs: int
+    """The final retriever's best epoch; 0 where none was better than its start."""
+    candidates: int
+    """How many retrieved items to rerank; 0 where there is no ranker, or it did not earn its place."""
+    metrics: Mapping[str, float]
+    """On the validation users, such as "retrieve/ndcg@10"."""
+    report: Mapping[str, Any]
+    """What happened, JSON-ready: scores by epoch of each phase, and "ranker", the gate's verdict in words."""
+
+
+def train(
+    model: Model,
+    training: HistoryBatch,
+    validation: EvaluationSet,
+    options: FitOptions,
+    *,
+    progress: Path | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Trains a model; where its network ranks, by the recipe of `honeyguide.training.ranker`.
+
+    With a ranker to fit, a first retriever learns on part A, the ranker on its lists, and the final retriever goes on
+    from both on all training events. Then one look at the validation users decides whether the ranker stays.
+
+    Args:
+        model: a model with its config.
+        training: all training histories.
+        validation: the users that early stopping and the gate watch.
+        options: how to train.
+        progress: a folder for the state of an unfinished training. Called again with the same arguments after a kill,
+            it goes on and ends with the same network. The caller removes it at the end.
+        report: told of every batch.
+
+    Raises:
+        ConfigError: ``progress`` holds a training with other arguments.
+        DataError: there is nothing to predict.
+    """
+    started = time.perf_counter()
+    if progress is not None:
+        _claim(progress, model, options)
+    torch.manual_seed(options.seed)
+    network = model.network()
+    told: dict[str, Any] = {}
+    n = min(options.candidates, model.data.items) if hasattr(network, "rank") else 0
+    verdict = "" if n else ("switched off" if hasattr(network, "rank") else "the model has none")
+    if n and _learns(network):
+        part, examples = hold_back(training, options.ranker_tail, options.seed)
+        lists = None
+        if len(examples) >= _FEWEST_LISTS:
+            first = first_steps(training, examples)
+            result = fit(model, network, part, first, options, phase="first", progress=progress, report=report)
+            told["first"] = dataclasses.asdict(result)
+            lists = make_lists(model, network, training, examples, n)
+        if lists is None or len(lists) < _FEWEST_LISTS:
+            n, verdict = 0, f"not fitted: fewer than {_FEWEST_LISTS} candidate lists held their target"
+        else:
+            result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
+            told["ranker_fit"] = dataclasses.asdict(result) | {
+                "lists": len(lists),
+                "target_retrieved": len(lists) / len(examples),
+            }
+    result = fit(model, network, training, validation, options, progress=progress, report=report)
+    told["retriever"] = dataclasses.asdict(result)
+    if n:
+        stages = rank_targets(model, network, validation, candidates=n)
+        before, after = stages["retrieve"].ndcg(validation), stages["rank"].ndcg(validation)
+        p = paired_bootstrap(before, after, options.seed)
+        gain = float(after.mean() - before.mean())
+        kept = gain > 0 and p < _SIGNIFICANT
+        told["gate"] = {"candidates": n, "ndcg10_gain": gain, "p": p, "kept": kept}
+        verdict = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(validation)} users, p = {p:.4f}"
+        n = n if kept else 0
+    popularity = popularity_of(training, model.data.items)
+    metrics = evaluate(model, network, validation, candidates=n, popularity=popularity)
+    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
+    return Trained(network, result.epochs, n, flatten(metrics), told)
+
+
+def _learns(network: nn.Module) -> bool:
+    """Whether the ranker has anything to fit; one that counts alone goes straight to the gate."""
+    ranker = getattr(network, "ranker", None)
+    return isinstance(ranker, nn.Module) and any(p.requires_grad for p in ranker.parameters())
+
+
+def _claim(progress: Path, model: Model, options: FitOptions) -> None:
+    """Writes down whose training this is, or checks that it is the same one."""
+    mine = {
+        "model": model.name,
+        "config": config_to(model.config),
+        "options": dataclasses.asdict(options),
+        "data": model.data.fingerprint,
+    }
+    file = progress / "training.json"
+    if not file.exists():
+        progress.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
+        return
+    theirs = json.loads(file.read_text("utf-8"))
+    if changed := sorted(name for name in mine if theirs.get(name) != mine[name]):
+        raise ConfigError(
+            f"an unfinished training with another {' and '.join(changed)} lies in {progress}; "
+            "train with the same arguments to go on, or remove that folder to begin anew"
+        )
