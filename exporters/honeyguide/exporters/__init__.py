@@ -1,0 +1,5 @@
+"""Turns a trained network into a bundle: ONNX graphs, item vectors, a FAISS index, and the proof that they agree."""
+
+from honeyguide.exporters.bundle import export_bundle
+
+__all__ = ["export_bundle"]
