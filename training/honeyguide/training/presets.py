@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,14 @@ def preset_options(name: str, path: Path, items: Path | None) -> Options:
 
 def demo_sources() -> tuple[Path, Path]:
     """Returns the event and the items file of the demo data inside the package."""
-    folder = files("honeyguide.training") / "demo_data"
-    with as_file(folder / "events.parquet") as events, as_file(folder / "items.parquet") as items:
-        return events, items
+    folder = Path(str(files("honeyguide.training") / "demo_data"))
+    return folder / "online_retail_events.parquet", folder / "online_retail_items.parquet"
 
 
 def _demo(_: Path, __: Path | None) -> Options:
-    return _RETAIL | {"items": str(demo_sources()[1]), "title": "title", "min_user_events": 5, "min_item_events": 5}
+    bought = {"user": "customer_id", "item": "stock_code", "time": "time", "time_unit": "datetime"}
+    worth = {"quantity": "quantity", "value": "unit_price", "repeats": "yes", "min_item_events": 5}
+    return bought | worth | {"items": str(demo_sources()[1]), "title": "title", "name": "online-retail-demo"}
 
 
 def _movielens(path: Path, items: Path | None) -> Options:

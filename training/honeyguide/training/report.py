@@ -38,7 +38,9 @@ class Ledger:
         if reason not in self.examples:
             first = mask.arg_true()[0]
             row = frame.row(first, named=True)
-            self.examples[reason] = f"row {row.pop('row')}: " + ", ".join(f"{k}={v}" for k, v in row.items())
+            self.examples[reason] = f"row {row.pop('row')}: " + ", ".join(
+                f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()
+            )
         return frame.filter(~mask)
 
     def to_dict(self) -> dict[str, Any]:
