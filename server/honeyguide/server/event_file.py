@@ -83,8 +83,12 @@ class Recorded:
 def connect(path: Path) -> sqlite3.Connection:
     """Opens one more connection; it is for one thread at a time, and leaves transactions to its user."""
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA secure_delete = ON")
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

@@ -162,8 +162,10 @@ class EventStore:
 
         Raises as `record` does.
         """
-        users = frozenset(events["user_id"].unique().to_list())
-        return self._submit(_Job(lambda db: import_frame(db, events), users, 0)).result()
+        return self._call(lambda db: import_frame(db, events), frozenset(events["user_id"].unique().to_list()))
+
+    def _call(self, work: Callable[[sqlite3.Connection], _T], users: frozenset[str] = frozenset()) -> _T:
+        return self._submit(_Job(work, users, 0)).result()
 
     def _submit(self, job: _Job[_T]) -> Future[_T]:
         with self._lock:

@@ -8,6 +8,9 @@ from uuid import uuid4
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer, JSONRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 from honeyguide.sdk.host import PluginHost
@@ -22,10 +25,11 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
         level: least level that is logged: debug, info, warning or error.
         form: "console" for people, "json" for programs, one object a line; both go to standard error.
     """
+    # Neither form shows the local variables of a traceback: they hold what users did.
     last: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer(ensure_ascii=False)]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
     )
     structlog.configure(
         processors=[

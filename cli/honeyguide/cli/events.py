@@ -1,0 +1,84 @@
+"""Adds the verb ``events``: brings the histories of a data set into the server's store."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["add_to"]
+
+
+class Until(StrEnum):
+    """Names the last part of the split that is imported."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``events`` to the command."""
+    verbs = typer.Typer(no_args_is_help=True, help="Fills the server's store of events.")
+    verbs.callback()(_group)
+    verbs.command("import")(import_events)
+    app.add_typer(verbs, name="events")
+
+
+def _group() -> None:
+    """Fills the server's store of events."""
+
+
+def import_events(
+    dataset: Annotated[Path, typer.Argument(help="Folder that `honeyguide prepare` wrote.")],
+    events: Annotated[Path, typer.Option(help="SQLite file of the server's events; made when missing.")] = Path(
+        "events.db"
+    ),
+    until: Annotated[
+        Until, typer.Option(help="Last part of the split to import; train or validation leave later events out.")
+    ] = Until.test,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Imports the histories of a data set; a second run imports nothing. The server may run meanwhile.
+
+    Example: honeyguide events import data/shop --events events.db
+    """
+    from time import perf_counter
+
+    import numpy as np
+    import polars as pl
+
+    from honeyguide.cli.output import print_json, print_next, print_table, progress
+    from honeyguide.server.event_store import EventStore
+    from honeyguide.training.dataset import SPLITS, Dataset
+
+    data = Dataset.open(dataset)
+    kept = data.events["split"].to_numpy() <= SPLITS.index(until.value)  # (events,)
+    # An event's id is its place in the data set, whatever part is imported: that makes a second import harmless.
+    places = np.flatnonzero(kept)
+    part = Dataset(
+        name=data.name,
+        spec=data.spec,
+        split=data.split,
+        events=data.events.filter(pl.Series(kept)),
+        users=data.users,
+        items=data.items,
+    )
+    start = perf_counter()
+    done = accepted = 0
+    with EventStore(events) as store, progress("events") as bar:
+        task = bar.add_task("importing", total=len(places), rate="")
+        for frame in part.histories_for_import(20_000):  # small enough that a server's own writes get between
+            ids = [f"{data.spec.fingerprint[:16]}:{place:010}" for place in places[done : done + frame.height]]
+            accepted += store.import_events(frame.with_columns(event_id=pl.Series(ids, dtype=pl.String))).accepted
+            done += frame.height
+            bar.update(task, completed=done, rate=f"{done / (perf_counter() - start):,.0f}/s")
+    users = part.events["user"].n_unique()
+    result = {"events": str(events), "imported": accepted, "already_there": done - accepted, "users": users}
+    if json:
+        print_json(result | {"seconds": round(perf_counter() - start, 3)})
+    else:
+        print_table(f"{data.name} → {events}", ("what", "count"), [(k, v) for k, v in result.items() if k != "events"])
+    print_next(f"honeyguide serve --events {events}")
