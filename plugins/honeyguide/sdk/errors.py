@@ -18,6 +18,7 @@
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
     ├── OverCapacity                RESOURCE_EXHAUSTED   OVER_CAPACITY
+    ├── DeadlinePassed              DEADLINE_EXCEEDED    DEADLINE_PASSED
     └── Unavailable                 UNAVAILABLE          UNAVAILABLE
         └── NothingServed           UNAVAILABLE          NOTHING_SERVED
 
@@ -33,6 +34,7 @@ __all__ = [
     "ConfigError",
     "CorruptBundle",
     "DataError",
+    "DeadlinePassed",
     "ExportError",
     "FailedPrecondition",
     "ForeignBundle",
@@ -195,6 +197,13 @@ class OverCapacity(HoneyguideError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds to wait before the next try."""
+
+
+class DeadlinePassed(HoneyguideError):
+    """Reports a request that waited until its deadline; it was dropped before it was computed."""
+
+    code = "DEADLINE_EXCEEDED"
+    reason = "DEADLINE_PASSED"
 
 
 class Unavailable(HoneyguideError):

@@ -1,0 +1,92 @@
+"""Adds the verb ``serve``: answers over gRPC from a repository of bundles."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["add_to"]
+
+_OWN = "pipelines"
+"""The setting that is a table: it has no flag."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verb. Its flags are the server's settings, which are looked up when it is called."""
+    app.command(
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(serve)
+
+
+def serve(context: typer.Context) -> None:
+    """Serves a repository of bundles over gRPC."""
+    verb = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    verb.command(epilog=_pipeline_settings())(_command())
+    verb(args=context.args, prog_name="honeyguide serve")
+
+
+def _command() -> Any:
+    """Builds the command out of the settings: one flag each, with the setting's own words and default."""
+    from honeyguide.server.settings import Settings, describe_settings
+
+    def run(config: Path | None, **given: Any) -> None:
+        """Serves a repository of bundles over gRPC, until Ctrl-C or SIGTERM.
+
+        A flag overrides the environment (HONEYGUIDE_PORT …), which overrides the TOML file of --config.
+
+        Example: honeyguide serve --repository demo/models --events demo/events.db
+        """
+        _serve(config, given)
+
+    options: dict[str, Any] = {
+        "config": Annotated[
+            Path | None, typer.Option(help="TOML file of settings, pipelines among them.", show_default="none")
+        ]
+    }
+    for row in describe_settings():
+        if row.name in Settings.model_fields and row.name != _OWN:
+            annotation = Settings.model_fields[row.name].annotation
+            kind = bool if annotation is bool else str  # text is parsed by the settings, whose messages say more
+            shown = {int: "<int>", float: "<number>", Path: "<path>", bool: None}.get(annotation, "<text>")
+            flag = typer.Option(help=row.description, show_default=row.default, metavar=shown)
+            options[row.name] = Annotated[kind | None, flag]
+    run.__annotations__ = options
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in options.items()
+        ]
+    )
+    return run
+
+
+def _pipeline_settings() -> str:
+    """Lists the settings that only the file or the environment can give, for the end of the help."""
+    from honeyguide.server.settings import describe_settings
+
+    rows = [row for row in describe_settings() if row.name.startswith(_OWN)]
+    lines = [
+        f"[bold]{row.name.replace('[', chr(92) + '[')}[/] (default {row.default}): {row.description}" for row in rows
+    ]
+    return "\n\n".join(["In the file or the environment only:", *lines])
+
+
+def _serve(config: Path | None, given: dict[str, Any]) -> None:
+    import asyncio
+    import os
+
+    # Threads that spin take the cores from the other batch; OpenMP reads this when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from honeyguide.cli.output import stderr
+    from honeyguide.server.logs import configure_logs
+    from honeyguide.server.settings import load_settings
+
+    settings = load_settings(config, given)
+    configure_logs(settings.log_level, settings.log_format)
+    from honeyguide.server.app import serve as run
+
+    asyncio.run(run(settings, lambda line: stderr.print(line, markup=False, highlight=False, soft_wrap=True)))

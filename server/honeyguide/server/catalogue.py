@@ -1,0 +1,108 @@
+"""Holds a bundle's items: their ids, titles, categories and popularity, and turns filters into rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["Catalogue", "ItemFilter"]
+
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemFilter:
+    """Limits which items may be answered; the parts are combined with "and"."""
+
+    exclude: Sequence[str] = ()
+    """Items never to answer."""
+    allow: Sequence[str] = ()
+    """When not empty, only these."""
+    any_category: Sequence[str] = ()
+    """When not empty, only items with at least one of these."""
+
+
+class Catalogue:
+    """Knows the items by row; row i is row i of the item vectors."""
+
+    def __init__(
+        self,
+        item_ids: Sequence[str],
+        titles: Sequence[str],
+        popularity: NDArray[np.int64],
+        categories: Mapping[str, Rows],
+    ) -> None:
+        self._ids = np.array(item_ids, dtype=object)
+        self._titles = np.array(titles, dtype=object)
+        self._row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+        self._categories = categories
+        self.popular_order: Rows = np.argsort(-popularity, kind="stable").astype(np.int32)
+        """(items,) rows, the most popular first."""
+        self.popularity: NDArray[np.float32] = (popularity / max(int(popularity.max(initial=0)), 1)).astype(np.float32)
+        """(items,) share of the most popular item's events, 0–1."""
+
+    @classmethod
+    def read(cls, path: Path) -> Catalogue:
+        """Reads ``items.parquet``; raises what polars raises where it is no such table."""
+        table = pl.read_parquet(path, columns=["item_id", "title", "categories", "popularity"], memory_map=True)
+        pairs = table.select("categories").with_row_index("row").explode("categories").drop_nulls()
+        grouped = pairs.group_by("categories").agg(pl.col("row").cast(pl.Int32))
+        return cls(
+            table["item_id"].to_list(),
+            table["title"].fill_null("").to_list(),
+            table["popularity"].to_numpy().astype(np.int64),
+            {name: np.asarray(rows, np.int32) for name, rows in grouped.iter_rows()},
+        )
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def unique(self) -> bool:
+        """Whether no id appears twice."""
+        return len(self._row_of) == len(self._ids)
+
+    def vocabulary(self) -> str:
+        """Returns the SHA-256 of the item ids in row order, joined by newlines."""
+        return hashlib.sha256("\n".join(self._ids.tolist()).encode()).hexdigest()
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Returns (ids,) rows, -1 where the catalogue lacks the id."""
+        return np.fromiter(map(self._row_of.get, item_ids, repeat(-1)), np.int32, len(item_ids))
+
+    def item_ids(self, rows: Rows) -> list[str]:
+        """Returns the ids of rows."""
+        return self._ids[rows].tolist()  # type: ignore[no-any-return]  # an object array's list is untyped
+
+    def titles(self, rows: Rows) -> list[str]:
+        """Returns the titles of rows, "" where there is none."""
+        return self._titles[rows].tolist()  # type: ignore[no-any-return]  # an object array's list is untyped
+
+    def excluded(self, wanted: ItemFilter) -> Rows:
+        """Returns the rows of the items that the filter excludes."""
+        rows = self.rows(wanted.exclude)
+        return rows[rows >= 0]
+
+    def allowed(self, wanted: ItemFilter) -> NDArray[np.bool_] | None:
+        """Returns an (items,) mask of the items the filter allows, None where it allows all."""
+        mask: NDArray[np.bool_] | None = None
+        if wanted.allow:
+            rows = self.rows(wanted.allow)
+            mask = np.zeros(len(self), np.bool_)
+            mask[rows[rows >= 0]] = True
+        if wanted.any_category:
+            inside = np.zeros(len(self), np.bool_)
+            for name in wanted.any_category:
+                inside[self._categories.get(name, _NONE)] = True
+            mask = inside if mask is None else mask & inside
+        return mask
+
+
+_NONE: Rows = np.empty(0, np.int32)

@@ -1,0 +1,47 @@
+"""Cuts lists into pages with opaque tokens."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import TypeVar
+
+from honeyguide.sdk.errors import InvalidArgument
+
+__all__ = ["page"]
+
+T = TypeVar("T")
+_LARGEST, _DEFAULT = 1000, 100
+
+
+def page(items: Sequence[T], kind: str, page_size: int, page_token: str) -> tuple[Sequence[T], str]:
+    """Returns one page of a list and the next page's token, "" after the last.
+
+    Args:
+        items: the whole list, in its fixed order.
+        kind: what is listed; a token of another list is refused.
+        page_size: 1–1,000; 0 is 100.
+        page_token: "" is the first page.
+
+    Raises `InvalidArgument`.
+    """
+    if not 0 <= page_size <= _LARGEST:
+        raise InvalidArgument("page_size", page_size, f"1 to {_LARGEST:,}, or 0 for {_DEFAULT}")
+    start = _place(kind, page_token)
+    end = start + (page_size or _DEFAULT)
+    token = base64.urlsafe_b64encode(json.dumps([kind, end]).encode()).decode() if end < len(items) else ""
+    return items[start:end], token
+
+
+def _place(kind: str, token: str) -> int:
+    if not token:
+        return 0
+    try:
+        of, place = json.loads(base64.b64decode(token, b"-_", validate=True))
+        if of == kind and type(place) is int and place > 0:
+            return place
+    except (binascii.Error, ValueError, TypeError):
+        pass
+    raise InvalidArgument("page_token", token, "the next_page_token of the previous page of this list")

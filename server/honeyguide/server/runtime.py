@@ -1,0 +1,91 @@
+"""Decides how the machine is used: threads, and whether graphs run on a GPU; opens ONNX sessions accordingly."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import onnxruntime as ort  # type: ignore[import-untyped]  # it ships no types
+import structlog
+
+__all__ = ["CPU", "CUDA", "Runtime"]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+_FATAL_ONLY = 4
+"""ONNX Runtime's severity: what goes wrong is raised, so that nothing needs to be written to stderr as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Holds how many batches run at once, how many threads each may use, and where graphs run."""
+
+    workers: int
+    """Batches computed at the same time, 1 or more."""
+    threads: int
+    """Threads of each graph run and each index search, 1 or more."""
+    providers: tuple[str, ...] = (CPU,)
+    """ONNX Runtime providers to ask for, best first."""
+
+    @classmethod
+    def detect(cls, threads: int = 0) -> Runtime:
+        """Shares the cores out: full, never oversubscribed.
+
+        Args:
+            threads: cores to use; 0 is all that this process may run on.
+        """
+        cores = threads or len(
+            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        )
+        workers = min(cores, 2)  # two batches overlap Python with native code; more only contend for the interpreter
+        usable = CUDA in ort.get_available_providers() and _has_cuda_device()
+        return cls(workers, max(1, cores // workers), (CUDA, CPU) if usable else (CPU,))
+
+    def executor(self) -> ThreadPoolExecutor:
+        """Makes the executor that computes batches."""
+        # FAISS keeps its thread count for each calling thread, so each of ours must set it.
+        return ThreadPoolExecutor(
+            self.workers, "honeyguide-batch", initializer=faiss.omp_set_num_threads, initargs=(self.threads,)
+        )
+
+    def session(self, path: Path) -> ort.InferenceSession:
+        """Opens a graph; falls back from GPU to CPU with a line in the log."""
+        if self.providers[0] != CPU:
+            try:
+                # Finds the CUDA libraries that lie in site-packages; it prints what it misses.
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    ort.preload_dlls()
+                    session = self._open(path, self.providers)
+                if session.get_providers()[0] == self.providers[0]:
+                    return session
+                problem = "its libraries do not load"
+            except Exception as error:  # boundary: the GPU runtime raises types of its own
+                problem = type(error).__name__
+            structlog.get_logger().warning("gpu_unusable", graph=path.name, problem=problem, falls_back_to=CPU)
+        return self._open(path, (CPU,))
+
+    def _open(self, path: Path, providers: Sequence[str]) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        # Spinning threads take the cores from the other batch: a third of the throughput on two cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = _FATAL_ONLY
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+
+
+def _has_cuda_device() -> bool:
+    """Whether the driver loads and knows a device; asked first because ONNX Runtime complains on stderr otherwise."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
