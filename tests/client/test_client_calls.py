@@ -1,0 +1,182 @@
+"""The calls: what is sent, what comes back, and that both clients do the same."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from honeyguide.client import AsyncClient, Client, Event, History, InputError, InvalidArgumentError, UserRow, calls
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, 500_000, tzinfo=UTC)
+HISTORY = History(["a", "b"], time_ms=[1, 2], event_type=["view", ""], dwell_seconds=[1.5, float("inf")], value=[3, 4])
+
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("recommend", ("u",), {}),
+    ("recommend", (), {"history": ["a", "b"], "k": 3, "exclude": ["x"], "allow": ["y"], "any_category": ["tea"]}),
+    ("recommend", ("u",), {"history": HISTORY, "pipeline": "shop", "drop_seen": False, "now": NOW, "explain": True}),
+    ("rank", (["a", "b"],), {"user_id": "u", "now": NOW}),
+    ("similar_items", ("a",), {"k": 2, "exclude": ["b"]}),
+    ("record", ([Event("u", "a", "view", NOW, 1.0, 2.0, 3.0, 4.0, "e1", "r"), Event("u", "b", event_id="e2")],), {}),
+    ("record_event", ("u", "c"), {"event_id": "e3", "quantity": 2.0}),
+    ("history", ("u",), {"page_size": 2}),
+    ("delete_user", ("u",), {}),
+    ("models", (), {}),
+    ("model", ("cf", 1), {}),
+    ("load_model", ("cf",), {}),
+    ("unload_model", ("cf",), {}),
+    ("pipelines", (), {}),
+    ("plugins", (), {}),
+    ("recommend_stream", ([["u", UserRow(history=["a"])], ["bad", UserRow("v", HISTORY)]],), {"k": 2, "now": NOW}),
+]
+
+
+def methods(client: type) -> set[str]:
+    return {name for name, value in vars(client).items() if callable(value) and not name.startswith("_")} - {"close"}
+
+
+def test_every_method_has_an_example_here():
+    assert methods(Client) == methods(AsyncClient) == {name for name, _, _ in CALLS}
+
+
+@pytest.mark.parametrize("name", sorted(methods(Client)))
+def test_both_clients_take_the_same_parameters_and_explain_them(name):
+    sync, asynchronous = getattr(Client, name), getattr(AsyncClient, name)
+    assert [str(p).partition(":")[0] for p in inspect.signature(sync).parameters.values()] == [
+        str(p).partition(":")[0] for p in inspect.signature(asynchronous).parameters.values()
+    ]
+    assert sync.__doc__
+    assert asynchronous.__doc__
+    assert sync.__name__ == asynchronous.__name__ == name
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CALLS)
+async def test_sync_equals_async(fake, name, args, kwargs):
+    fake.events = [calls.messages.event_message(Event("u", f"i{n}", event_id=f"old{n}")) for n in range(5)]
+    start = list(fake.events)
+    with Client(fake.address) as client:
+        answer = getattr(client, name)(*args, **kwargs)
+        sync = list(answer) if inspect.isgenerator(answer) else answer
+    sent, fake.requests, fake.events = fake.requests, [], start
+    async with AsyncClient(fake.address) as client:
+        answer = getattr(client, name)(*args, **kwargs)
+        asynchronous = [part async for part in answer] if inspect.isasyncgen(answer) else await answer
+    assert asynchronous == sync
+    assert fake.requests == sent
+    assert len(sent) >= 1
+
+
+def test_recommend_sends_every_parameter_and_reads_every_field(fake):
+    with Client(fake.address) as client:
+        answer = client.recommend(
+            "u", history=HISTORY, k=3, pipeline="shop", drop_seen=False, exclude=["x"], allow=["y"],
+            any_category=["tea"], now=NOW, explain=True,
+        )  # fmt: skip
+    request = fake.requests[0][1]
+    assert (request.user_id, request.k, request.pipeline, request.explain) == ("u", 3, "shop", True)
+    assert request.HasField("drop_seen")
+    assert request.drop_seen is False
+    assert (list(request.history.item_ids), list(request.history.time_ms)) == (["a", "b"], [1, 2])
+    assert list(request.history.dwell_seconds) == [1.5, float("inf")]
+    limits = request.filter
+    assert [*limits.exclude_item_ids, *limits.allow_item_ids, *limits.any_category] == ["x", "y", "tea"]
+    assert request.now.ToDatetime(tzinfo=UTC) == NOW
+    item = answer.items[0]
+    assert (item.item_id, item.score, item.source, item.source_model, item.title) == (
+        "i-u",
+        0.5,
+        "RETRIEVED",
+        "cf",
+        "Honig",
+    )
+    assert item.because == ("a", "b")
+    assert (answer.shortfall, answer.unknown_history_items, answer.degraded, answer.reasons) == (
+        2,
+        2,
+        True,
+        ("NO_RANKER",),
+    )
+    assert [str(model) for model in answer.models] == ["cf 1"]
+    assert list(answer) == [item]
+    assert answer.item_ids == ("i-u",)
+    assert len(answer) == 1
+
+
+def test_what_is_not_given_stays_unset(fake):
+    with Client(fake.address) as client:
+        client.recommend(history=["a"])
+    request = fake.requests[0][1]
+    assert not any(request.HasField(field) for field in ("user_id", "drop_seen", "now"))
+    assert request.k == 10
+
+
+def test_history_goes_through_all_pages_newest_first_and_asks_only_for_those_reached(fake):
+    with Client(fake.address) as client:
+        assert (
+            client.record([Event("u", f"i{n}", time=NOW + timedelta(seconds=n), value=0.0) for n in range(5)]).accepted
+            == 5
+        )
+        events = client.history("u", page_size=2)
+        first = next(events)
+        assert fake.count("GetHistory") == 1
+        assert [first.item_id, *(event.item_id for event in events)] == ["i4", "i3", "i2", "i1", "i0"]
+        assert fake.count("GetHistory") == 3
+    assert (first.time, first.value, first.clicks) == (NOW + timedelta(seconds=4), 0.0, None)
+
+
+def test_models_gives_all_pages_as_a_list(fake):
+    with Client(fake.address) as client:
+        models = client.models()
+    assert [(model.version, model.state, model.metrics) for model in models] == [
+        (2, "SERVING", {"ndcg@10": 0.25}),
+        (1, "SERVING", {"ndcg@10": 0.25}),
+    ]
+    assert models[0].create_time == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+def test_events_without_an_id_get_different_ones_and_an_empty_id_stays_empty(fake):
+    with Client(fake.address) as client:
+        client.record([Event("u", "a"), Event("u", "a"), Event("u", "a", event_id="")])
+    sent = [event.event_id for event in fake.requests[0][1].events]
+    assert len(sent[0]) == len(sent[1]) == 32
+    assert sent[0] != sent[1]
+    assert sent[2] == ""
+
+
+def test_record_tells_duplicates_and_rejections(fake):
+    with Client(fake.address) as client:
+        client.record_event("u", "a", event_id="e")
+        recorded = client.record([Event("u", "a", event_id="e"), Event("u", "b", dwell_seconds=-1), Event("u", "c")])
+        assert client.record_event("u", "a", event_id="e") is False
+        assert client.record_event("u", "a", event_id="f") is True
+        with pytest.raises(InvalidArgumentError, match="dwell < 0") as caught:
+            client.record_event("u", "a", dwell_seconds=-1)
+    assert (recorded.accepted, recorded.duplicates) == (1, 1)
+    assert [(one.index, one.error.field) for one in recorded.rejected] == [(1, "dwell_seconds")]
+    assert caught.value.field == "dwell_seconds"
+
+
+def test_a_string_is_not_taken_for_a_list_of_letters(fake):
+    with Client(fake.address) as client:
+        for arguments in ({"history": "abc"}, {"exclude": "abc"}, {"allow": "abc"}, {"any_category": "abc"}):
+            with pytest.raises(InputError, match="'abc'; allowed: a list of ids"):
+                client.recommend(**arguments)
+        with pytest.raises(InputError, match="allowed: a list of users"):
+            list(client.recommend_stream(["abc"]))
+    assert fake.requests == [("RecommendStream", request) for _, request in fake.requests]
+
+
+def test_a_moment_without_time_zone_is_refused_with_a_remedy(fake):
+    with Client(fake.address) as client, pytest.raises(InputError, match="no time zone") as caught:
+        client.recommend("u", now=NOW.replace(tzinfo=None))
+    assert (caught.value.field, fake.requests) == ("now", [])
+    assert "remedy: use datetime.now(UTC)" in str(caught.value)
+
+
+def test_an_enum_value_newer_than_the_client_stays_a_number():
+    from honeyguide.client import messages
+    from honeyguide.v1 import recommender_service_pb2
+
+    assert messages.item(recommender_service_pb2.Item(item_id="a", source=99)).source == "99"

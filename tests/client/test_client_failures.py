@@ -1,0 +1,199 @@
+"""Failures: typed errors, deadlines, and tries only where they are safe."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
+
+from honeyguide.client import (
+    AsyncClient,
+    Client,
+    DeadlineError,
+    Event,
+    FailedPreconditionError,
+    HoneyguideClientError,
+    InputError,
+    InternalError,
+    InvalidArgumentError,
+    ModelChangedError,
+    NotFoundError,
+    OverCapacityError,
+    RetryPolicy,
+    UnavailableError,
+    UnimplementedError,
+)
+
+Code = grpc.StatusCode
+FAST = RetryPolicy(initial_delay=0.001)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (Code.INVALID_ARGUMENT, "INVALID_FIELD", InvalidArgumentError),
+        (Code.NOT_FOUND, "PIPELINE_NOT_FOUND", NotFoundError),
+        (Code.FAILED_PRECONDITION, "CORRUPT_BUNDLE", FailedPreconditionError),
+        (Code.FAILED_PRECONDITION, "MODEL_CHANGED", ModelChangedError),
+        (Code.RESOURCE_EXHAUSTED, "OVER_CAPACITY", OverCapacityError),
+        (Code.UNAVAILABLE, "NOTHING_SERVED", UnavailableError),
+        (Code.INTERNAL, "INTERNAL", InternalError),
+        (Code.DATA_LOSS, "LOST", InternalError),
+    ],
+)
+async def test_each_code_becomes_its_exception_in_both_clients(fake, code, reason, kind):
+    fake.fail("Recommend", code, reason, "what was given", times=8)
+    with Client(fake.address, retry=FAST) as client, pytest.raises(HoneyguideClientError) as caught:
+        client.recommend("u")
+    async with AsyncClient(fake.address, retry=FAST) as client:
+        with pytest.raises(HoneyguideClientError) as caught_async:
+            await client.recommend("u")
+    assert type(caught.value) is type(caught_async.value) is kind
+    assert caught.value.reason == caught_async.value.reason == reason
+    assert str(caught.value) == str(caught_async.value) == "what was given"
+
+
+def test_field_and_remedy_come_from_the_details(fake):
+    violation = error_details_pb2.BadRequest.FieldViolation(field="k", description="k is 0")
+    bad, links = error_details_pb2.BadRequest(field_violations=[violation]), error_details_pb2.Help()
+    links.links.add(description="ask for 1 or more")
+    fake.fail("Recommend", Code.INVALID_ARGUMENT, "INVALID_FIELD", "k is 0; allowed: 1–1000", bad, links)
+    with Client(fake.address) as client, pytest.raises(InvalidArgumentError) as caught:
+        client.recommend("u", k=0)
+    assert (caught.value.field, caught.value.remedy) == ("k", "ask for 1 or more")
+    assert str(caught.value) == "k is 0; allowed: 1–1000\n  remedy: ask for 1 or more"
+
+
+def test_an_absent_server_is_named_with_a_remedy_and_soon(closed_port):
+    started = time.monotonic()
+    with Client(f"127.0.0.1:{closed_port}") as client, pytest.raises(UnavailableError) as caught:
+        client.recommend("u")
+    assert time.monotonic() - started < 3
+    assert caught.value.reason == "UNREACHABLE"
+    assert f"cannot reach a server at 127.0.0.1:{closed_port} (Connection refused" in caught.value.message
+    assert "honeyguide serve" in caught.value.remedy
+
+
+def test_a_server_without_the_call_is_named():
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with Client(f"127.0.0.1:{port}") as client, pytest.raises(UnimplementedError, match="does not offer this call"):
+        client.recommend("u")
+    server.stop(None).wait()
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED])
+async def test_reads_are_tried_again_until_they_succeed(fake, code):
+    fake.fail("Recommend", code, "BUSY", "later", times=3)
+    with Client(fake.address, retry=FAST) as client:
+        assert client.recommend("u").item_ids == ("i-u",)
+    assert fake.count("Recommend") == 4
+    fake.fail("Recommend", code, "BUSY", "later", times=3)
+    async with AsyncClient(fake.address, retry=FAST) as client:
+        assert (await client.recommend("u")).item_ids == ("i-u",)
+    assert fake.count("Recommend") == 8
+
+
+def test_tries_are_bounded(fake):
+    fake.fail("Recommend", Code.UNAVAILABLE, "UNAVAILABLE", "stopping", times=9)
+    with Client(fake.address, retry=RetryPolicy(attempts=3, initial_delay=0.001)) as client:
+        with pytest.raises(UnavailableError):
+            client.recommend("u")
+        assert fake.count("Recommend") == 3
+
+
+@pytest.mark.parametrize("code", [Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.INTERNAL, Code.FAILED_PRECONDITION])
+def test_failures_that_do_not_pass_are_not_tried_again(fake, code):
+    fake.fail("Recommend", code, "NO", "no")
+    with Client(fake.address, retry=FAST) as client, pytest.raises(HoneyguideClientError):
+        client.recommend("u")
+    assert fake.count("Recommend") == 1
+
+
+def test_the_delay_the_server_asks_for_is_kept(fake):
+    wait = error_details_pb2.RetryInfo(retry_delay=Duration(nanos=300_000_000))
+    fake.fail("Recommend", Code.RESOURCE_EXHAUSTED, "OVER_CAPACITY", "full", wait)
+    started = time.monotonic()
+    with Client(fake.address, retry=FAST) as client:
+        client.recommend("u")
+    assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_a_delay_beyond_the_deadline_is_reported_at_once(fake):
+    wait = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=60))
+    fake.fail("Recommend", Code.RESOURCE_EXHAUSTED, "OVER_CAPACITY", "full", wait)
+    started = time.monotonic()
+    with Client(fake.address) as client, pytest.raises(OverCapacityError) as caught:
+        client.recommend("u")
+    assert time.monotonic() - started < 2
+    assert caught.value.retry_after == 60
+
+
+def test_recording_is_tried_again_with_the_same_ids_and_stored_once(fake):
+    fake.fail("RecordEvents", Code.UNAVAILABLE, "UNAVAILABLE", "stopping", times=2)
+    with Client(fake.address, retry=FAST) as client:
+        assert client.record([Event("u", "a"), Event("u", "b")]).accepted == 2
+    sent = [[event.event_id for event in request.events] for _, request in fake.requests]
+    assert sent[0] == sent[1] == sent[2]
+    assert [event.item_id for event in fake.events] == ["a", "b"]
+
+
+async def test_recording_without_an_id_is_never_tried_again(fake):
+    fake.fail("RecordEvents", Code.UNAVAILABLE, "UNAVAILABLE", "stopping", times=2)
+    events = [Event("u", "a"), Event("u", "b", event_id="")]
+    with Client(fake.address, retry=FAST) as client, pytest.raises(UnavailableError):
+        client.record(events)
+    async with AsyncClient(fake.address, retry=FAST) as client:
+        with pytest.raises(UnavailableError):
+            await client.record(events)
+    assert fake.count("RecordEvents") == 2
+
+
+@pytest.mark.parametrize("name", ["load_model", "unload_model"])
+def test_changes_of_what_is_served_are_never_tried_again(fake, name):
+    rpc = name.title().replace("_", "")
+    fake.fail(rpc, Code.UNAVAILABLE, "UNAVAILABLE", "stopping")
+    with Client(fake.address, retry=FAST) as client, pytest.raises(UnavailableError):
+        getattr(client, name)("cf")
+    assert fake.count(rpc) == 1
+
+
+async def test_every_call_has_a_deadline_that_a_call_may_override(fake):
+    with Client(fake.address, timeout=0.2) as client:
+        with pytest.raises(DeadlineError, match="did not answer in time"):
+            client.recommend("slow")
+        started = time.monotonic()
+        with pytest.raises(DeadlineError):
+            client.recommend("slow", timeout=0.05)
+        assert time.monotonic() - started < 0.15
+    async with AsyncClient(fake.address, timeout=0.2) as client:
+        with pytest.raises(DeadlineError, match="did not answer in time"):
+            await client.recommend("slow")
+
+
+def test_tries_share_one_deadline(fake):
+    fake.fail("Recommend", Code.UNAVAILABLE, "UNAVAILABLE", "stopping", times=99)
+    patient = RetryPolicy(attempts=99, initial_delay=0.05, maximum_delay=0.05)
+    started = time.monotonic()
+    with Client(fake.address, timeout=0.4, retry=patient) as client, pytest.raises(UnavailableError):
+        client.recommend("u")
+    assert time.monotonic() - started < 0.6
+    assert 3 < fake.count("Recommend") < 18
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_deadline_is_above_zero(fake, seconds):
+    with Client(fake.address) as client, pytest.raises(InputError, match="allowed: seconds above 0"):
+        client.recommend("u", timeout=seconds)
+
+
+def test_waits_double_up_to_the_maximum_with_jitter():
+    policy = RetryPolicy(initial_delay=1, maximum_delay=4)
+    for attempt, longest in ((1, 1), (2, 2), (3, 4), (9, 4)):
+        waits = [policy.wait(attempt) for _ in range(50)]
+        assert longest / 2 <= min(waits) < max(waits) <= longest
