@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from bundles import items_table
+
 from honeyguide.sdk import read_manifest, verify
 
 
