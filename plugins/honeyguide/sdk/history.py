@@ -55,7 +55,7 @@ class HistoryBatch:
 
     def cut(self, starts: Long, stops: Long) -> HistoryBatch:
         """Returns the batch whose user i owns events ``starts[i]:stops[i]`` of this one, without ``now_ms``."""
-        return replace(self, now_ms=None)._gather(starts, stops - starts, None)
+        return replace(self._gather(starts, stops - starts, None), now_ms=None)
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""
