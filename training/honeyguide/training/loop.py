@@ -188,7 +188,7 @@ class _Module(LightningModule):
 
 
 class _Keep(Checkpoint):
-    """Saves the state after each epoch; Lightning calls a Checkpoint last, when the score and the patience are counted."""
+    """Saves the state after each epoch; Lightning calls a Checkpoint last, when score and patience are counted."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
