@@ -63,6 +63,14 @@ class Toy:
     async def collect(self, requests: AsyncIterator[StringValue], context: Any) -> StringValue:
         return await self.unary([r async for r in requests][-1], context)
 
+    async def endless(self, request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        try:
+            while True:
+                yield request
+                await asyncio.sleep(0)
+        finally:
+            self.cancelled.set()
+
     async def written(self, request: StringValue, context: Any) -> None:
         await context.write(await self.unary(request, context))
 
@@ -87,6 +95,7 @@ async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc
         "Stream": (grpc.stream_stream_rpc_method_handler, toy.stream),
         "Collect": (grpc.stream_unary_rpc_method_handler, toy.collect),
         "Written": (grpc.unary_stream_rpc_method_handler, toy.written),
+        "Endless": (grpc.unary_stream_rpc_method_handler, toy.endless),
     }
     handlers = {
         name: build(call, StringValue.FromString, StringValue.SerializeToString)
@@ -200,6 +209,22 @@ async def test_a_cancelled_call_is_cancelled_in_the_server(toy: tuple[Toy, grpc.
     waiting.cancel()
     await asyncio.wait_for(toy[0].cancelled.wait(), 10)
     assert metrics.errors.labels("/toy.Toy/Unary", "CANCELLED")._value.get() == 1
+
+
+async def test_a_stream_that_its_reader_leaves_ends_without_an_error(
+    toy: tuple[Toy, grpc.aio.Channel], metrics: Metrics, log: list[Any]
+) -> None:
+    for _ in range(5):
+        toy[0].cancelled.clear()
+        answer = toy[1].unary_stream("/toy.Toy/Endless", StringValue.SerializeToString, StringValue.FromString)(
+            StringValue(value="again")
+        )
+        assert (await answer.read()).value == "again"
+        answer.cancel()
+        await asyncio.wait_for(toy[0].cancelled.wait(), 10)
+    await asyncio.sleep(0.05)
+    assert [line for line in log if line["log_level"] == "error"] == []
+    assert metrics.errors.labels("/toy.Toy/Endless", "CANCELLED")._value.get() == 5
 
 
 async def test_a_status_chosen_by_the_servicer_stands(toy: tuple[Toy, grpc.aio.Channel]) -> None:

@@ -67,11 +67,12 @@ def to_status(error: Exception, request_id: str) -> Status:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every asyncio method of the server; its log lines carry the request's id."""
+    """Wraps every asyncio method of one server; its log lines carry the request's id."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._log = structlog.get_logger("honeyguide.requests")
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # gRPC asks for the handler at every call
 
     async def intercept_service(
         self,
@@ -79,10 +80,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Returns the method's handler, wrapped; None for an unknown method stays None."""
-        handler: Any = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = str(handler_call_details.method)
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler: Any = await continuation(handler_call_details)
+        if handler is not None:  # a name that a client made up is not kept
+            self._wrapped[method] = self._wrap(handler, method)
+            return self._wrapped[method]
+        return None
+
+    def _wrap(self, handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
         for kind in ("unary_unary", "unary_stream", "stream_unary", "stream_stream"):
             call = getattr(handler, kind)
             if call is not None and (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):

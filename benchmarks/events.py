@@ -1,0 +1,258 @@
+"""Measures how fast events are recorded and read, beside what the disk and plain SQLite allow in the same run.
+
+    python benchmarks/events.py --out benchmarks/results/events.json
+
+Every figure is taken several times, all of them in turn, so that a busy moment of the machine hits each alike. A row
+has the median over the runs, and the least and the most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import grpc
+import numpy as np
+import polars as pl
+
+from honeyguide.server import event_file
+from honeyguide.server.event_store import EventStore, StoredEvent
+from honeyguide.server.events import EventServicer
+from honeyguide.server.interceptor import ErrorInterceptor
+from honeyguide.server.metrics import Metrics
+from honeyguide.v1 import event_service_pb2 as pb
+from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
+
+CALLERS = (1, 16, 64)
+USERS = 5_000
+ITEMS = 3_000
+Figures = dict[str, float]
+
+
+def event(number: int) -> StoredEvent:
+    return StoredEvent(f"user-{number % USERS}", f"item-{number * 7 % ITEMS}", 1_700_000_000_000 + number, "view", 1.5)
+
+
+def rates(seconds: list[float], wall: float, events: int) -> Figures:
+    p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
+    return {"events_per_s": len(seconds) * events / wall, "p50_ms": float(p50), "p99_ms": float(p99)}
+
+
+def fsync_ceiling(folder: Path, duration: float) -> Figures:
+    """Overwrites a page of a ring, as a write-ahead log does, and waits for the disk, again and again."""
+    seconds: list[float] = []
+    pages = 1000
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        file.write(bytes(4096 * pages))
+        os.fsync(file.fileno())
+        start = perf_counter()
+        while (begun := perf_counter()) - start < duration:
+            os.pwrite(file.fileno(), os.urandom(4096), len(seconds) % pages * 4096)
+            os.fdatasync(file.fileno())
+            seconds.append(perf_counter() - begun)
+    return rates(seconds, perf_counter() - start, 1)
+
+
+def sqlite_ceiling(folder: Path, duration: float, rows: int) -> Figures:
+    """Inserts ready-made rows into the store's own tables, ``rows`` in each transaction, from one thread."""
+    db = event_file.open_file(folder / f"raw-{rows}-{perf_counter()}.db")
+    seconds = []
+    number = 0
+    start = perf_counter()
+    while (begun := perf_counter()) - start < duration:
+        batch = [
+            (n % USERS, n, n, n * 7 % ITEMS, 0, 1.5, None, None, None, None, None) for n in range(number, number + rows)
+        ]
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", batch)
+        db.execute("COMMIT")
+        number += rows
+        seconds.append(perf_counter() - begun)
+    wall = perf_counter() - start
+    db.close()
+    return rates(seconds, wall, rows)
+
+
+async def callers(count: int, duration: float, events: int, call: Callable[[int], Awaitable[object]]) -> Figures:
+    """Keeps ``count`` callers busy, each with one call at a time."""
+    seconds: list[float] = []
+    numbers = iter(range(sys.maxsize))
+    start = perf_counter()
+
+    async def caller() -> None:
+        while (begun := perf_counter()) - start < duration:
+            await call(next(numbers))
+            seconds.append(perf_counter() - begun)
+
+    await asyncio.gather(*(caller() for _ in range(count)))
+    return rates(seconds, perf_counter() - start, events)
+
+
+async def through_store(folder: Path, duration: float, count: int) -> Figures:
+    with EventStore(folder / f"store-{perf_counter()}.db") as store:
+        figures = await callers(count, duration, 1, lambda number: store.record([event(number)]))
+        calls = figures["events_per_s"] * duration
+        return figures | {"events_per_fsync": calls / store.transactions}
+
+
+async def grpc_ceiling(port: int, duration: float, count: int) -> Figures:
+    """Calls a method that does nothing, of a server without interceptors."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        nothing: Any = channel.unary_unary("/bench.Bench/Nothing")
+        return await callers(count, duration, 1, lambda _: nothing(bytes(60)))
+
+
+async def through_grpc(port: int, duration: float, count: int, events: int) -> Figures:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = EventServiceStub(channel)
+
+        async def call(number: int) -> None:
+            made = [event(n) for n in range(number * events, (number + 1) * events)]
+            messages = [pb.Event(user_id=e.user_id, item_id=e.item_id, type=e.type, dwell_seconds=1.5) for e in made]
+            answer = await stub.RecordEvents(pb.RecordEventsRequest(events=messages))
+            if answer.accepted != events:
+                raise RuntimeError(f"{answer.accepted} of {events} events were accepted")
+
+        await call(0)
+        return await callers(count, duration, events, call)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[int, int]]:
+    """Serves EventService, and a method that does nothing, from a process of its own; gives the two ports."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(folder / "served.db", theirs))
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send("stop")
+        process.join()
+
+
+def serve(path: Path, pipe: Connection) -> None:
+    async def nothing(request: bytes, context: object) -> bytes:  # noqa: ARG001  # gRPC's signature
+        return request
+
+    async def run() -> None:
+        metrics = Metrics()
+        with EventStore(path) as store, ThreadPoolExecutor(2) as executor:
+            server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)])
+            add_EventServiceServicer_to_server(EventServicer(store, metrics, executor), server)
+            bare = grpc.aio.server()
+            handlers: dict[str, Any] = {"Nothing": grpc.unary_unary_rpc_method_handler(nothing)}
+            bare.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Bench", handlers)])
+            pipe.send((server.add_insecure_port("127.0.0.1:0"), bare.add_insecure_port("127.0.0.1:0")))
+            await asyncio.gather(server.start(), bare.start())
+            await asyncio.to_thread(pipe.recv)
+            await asyncio.gather(server.stop(1), bare.stop(1))
+
+    asyncio.run(run())
+
+
+def bulk(folder: Path, count: int) -> dict[str, Figures]:
+    """Imports many events, then reads every user cold and warm."""
+    numbers = np.arange(count)
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"user-{n * USERS // count}" for n in numbers],
+            "item_id": [f"item-{n * 7 % ITEMS}" for n in numbers],
+            "time_ms": numbers,
+            "event_id": [f"bench:{n:010}" for n in numbers],
+        }
+    )
+    with EventStore(folder / f"bulk-{perf_counter()}.db") as store:
+        start = perf_counter()
+        for part in frame.iter_slices(20_000):
+            store.import_events(part)
+        imported = perf_counter() - start
+        reads: dict[str, Figures] = {}
+        for kind in ("history, cold", "history, cached"):
+            seconds = []
+            for user in range(USERS):
+                begun = perf_counter()
+                store.history(f"user-{user}")
+                seconds.append(perf_counter() - begun)
+            p50, p99 = np.percentile(seconds, (50, 99)) * 1e6
+            reads[kind] = {"p50_us": float(p50), "p99_us": float(p99), "events_per_user": count / USERS}
+    return {"import": {"events_per_s": count / imported}} | reads
+
+
+def once(folder: Path, ports: tuple[int, int], duration: float) -> dict[str, Figures]:
+    """Takes every figure one time."""
+    found = {"ceiling: fdatasync of 4 KiB": fsync_ceiling(folder, duration)}
+    for rows in (1, 64, 20_000):
+        found[f"ceiling: SQLite alone, {rows:,} rows a transaction"] = sqlite_ceiling(folder, duration, rows)
+    for count in CALLERS:
+        found[f"ceiling: gRPC call that does nothing, {count} callers"] = asyncio.run(
+            grpc_ceiling(ports[1], duration, count)
+        )
+        found[f"store, {count} callers × 1 event"] = asyncio.run(through_store(folder, duration, count))
+    for count, events in (*((count, 1) for count in CALLERS), (16, 100)):
+        found[f"gRPC, {count} callers × {events} event{'s' * (events > 1)}"] = asyncio.run(
+            through_grpc(ports[0], duration, count, events)
+        )
+    return found | bulk(folder, 200_000)
+
+
+def machine() -> dict[str, Any]:
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return {
+        "cpu": cpu.partition(": ")[2] or platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/events.json"))
+    parser.add_argument("--folder", type=Path, help="folder on the disk to measure; default: the temporary one")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of each measurement")
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {"machine": machine(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    result["command"] = f"python benchmarks/events.py --runs {arguments.runs} --seconds {arguments.seconds}"
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name, serving(Path(name)) as ports:
+        runs = [once(Path(name), ports, arguments.seconds) for _ in range(arguments.runs)]
+    result["rows"] = [
+        {"what": what}
+        | {
+            figure: {
+                "median": round(statistics.median(values), 3),
+                "least": round(min(values), 3),
+                "most": round(max(values), 3),
+            }
+            for figure in runs[0][what]
+            for values in [[run[what][figure] for run in runs]]
+        }
+        for what in runs[0]
+    ]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for row in result["rows"]:
+        shown = (f"{figure} {spread['median']:,}" for figure, spread in row.items() if figure != "what")
+        print(f"{row['what']:<50} {'  '.join(shown)}")
+
+
+if __name__ == "__main__":
+    main()
