@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from honeyguide.sdk import FeatureScaler
 from honeyguide.sdk.errors import DataError
 from honeyguide.training.dataset import FEATURES
-from honeyguide.training.report import Ledger
+from honeyguide.training.events import Events, Ledger
+from honeyguide.training.splits import steps
 
 __all__ = [
     "check_time_unit",
@@ -22,7 +23,6 @@ __all__ = [
     "fit_scaler",
     "interpolate",
     "k_core",
-    "repeated",
 ]
 
 YEAR_1971 = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -32,9 +32,9 @@ REPEATS_FROM = 0.01
 _NON_NEGATIVE = ("dwell_seconds", "clicks", "quantity")
 
 
-def check_time_unit(events: pl.DataFrame, unit: str, file: str, column: str) -> None:
+def check_time_unit(events: Events, unit: str, file: str, column: str) -> None:
     """Raises `DataError` where the times show that they have another unit than the one said."""
-    times = events["time_ms"].to_numpy()
+    times = events["time_ms"]
     if unit == "milliseconds" and times.max() < YEAR_1971:
         raise DataError(
             "read as milliseconds, every time lies before 1971",
@@ -42,56 +42,61 @@ def check_time_unit(events: pl.DataFrame, unit: str, file: str, column: str) -> 
             column=column,
             remedy="these look like seconds: --time-unit seconds",
         )
-    if unit == "seconds" and np.median(times) >= YEAR_2100:
+    late = times >= YEAR_2100
+    if unit == "seconds" and late.mean() > 0.5:
         raise DataError(
             "read as seconds, most times lie after the year 2100",
             file=file,
-            row=int(events["row"][0]),
+            row=int(events["row"][late.argmax()]),
             column=column,
             remedy="these look like milliseconds: --time-unit milliseconds",
         )
 
 
-def drop_out_of_range(events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+def drop_out_of_range(events: Events, ledger: Ledger) -> None:
     """Drops events before 1970, after 2100, or with negative dwell, clicks or quantity (such as returned goods)."""
-    if "time_ms" in events.columns:
-        times = events["time_ms"]
-        events = ledger.drop(events, (times < 0) | (times >= YEAR_2100), "time before 1970 or after 2100")
+    if "time_ms" in events:
+        ledger.drop(
+            events, (events["time_ms"] < 0) | (events["time_ms"] >= YEAR_2100), "time before 1970 or after 2100"
+        )
     for name in _NON_NEGATIVE:
-        if name in events.columns:
-            # NaN is no smaller than 0 in numpy, as it should be here
-            events = ledger.drop(events, events[name].to_numpy() < 0, f"negative {name}")
-    return events
+        if name in events:
+            ledger.drop(events, events[name] < 0, f"negative {name}")
 
 
-def drop_duplicates(events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """Drops rows that equal an earlier one in every column; without times a repeated pair is an event."""
-    if "time_ms" not in events.columns or not events.height:
-        return events
-    values = events.drop("row")
-    # Equal rows have equal hashes: only the few rows whose hash occurs twice are compared, which saves most memory.
-    hashes = values.hash_rows().to_numpy()
+def drop_duplicates(events: Events, ledger: Ledger) -> None:
+    """Drops rows that equal an earlier one in every column; without times a repeated pair is an event.
+
+    Args:
+        events: sorted by user, then time and file order.
+        ledger: counts what is dropped.
+    """
+    if "time_ms" not in events or not len(events):
+        return
+    same = ~steps(events["user"], events["time_ms"])  # as the event before, in user and time
+    crowd = np.flatnonzero(same | np.append(same[1:], False))
+    if not len(crowd):
+        return
+    # Equal rows have equal hashes: only rows whose hash occurs twice are compared, which saves most of the memory.
+    hashes = np.zeros(len(crowd), np.uint64)
+    for name, values in events.columns.items():
+        if name != "row":
+            part = np.ascontiguousarray(values[crowd])
+            hashes ^= part.view(np.uint32 if part.itemsize == 4 else np.uint64)
+            hashes *= np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
+            hashes ^= hashes >> np.uint64(29)
     order = np.argsort(hashes)
     equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
-    if not len(equal):
-        return events
-    suspects = np.unique(np.concatenate([order[equal], order[equal + 1]]))  # ascending: the first stays
-    duplicate = np.zeros(events.height, bool)
-    duplicate[suspects] = ~values[suspects].select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
-    return ledger.drop(events, duplicate, "exact duplicate")
+    suspects = crowd[np.unique(np.concatenate([order[equal], order[equal + 1]]))]  # ascending: the first stays
+    rows = pl.DataFrame({name: values[suspects] for name, values in events.columns.items() if name != "row"})
+    duplicate = np.zeros(len(events), bool)
+    if rows.height:
+        duplicate[suspects] = ~rows.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
+    ledger.drop(events, duplicate, "exact duplicate")
 
 
-def repeated(users: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Marks the events whose user met the item in an earlier event; events stand in their order."""
-    pair = users.astype(np.int64) << 32 | items.astype(np.int64)
-    order = np.argsort(pair, kind="stable")
-    again = np.zeros(len(pair), bool)
-    again[order[1:]] = pair[order[1:]] == pair[order[:-1]]
-    return again
-
-
-def drop_repeats(events: pl.DataFrame, choice: str, ledger: Ledger) -> tuple[pl.DataFrame, bool]:
-    """Says whether items repeat, and drops later events of a pair where they do not.
+def drop_repeats(events: Events, choice: str, ledger: Ledger) -> bool:
+    """Returns whether items repeat, and drops later events of a pair where they do not.
 
     Args:
         events: sorted by user, then time and file order.
@@ -99,11 +104,27 @@ def drop_repeats(events: pl.DataFrame, choice: str, ledger: Ledger) -> tuple[pl.
         ledger: counts what is dropped.
     """
     if choice == "yes":
-        return events, True
-    again = repeated(events["user"].to_physical().to_numpy(), events["item"].to_physical().to_numpy())
-    if choice == "detect" and again.sum() >= max(1.0, REPEATS_FROM * len(again)):
-        return events, True
-    return ledger.drop(events, again, "user met the item before, and items do not repeat"), False
+        return True
+    pairs = _pairs(events)
+    pairs.sort()  # in place, and made anew below: this is where memory peaks
+    count = int((pairs[1:] == pairs[:-1]).sum())
+    if choice == "detect" and count > 0 and count >= REPEATS_FROM * len(pairs):
+        return True
+    if count:
+        pairs = _pairs(events)
+        order = np.argsort(pairs, kind="stable")
+        again = np.zeros(len(pairs), bool)
+        again[order[1:]] = pairs[order[1:]] == pairs[order[:-1]]
+        ledger.drop(events, again, "user met the item before, and items do not repeat")
+    return False
+
+
+def _pairs(events: Events) -> NDArray[np.uint64]:
+    """Returns one number for each event's user and item."""
+    pairs = events["user"].astype(np.uint64)
+    pairs <<= np.uint64(32)
+    pairs |= events["item"]
+    return pairs
 
 
 def k_core(
@@ -128,14 +149,13 @@ def k_core(
     return by_user, by_item
 
 
-def drop_sparse(events: pl.DataFrame, min_user: int, min_item: int, ledger: Ledger) -> pl.DataFrame:
+def drop_sparse(events: Events, min_user: int, min_item: int, ledger: Ledger) -> None:
     """Drops users and items with too few events, over and over until all have enough."""
     if min_user <= 1 and min_item <= 1:
-        return events
-    users, items = (events[name].to_physical().to_numpy() for name in ("user", "item"))
-    by_user, by_item = k_core(users, items, min_user, min_item)
-    events = ledger.drop(events, by_user, f"user has fewer than {min_user} events")
-    return ledger.drop(events, by_item[~by_user], f"item has fewer than {min_item} events")
+        return
+    by_user, by_item = k_core(events["user"], events["item"], min_user, min_item)
+    ledger.drop(events, by_user, f"user has fewer than {min_user} events")
+    ledger.drop(events, by_item[~by_user], f"item has fewer than {min_item} events")
 
 
 def fit_scaler(name: str, values: NDArray[np.float32], percentile: float, impute: str) -> FeatureScaler:
@@ -149,16 +169,20 @@ def fit_scaler(name: str, values: NDArray[np.float32], percentile: float, impute
     """
     if name not in FEATURES:
         raise ValueError(f"{name!r} is no feature; there are {', '.join(FEATURES)}")
-    known = values[~np.isnan(values)].astype(np.float64)
+    known = values[~np.isnan(values)]
     log = name in _NON_NEGATIVE
     if not len(known):
         return FeatureScaler(name, fill=0.0, lower=0.0, upper=0.0, log=log, mean=0.0, std=1.0)
     lower = 0.0 if log else float(np.percentile(known, 100 - percentile))
     upper = float(np.percentile(known, percentile))
-    clipped = np.clip(known, lower, upper)
-    fill = float(np.mean(clipped) if impute == "mean" else np.median(clipped))
-    plain = FeatureScaler(name, fill=fill, lower=lower, upper=upper, log=log, mean=0.0, std=1.0)(values)
-    mean, std = float(plain.mean(dtype=np.float64)), float(plain.std(dtype=np.float64))
+    np.clip(known, lower, upper, out=known)
+    fill = float(known.mean(dtype=np.float64) if impute == "mean" else np.median(known))
+    # As FeatureScaler does it, in float32 and in place: the figures need no more, and memory counts here.
+    scaled = np.where(np.isnan(values), np.float32(fill), values)
+    np.clip(scaled, lower, upper, out=scaled)
+    if log:
+        np.log1p(scaled - np.float32(lower), out=scaled)
+    mean, std = float(scaled.mean(dtype=np.float64)), float(scaled.std(dtype=np.float64))
     return FeatureScaler(name, fill=fill, lower=lower, upper=upper, log=log, mean=mean, std=std if std > 1e-9 else 1.0)
 
 

@@ -256,8 +256,8 @@ def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) 
     return digest.hexdigest()
 
 
-def _content(column: pl.Series) -> bytes:
-    return "\n".join(column.to_list()).encode() if column.dtype == pl.String else column.to_numpy().tobytes()
+def _content(column: pl.Series) -> bytes | memoryview:
+    return "\n".join(column.to_list()).encode() if column.dtype == pl.String else column.to_numpy().data
 
 
 def _spec(raw: Mapping[str, Any]) -> DataSpec:

@@ -16,12 +16,14 @@ from honeyguide.sdk import DataSpec, FeatureScaler, config_from
 from honeyguide.sdk.errors import DataError
 from honeyguide.training import cleaning, splits
 from honeyguide.training.dataset import FEATURES, Dataset, check_target, fingerprint
+from honeyguide.training.events import Events, Ledger
 from honeyguide.training.options import PrepareOptions
 from honeyguide.training.presets import demo_sources, preset_options
 from honeyguide.training.readers import read_events, read_items
-from honeyguide.training.report import Ledger
 
 __all__ = ["prepare"]
+
+_ORDER = ("user", "item", "split", "time_ms", "event_type", *FEATURES)
 
 
 def prepare(
@@ -61,7 +63,7 @@ def prepare(
 
     ledger = Ledger()
     events, unused = read_events(path, chosen, ledger, progress)
-    events, repeats = _clean(events, chosen, path, ledger, progress)
+    repeats = _clean(events, chosen, path, ledger, progress)
     progress("splitting")
     dataset = _assemble(events, chosen, repeats, chosen.name or out.resolve().name)
     if chosen.items:
@@ -84,39 +86,44 @@ def prepare(
 
 
 def _clean(
-    events: pl.DataFrame, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
-) -> tuple[pl.DataFrame, bool]:
-    """Drops what does not count; returns the rest, by user, oldest first, and whether items repeat."""
+    events: Events, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
+) -> bool:
+    """Drops what does not count, puts the rest by user, oldest first; returns whether items repeat."""
     progress("cleaning")
-    if options.time and events.height:
+    if options.time and len(events):
         cleaning.check_time_unit(events, options.time_unit, str(path), options.time)
-    events = cleaning.drop_out_of_range(events, ledger)
-    events = cleaning.drop_duplicates(events, ledger)
+    cleaning.drop_out_of_range(events, ledger)
     progress("sorting")
-    keys = [events["user"].to_physical().to_numpy(), *([events["time_ms"].to_numpy()] if options.time else [])]
+    keys = [events["user"], *([events["time_ms"]] if options.time else [])]
     if not _ascending(keys):
-        events = events[np.lexsort(keys[::-1])]  # stable: the order of the file decides among equals
-    events, repeats = cleaning.drop_repeats(events, options.repeats, ledger)
+        events.select(np.lexsort(keys[::-1]))  # stable: the order of the file decides among equals
+    cleaning.drop_duplicates(events, ledger)
+    repeats = cleaning.drop_repeats(events, options.repeats, ledger)
     progress("filtering")
-    read = events.height
-    events = cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
-    if not events.height:
-        core = f"min-user-events {options.min_user_events}, min-item-events {options.min_item_events}"
+    clean = len(events)
+    cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
+    if not len(events):
+        why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
         raise DataError(
-            f"no user is left of {read} events with {core}" if read else f"none of {ledger.read} rows is left",
+            f"no user is left: of {ledger.read} rows were dropped {why}",
             file=str(path),
-            remedy="lower --min-user-events and --min-item-events"
-            if read
-            else "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items()),
+            remedy="lower --min-user-events and --min-item-events" if clean else "check which columns are named",
         )
-    return events, repeats
+    return repeats
 
 
-def _assemble(events: pl.DataFrame, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
+def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
     """Splits clean events, finds the scalers' figures on the training part, and puts rows in the place of ids."""
-    user, user_ids = _rows(events["user"])
-    item, item_ids = _rows(events["item"])
-    times = events["time_ms"].to_numpy() if options.time else None
+    columns = events.columns
+    del columns["row"]
+    table: dict[str, pl.Series] = {}
+    table["user"], user_ids = _rows(columns.pop("user"), events.ids["user"])
+    table["item"], item_ids = _rows(columns.pop("item"), events.ids["item"])
+    user, item = table["user"].to_numpy(), table["item"].to_numpy()  # views: no column is held twice
+    times = None
+    if options.time:
+        table["time_ms"] = pl.Series(columns.pop("time_ms"))
+        times = table["time_ms"].to_numpy()
     if options.split == "leave-one-out":
         split = splits.leave_one_out(user, times)
     else:
@@ -126,26 +133,29 @@ def _assemble(events: pl.DataFrame, options: PrepareOptions, repeats: bool, name
         else:
             cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
         split = splits.global_time(times, cuts[0], cuts[1])
+    table["split"] = pl.Series(split)
     train = split == 0
-    columns = [pl.Series("user", user), pl.Series("item", item), pl.Series("split", split)]
-    columns += [events[c] for c in ("time_ms", "event_type") if c in events.columns]
     scalers: list[FeatureScaler] = []
-    for feature in (f for f in FEATURES if f in events.columns):
-        values = events[feature].to_numpy().copy()
+    for feature in (f for f in FEATURES if f in columns):
+        values = columns[feature]
         if options.impute == "interpolation":
             at = times if times is not None else np.arange(len(values))
             values[train] = cleaning.interpolate(values[train], user[train], at[train])
         scalers.append(cleaning.fit_scaler(feature, values[train], options.winsorise, options.impute))
-        columns.append(pl.Series(feature, values))
     types: list[str] = []
-    if "event_type" in events.columns:
-        types = sorted(set(events["event_type"].filter(pl.Series(train)).unique().to_list()) - {""})
+    popularity = np.bincount(item[train], minlength=len(item_ids)).astype(np.int64)
+    if "event_type" in columns:
+        names = events.ids["event_type"]
+        codes = columns.pop("event_type")
+        types = sorted(set(names.gather(np.unique(codes[train])).to_list()) - {""})
+        table["event_type"] = names.gather(codes)
+    table |= {feature: pl.Series(columns.pop(feature)) for feature in FEATURES if feature in columns}
     items = pl.DataFrame(
         {
             "item_id": item_ids,
             "title": pl.Series([""]).new_from_index(0, len(item_ids)),
             "categories": pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(item_ids)),
-            "popularity": np.bincount(item[train], minlength=len(item_ids)).astype(np.int64),
+            "popularity": popularity,
         }
     )
     return Dataset(
@@ -153,12 +163,12 @@ def _assemble(events: pl.DataFrame, options: PrepareOptions, repeats: bool, name
         spec=DataSpec(
             items=len(item_ids),
             repeats=repeats,
-            has_time=times is not None,
+            has_time=bool(options.time),
             event_types=tuple(types),
             features=tuple(scalers),
         ),
         split=options.split,
-        events=pl.DataFrame(columns),
+        events=pl.DataFrame(table).select(c for c in _ORDER if c in table),
         users=pl.DataFrame({"user_id": user_ids}),
         items=items,
     )
@@ -186,13 +196,11 @@ def _features(dataset: Dataset) -> dict[str, dict[str, float | int]]:
     return found
 
 
-def _rows(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
-    """Returns each event's row, and the ids that occur, in row order."""
-    assert isinstance(ids.dtype, pl.Enum)  # the reader makes it so
-    codes = ids.to_physical().to_numpy()
+def _rows(codes: NDArray[np.uint32], ids: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Returns each event's row (int32), and the ids that still occur, in row order."""
     present = np.bincount(codes) > 0
-    rows = (np.cumsum(present) - 1).astype(np.int32)
-    return rows[codes], ids.dtype.categories.gather(np.flatnonzero(present))
+    rows = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return pl.Series(rows[codes]), ids.gather(np.flatnonzero(present))
 
 
 def _ascending(keys: list[NDArray[Any]]) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import DataError
 from honeyguide.training.dataset import FEATURES
+from honeyguide.training.events import Events, Ledger
 from honeyguide.training.options import PrepareOptions
-from honeyguide.training.report import Ledger
 from honeyguide.training.text_file import TextFile, find_column
 
 __all__ = ["column_names", "read_events", "read_items"]
@@ -28,13 +31,12 @@ def column_names(path: Path) -> list[str]:
 
 def read_events(
     path: Path, options: PrepareOptions, ledger: Ledger, progress: Callable[[str], None]
-) -> tuple[pl.DataFrame, list[str]]:
+) -> tuple[Events, list[str]]:
     """Reads an event log, leaving out rows without user, item or time.
 
     Returns:
-        A frame in the order of the file: row (uint32, from 1, a header included), user, item (enums whose codes put
-        the ids in order), and of time_ms (int64), event_type (text), dwell_seconds, clicks, quantity, value (float32,
-        NaN missing) those that have a column; and the columns of the file that were not used.
+        The events in the order of the file, the codes of users and items in the order of their ids; and the columns of
+        the file that were not used.
 
     Raises:
         DataError: with row and column where a value has the wrong type.
@@ -49,23 +51,22 @@ def read_events(
     if options.keep:
         kept_column = find_column(kept_column, names, path, "keep")
     wanted = sorted({*columns.values(), *([kept_column] if options.keep else [])}, key=names.index)
-    ids = {role: pl.Categorical(pl.Categories.random()) for role in ("user", "item", "event_type")}
-    frames = []
+    codes = {role: _Codes() for role in columns if role in ("user", "item", "event_type")}
+    gathered: dict[str, _Gathered] = {}
     for row, block in blocks(wanted):
         ledger.read += block.height
         chosen = block.with_row_index("row", row)
         if options.keep:
             positive = chosen[kept_column].cast(pl.String).eq_missing(pl.Series([kept_value]))
-            chosen = ledger.drop(chosen, ~positive, f"{kept_column} is not {kept_value}")
-        frames.append(_events(chosen, columns, options, path, ledger, ids))
+            chosen = ledger.drop_rows(chosen, ~positive, f"{kept_column} is not {kept_value}")
+        for column in _events(chosen, columns, options, path, ledger):
+            values = codes[column.name](column) if column.name in codes else column.to_numpy()
+            gathered.setdefault(column.name, _Gathered(values.dtype)).add(values)
     if not ledger.read:
         raise DataError("the file has no rows", file=str(path), remedy="name a file that has events")
-    events = pl.concat(frames, rechunk=True)
-    del frames
-    for role in ("user", "item"):
-        events = events.with_columns(events[role].cast(_ordered(events[role])))
-    if "event_type" in columns:
-        events = events.with_columns(pl.col("event_type").cast(pl.String).fill_null(""))
+    events = Events({name: column.done() for name, column in gathered.items()}, {r: c.ids() for r, c in codes.items()})
+    for role, place in ((role, c.places()) for role, c in codes.items()):
+        events.columns[role] = place[events[role]]
     return events, [name for name in names if name not in wanted]
 
 
@@ -110,6 +111,62 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
 
 
 _Blocks = Callable[[list[str]], Iterator[tuple[int, pl.DataFrame]]]
+
+
+class _Codes:
+    """Numbers ids as they come, block by block, and puts them in order in the end."""
+
+    def __init__(self) -> None:
+        self._type = pl.Categorical(pl.Categories.random())
+        self._new: list[pl.Series] = []  # each block's new ids; polars forgets a number that no series holds
+        self._known = 0
+
+    def __call__(self, ids: pl.Series) -> NDArray[np.uint32]:
+        """Returns the numbers of a block's ids, from 0."""
+        numbered = ids.cast(self._type)
+        distinct = numbered.unique()
+        new = distinct.filter(distinct.to_physical() >= self._known)
+        if new.len():
+            self._known += new.len()
+            self._new.append(new)
+        return numbered.to_physical().cast(pl.UInt32).to_numpy()
+
+    def ids(self) -> pl.Series:
+        """Returns the ids in order: shorter ones first, so that 9 stands before 10."""
+        return self._table()["id"]
+
+    def places(self) -> NDArray[np.uint32]:
+        """Returns, by number, the place of an id in that order."""
+        numbers = self._table()["number"].to_numpy()
+        places = np.empty(len(numbers), np.uint32)
+        places[numbers] = np.arange(len(numbers), dtype=np.uint32)
+        return places
+
+    def _table(self) -> pl.DataFrame:
+        ids = pl.concat(self._new) if self._new else pl.Series([], dtype=self._type)
+        table = pl.DataFrame({"number": ids.to_physical(), "id": ids.cast(pl.String)})
+        return table.sort(pl.col("id").str.len_bytes(), "id")
+
+
+class _Gathered:
+    """Gathers blocks of a column in one array that grows in place: no second copy is ever held."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._values = np.empty(1 << 16, dtype)
+        self._count = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Puts values at the end."""
+        end = self._count + len(values)
+        if end > len(self._values):
+            self._values.resize(end + end // 8, refcheck=False)  # fills with zeros: little more than needed
+        self._values[self._count : end] = values
+        self._count = end
+
+    def done(self) -> NDArray[Any]:
+        """Returns what was gathered."""
+        self._values.resize(self._count, refcheck=False)
+        return self._values
 
 
 def _open(path: Path, options: PrepareOptions, progress: Callable[[str], None]) -> tuple[list[str], _Blocks]:
@@ -160,20 +217,15 @@ def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def _events(
-    frame: pl.DataFrame,
-    columns: Mapping[str, str],
-    options: PrepareOptions,
-    path: Path,
-    ledger: Ledger,
-    ids: Mapping[str, pl.DataType],
+    frame: pl.DataFrame, columns: Mapping[str, str], options: PrepareOptions, path: Path, ledger: Ledger
 ) -> pl.DataFrame:
-    """Turns one block's raw columns into events."""
+    """Turns one block's raw columns into events: row, user, item, …, ids as text."""
     made = {"row": frame["row"]}
     wrong = {}
     for role, name in columns.items():
         raw = frame[name]
-        if role in ids:
-            made[role] = frame.select(_text(frame, name)).to_series().cast(ids[role])
+        if role in ("user", "item", "event_type"):
+            made[role] = frame.select(_text(frame, name)).to_series()
             continue
         made[role] = _times(raw, options) if role == "time" else _feature(raw, role, options)
         faulty = made[role].is_null() & raw.is_not_null() & (raw.cast(pl.String).str.strip_chars() != "")
@@ -183,15 +235,15 @@ def _events(
             wrong[f"wrong type in column {name!r}"] = faulty
     events = pl.DataFrame([column.alias(role) for role, column in made.items()])
     if wrong:  # a row with two faults counts once
-        events = events.with_columns(pl.Series(reason, faulty) for reason, faulty in wrong.items())
+        events = events.with_columns(faulty.alias(reason) for reason, faulty in wrong.items())
         for reason in wrong:
             faulty = events[reason]
-            events = ledger.drop(events.drop(reason), faulty, reason)
+            events = ledger.drop_rows(events.drop(reason), faulty, reason)
     for role in ("user", "item", "time"):
         if role in columns:
-            events = ledger.drop(events, events[role].is_null(), f"missing {role}")
+            events = ledger.drop_rows(events, events[role].is_null(), f"missing {role}")
     return events.rename({"time": "time_ms"}, strict=False).with_columns(
-        pl.col(name).fill_null(float("nan")) for name in FEATURES if name in columns
+        pl.col("^event_type$").fill_null(""), pl.col("^" + "$|^".join(FEATURES) + "$").fill_null(float("nan"))
     )
 
 
@@ -213,12 +265,6 @@ def _times(raw: pl.Series, options: PrepareOptions) -> pl.Series:
     number = _numbers(raw)
     scaled = number * 1000 if options.time_unit == "seconds" else number
     return scaled.round().cast(pl.Int64, strict=False)
-
-
-def _ordered(ids: pl.Series) -> pl.Enum:
-    """Returns the type whose codes put the ids in order: shorter ones first, so that 9 stands before 10."""
-    distinct = ids.unique().cast(pl.String).alias("id").to_frame()
-    return pl.Enum(distinct.sort(pl.col("id").str.len_bytes(), "id").to_series())
 
 
 def _numbers(raw: pl.Series) -> pl.Series:

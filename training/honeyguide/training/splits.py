@@ -33,10 +33,13 @@ def leave_one_out(users: Int, time_ms: Int | None) -> NDArray[np.int8]:
     Returns:
         (events,) 0 train, 1 validation, 2 test.
     """
-    nth: NDArray[np.intp] = np.cumsum(steps(users, time_ms))  # number of the event's step, over all users
-    first, last = np.searchsorted(users, users, "left"), np.searchsorted(users, users, "right") - 1
-    left: NDArray[np.intp] = nth[last] - nth  # steps of this user still to come
-    enough = nth[last] - nth[first] >= 2
+    nth = np.cumsum(steps(users, time_ms), dtype=np.int32)  # number of the event's step, over all users
+    events = np.bincount(users)
+    events = events[events > 0]  # (users,) in the order they come
+    ends = np.cumsum(events)
+    last, first = nth[ends - 1], nth[ends - events]  # (users,) numbers of their last and first step
+    left = np.repeat(last, events) - nth  # steps of this user still to come
+    enough = np.repeat(last - first >= 2, events)
     return np.where(enough, np.clip(2 - left, 0, 2), 0).astype(np.int8)
 
 
