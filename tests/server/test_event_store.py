@@ -155,6 +155,26 @@ async def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) 
         assert len(mine.history("anna")) == 0
 
 
+async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore(path) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.record([StoredEvent("anna", "book", 1)]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert await asyncio.wait_for(waiting, 5) == Recorded(1, 0)
+        monkeypatch.setattr("honeyguide.server.event_store.BUSY_SECONDS", 0.02)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await store.record([StoredEvent("anna", "pen", 1)])
+        other.close()
+        assert await store.record([StoredEvent("anna", "pen", 1)]) == Recorded(1, 0)
+        assert items_of(store, "anna") == ["book", "pen"]
+
+
 async def test_the_cache_stays_within_its_bound(path: Path) -> None:
     with EventStore(path, cache_events=100) as store:
         await store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)])

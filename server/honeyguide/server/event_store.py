@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -96,6 +97,7 @@ class EventStore:
         """
         self._path = path
         self._writer = open_file(path)
+        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits
         self._cache = HistoryCache(cache_events)
         self._readers: queue.SimpleQueue[_Reader] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
@@ -199,7 +201,7 @@ class EventStore:
         """Writes some jobs in one transaction and answers each; nothing of a failed one is stored."""
         db = self._writer
         try:
-            db.execute("BEGIN IMMEDIATE")
+            self._begin()
             results = [job.work(db) for job in jobs]
             db.execute("UPDATE state SET commits = commits + 1")
             commit = int(db.execute("SELECT commits FROM state").fetchone()[0])
@@ -227,6 +229,22 @@ class EventStore:
         for job, result in zip(jobs, results, strict=True):
             job.future.set_result(result)
 
+    def _begin(self) -> None:
+        """Takes the file's write lock, waiting for another process's commit.
+
+        SQLite's own waiting sleeps up to 100 ms at a time, and so misses the gaps of a busy importer for seconds.
+        """
+        deadline = monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                    raise
+                sleep(0.001)
+            else:
+                return
+
     def _fail(self, jobs: list[_Job[Any]], error: Exception) -> None:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
             self._log.error("events not stored", calls=len(jobs), error=str(error))
@@ -244,7 +262,7 @@ class EventStore:
         """Moves the write-ahead log into the file and truncates it; a reader elsewhere may delay that."""
         self._writer.execute("PRAGMA busy_timeout = 200")
         busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        self._writer.execute("PRAGMA busy_timeout = 0")
         self._scrub = bool(busy)
 
     # Reading

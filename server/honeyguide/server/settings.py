@@ -215,6 +215,7 @@ def _describe(cls: type[BaseModel], prefix: str, variable: str) -> Iterator[Sett
     for name, field in cls.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = "required" if field.is_required() else "unset" if default is None else str(default) or '""'
+        shown = "none" if shown in ("{}", "()") else shown
         yield SettingRow(prefix + name, variable + name.upper(), field.description or "", shown)
         if name == "pipelines":
             yield from _describe(PipelineSettings, "pipelines.<name>.", variable + "PIPELINES__<NAME>__")
