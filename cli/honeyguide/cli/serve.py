@@ -49,7 +49,7 @@ def _command() -> Any:
     }
     for row in describe_settings():
         if row.name in Settings.model_fields and row.name != _OWN:
-            annotation = Settings.model_fields[row.name].annotation
+            annotation: Any = Settings.model_fields[row.name].annotation
             kind = bool if annotation is bool else str  # text is parsed by the settings, whose messages say more
             shown = {int: "<int>", float: "<number>", Path: "<path>", bool: None}.get(annotation, "<text>")
             flag = typer.Option(help=row.description, show_default=row.default, metavar=shown)

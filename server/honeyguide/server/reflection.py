@@ -56,6 +56,8 @@ def _as_v1(file: Any) -> FileDescriptorProto:
     proto.package = _NEW
     for message in proto.message_type:
         for field in message.field:
+            if not field.type_name:  # set to "", it would count as given
+                continue
             field.type_name = field.type_name.replace(f".{_OLD}.", f".{_NEW}.")
     for method in proto.service[0].method:
         method.input_type = method.input_type.replace(f".{_OLD}.", f".{_NEW}.")
