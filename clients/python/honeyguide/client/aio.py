@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from honeyguide.client import calls, messages
+from honeyguide.client import calls
 from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
-from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, StreamBook, dressed, no_answer, rpcs
+from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
 from honeyguide.client.retry import RetryPolicy
+from honeyguide.client.stream import Stream
 
 __all__ = ["AsyncClient"]
 
@@ -81,6 +84,9 @@ class AsyncClient:
             else grpc.aio.insecure_channel(target, OPTIONS)
         )
         self._rpcs = rpcs(self._channel)
+        # When a server ends a stream while a message is being sent, grpc.aio 1.81 loses the status and the answers not
+        # yet read (`set_internal_error` in its call.py). So streams have a synchronous channel, and a thread each.
+        self._stream_channel = open_channel(target, credentials)
 
     recommend = _method(calls.recommend)
     rank = _method(calls.rank)
@@ -122,23 +128,25 @@ class AsyncClient:
             now=now,
             require_models=require_models,
         )
-        book = StreamBook(window)
-        outgoing: asyncio.Queue[Any] = asyncio.Queue()
-        outgoing.put_nowait(options)
-        responses = self._rpcs["RecommendStream"](_drain(outgoing))
+        rpc = rpcs(self._stream_channel)["RecommendStream"]
+        stream = Stream(rpc, options, window=window, timeout=timeout, target=self.target)
+        thread = ThreadPoolExecutor(1, "honeyguide-stream")
+        receive = partial(asyncio.get_running_loop().run_in_executor, thread, stream.receive)
         try:
             async for batch in _each(batches):
-                outgoing.put_nowait(messages.batch_message(book.sent(len(batch)), batch))
-                if book.full:
-                    yield book.answered(await self._next(responses, timeout))
-            outgoing.put_nowait(None)
-            while book.waiting:
-                yield book.answered(await self._next(responses, timeout))
+                stream.send(batch)
+                if stream.full:
+                    yield await receive()
+            stream.finish()
+            while stream.waiting:
+                yield await receive()
         finally:
-            responses.cancel()
+            stream.close()
+            thread.shutdown(wait=False)
 
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
+        self._stream_channel.close()
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -172,21 +180,6 @@ class AsyncClient:
                 yield entry
             if not token:
                 return
-
-    async def _next(self, responses: Any, seconds: float) -> Any:
-        """Waits for a stream's next message; grpc's EOF: the stream ended."""
-        try:
-            return await asyncio.wait_for(responses.read(), seconds)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, self.target) from error
-        except TimeoutError as error:
-            raise no_answer(self.target, seconds) from error
-
-
-async def _drain(outgoing: asyncio.Queue[Any]) -> AsyncIterator[Any]:
-    """Gives a queue's messages until None."""
-    while (message := await outgoing.get()) is not None:
-        yield message
 
 
 async def _each(batches: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -1,20 +1,19 @@
-"""Holds what both clients share: address, channel options, rpcs by name, deadlines, the stream's bookkeeping."""
+"""Holds what both clients share: address, channel options, rpcs by name, dressed methods, deadlines."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from honeyguide.client import messages
-from honeyguide.client.answers import BatchAnswer
-from honeyguide.client.errors import DeadlineError, InputError, InternalError
+import grpc
+
+from honeyguide.client.errors import InputError
 from honeyguide.v1 import event_service_pb2_grpc, model_service_pb2_grpc, recommender_service_pb2_grpc
 
-__all__ = ["DEFAULT_TARGET", "OPTIONS", "Deadline", "StreamBook", "dressed", "no_answer", "rpcs"]
+__all__ = ["DEFAULT_TARGET", "OPTIONS", "Deadline", "dressed", "open_channel", "rpcs"]
 
 M = TypeVar("M", bound=Callable[..., object])
 
@@ -27,6 +26,11 @@ OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
 )
+
+
+def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """Opens a synchronous channel; without credentials in plain text. It connects when it is first used."""
+    return grpc.secure_channel(target, credentials, OPTIONS) if credentials else grpc.insecure_channel(target, OPTIONS)
 
 
 def rpcs(channel: Any) -> dict[str, Any]:
@@ -62,51 +66,3 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, 0 or more."""
         return max(self._end - time.monotonic(), 0.0)
-
-
-class StreamBook:
-    """Numbers a stream's batches and checks that each is answered once, in order, with a row for each user."""
-
-    def __init__(self, window: int) -> None:
-        if window < 1:
-            raise InputError(f"window is {window!r}; allowed: 1 or more batches", field="window")
-        self._window = window
-        self._next = 0
-        self._waiting: deque[tuple[int, int]] = deque()  # (sequence, users)
-
-    def sent(self, users: int) -> int:
-        """Numbers the next batch of so many users."""
-        self._next += 1
-        self._waiting.append((self._next - 1, users))
-        return self._next - 1
-
-    @property
-    def full(self) -> bool:
-        """Whether an answer must come before another batch may go."""
-        return len(self._waiting) >= self._window
-
-    @property
-    def waiting(self) -> bool:
-        """Whether an answer is still to come."""
-        return bool(self._waiting)
-
-    def answered(self, response: Any) -> BatchAnswer:
-        """Reads an answer; None or grpc's EOF stands for a stream that ended early."""
-        sequence, users = self._waiting.popleft()
-        if not hasattr(response, "sequence"):
-            raise InternalError(f"the stream ended before batch {sequence} was answered", reason="STREAM_ENDED")
-        answer = messages.batch_answer(response)
-        if answer.sequence != sequence or len(answer.rows) != users:
-            raise InternalError(
-                f"batch {sequence} of {users} users was answered as batch {answer.sequence} with {len(answer.rows)} "
-                "rows; the server breaks the protocol",
-                reason="BAD_ANSWER",
-            )
-        return answer
-
-
-def no_answer(target: str, seconds: float) -> DeadlineError:
-    """Reports a batch that was not answered in time."""
-    return DeadlineError(
-        f"{target} did not answer a batch within {seconds:g} s", remedy="send smaller batches, or raise `timeout`"
-    )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from honeyguide.client import calls, messages
+from honeyguide.client import calls
 from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
-from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, StreamBook, dressed, no_answer, rpcs
+from honeyguide.client.channel import DEFAULT_TARGET, Deadline, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
 from honeyguide.client.retry import RetryPolicy
+from honeyguide.client.stream import Stream
 
 __all__ = ["Client"]
 
@@ -82,9 +81,7 @@ class Client:
         self.target = target
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
-        self._channel = (
-            grpc.secure_channel(target, credentials, OPTIONS) if credentials else grpc.insecure_channel(target, OPTIONS)
-        )
+        self._channel = open_channel(target, credentials)
         self._rpcs = rpcs(self._channel)
 
     recommend = _method(calls.recommend)
@@ -143,21 +140,17 @@ class Client:
             now=now,
             require_models=require_models,
         )
-        book = StreamBook(window)
-        outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        outgoing.put(options)
-        responses = self._rpcs["RecommendStream"](iter(outgoing.get, None))
+        stream = Stream(self._rpcs["RecommendStream"], options, window=window, timeout=timeout, target=self.target)
         try:
             for batch in batches:
-                outgoing.put(messages.batch_message(book.sent(len(batch)), batch))
-                if book.full:
-                    yield book.answered(self._next(responses, timeout))
-            outgoing.put(None)
-            while book.waiting:
-                yield book.answered(self._next(responses, timeout))
+                stream.send(batch)
+                if stream.full:
+                    yield stream.receive()
+            stream.finish()
+            while stream.waiting:
+                yield stream.receive()
         finally:
-            outgoing.put(None)  # lets gRPC's sending thread go
-            responses.cancel()
+            stream.close()
 
     def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
@@ -193,21 +186,3 @@ class Client:
             yield from entries
             if not token:
                 return
-
-    def _next(self, responses: Any, timeout: float) -> Any:
-        """Waits for a stream's next message; None: the stream ended."""
-        late = threading.Event()
-
-        def expire() -> None:
-            late.set()
-            responses.cancel()
-
-        timer = threading.Timer(timeout, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            return next(responses, None)
-        except grpc.RpcError as error:
-            raise (no_answer(self.target, timeout) if late.is_set() else from_rpc(error, self.target)) from error
-        finally:
-            timer.cancel()
