@@ -17,11 +17,13 @@ from honeyguide.sdk.errors import ExportError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["OPSET", "as_tensors", "export_rank_graph", "export_user_graph"]
+__all__ = ["EXAMPLE_BATCH", "EXAMPLE_LENGTH", "OPSET", "as_tensors", "export_rank_graph", "export_user_graph"]
 
 OPSET = 20
 """Newest ONNX operator set that torch translates to without a conversion pass."""
 _LENGTHS = (3, 5, 4)
+EXAMPLE_BATCH, EXAMPLE_LENGTH = len(_LENGTHS), max(_LENGTHS)
+"""The shape the graphs are traced with; it is none of those the proof uses."""
 _CANDIDATES = 7  # differs from batch 3 and length 5, so that the exporter cannot take one axis for another
 _EMBED_BELOW = 1_900_000_000  # bytes; a protobuf file ends at 2 GiB, larger weights go to a file beside the graph
 

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from bundles import evaluation_set, items_table, make_bundle
+
+from honeyguide.exporters import bundle, export_bundle
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, read_manifest, verify
+from honeyguide.sdk.errors import ExportError, InvalidArgument
+
+
+def names(home: Path) -> list[str]:
+    return sorted(path.name for path in home.iterdir())
+
+
+def test_versions_count_up_from_what_is_there(tmp_path: Path):
+    assert make_bundle(tmp_path).version == 1
+    (tmp_path / "tiny" / "1").rename(tmp_path / "tiny" / "9")
+    assert make_bundle(tmp_path).version == 10
+    assert names(tmp_path / "tiny") == [".export-lock", "10", "9"]
+
+
+def test_a_failure_midway_leaves_nothing(tmp_path: Path, monkeypatch):
+    def full(index, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundle, "write_index", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_bundle(tmp_path)
+    assert names(tmp_path / "tiny") == [".export-lock"]
+
+
+def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
+    program = (
+        "import os; from pathlib import Path\n"
+        "from bundles import make_bundle; from honeyguide.exporters import bundle\n"
+        "bundle.write_index = lambda index, path: os._exit(9)\n"
+        f"make_bundle(Path({str(tmp_path)!r}))"
+    )
+    folder = Path(sys.modules["bundles"].__file__).parent
+    assert subprocess.run([sys.executable, "-c", program], cwd=folder, check=False).returncode == 9
+    assert names(tmp_path / "tiny") == [".export-lock", ".export-unfinished"]
+    assert bundle.published_versions(tmp_path / "tiny") == []
+    assert make_bundle(tmp_path).version == 1
+    assert names(tmp_path / "tiny") == [".export-lock", "1"]
+
+
+def test_two_exports_at_once_publish_two_whole_versions(tmp_path: Path):
+    with ThreadPoolExecutor(2) as pool:
+        manifests = list(pool.map(lambda seed: make_bundle(tmp_path, seed=seed), (1, 2)))
+    assert sorted(manifest.version for manifest in manifests) == [1, 2]
+    assert manifests[0].files["user.onnx"] != manifests[1].files["user.onnx"]
+    for manifest in manifests:
+        folder = tmp_path / "tiny" / str(manifest.version)
+        assert read_manifest(folder) == manifest
+        verify(folder, manifest)
+
+
+def test_reading_a_bundle_needs_no_torch(shared_repository: Path):
+    program = (
+        "import sys; from pathlib import Path; import numpy, onnxruntime, faiss, polars\n"
+        "from honeyguide.sdk import read_manifest, verify\n"
+        f"folder = Path({str(shared_repository / 'tiny_ranker' / '1')!r})\n"
+        "manifest = read_manifest(folder); verify(folder, manifest)\n"
+        "onnxruntime.set_default_logger_severity(3)\n"
+        "user, rank = (onnxruntime.InferenceSession(folder / f, providers=['CPUExecutionProvider'])"
+        " for f in ('user.onnx', 'rank.onnx'))\n"
+        "tokens = numpy.array([[0, 5, 7]])\n"
+        "vector = user.run(None, {'tokens': tokens})[0]\n"
+        "best, rows = faiss.read_index(str(folder / 'index.faiss')).search(vector, 6)\n"
+        "scores = rank.run(None, {'tokens': tokens, 'candidates': rows + 1, 'retrieval_scores': best[..., None]})[0]\n"
+        "assert scores.shape == (1, 6) and polars.read_parquet(folder / 'items.parquet').height == 60\n"
+        "assert not {'torch', 'onnx', 'honeyguide.exporters'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_exporting_says_nothing_on_standard_error(tmp_path: Path):
+    program = f"from pathlib import Path; from bundles import make_bundle; make_bundle(Path({str(tmp_path)!r}))"
+    folder = Path(sys.modules["bundles"].__file__).parent
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def arguments(host: PluginHost, **changes):
+    cls = host.model("tiny_gru")
+    model = cls(cls.Config(), DataSpec(items=60, repeats=False))
+    usual = {"model": model, "network": model.network(), "items": items_table(60), "evaluation": evaluation_set(60)}
+    return usual | {"plugin": "tests 0.0.0", "metrics": {}} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"items": items_table(59)},
+            "the catalogue has 59 items and the model was trained on 60: export with the data",
+        ),
+        ({"candidates": 20}, "candidates is 20, and the network of model 'tiny_gru' has no rank method: export with 0"),
+        ({"candidates": -1}, "candidates is -1; it must be 0"),
+        (
+            {"evaluation": EvaluationSet(HistoryBatch.from_lists([]), torch.zeros(0).numpy(), torch.zeros(0).numpy())},
+            "no validation users: the proof needs at least one",
+        ),
+    ],
+)
+def test_what_cannot_become_a_bundle_is_refused_before_any_work(changes, message, tmp_path: Path, host: PluginHost):
+    with pytest.raises(ExportError, match=message):
+        export_bundle(tmp_path, "tiny", **arguments(host, **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "../up", "a/b", "1st", "a" * 65])
+def test_a_name_that_no_bundle_can_have_is_refused(name, tmp_path: Path, host: PluginHost):
+    with pytest.raises(InvalidArgument, match="name is"):
+        export_bundle(tmp_path, name, **arguments(host))
