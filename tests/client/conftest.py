@@ -129,8 +129,8 @@ class FakeServer(
             if required and required != [(m.name, m.version) for m in self.models]:
                 changed = status(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_CHANGED", "the pipeline has cf 2")
                 context.abort_with_status(changed)
-            self.before_batch(self.batches, context)
             self.batches += 1
+            self.before_batch(self.batches - 1, context)
             if (answer := self.answer(batch, options.options.k)) is None:
                 return  # as a server that breaks the protocol
             yield answer

@@ -15,7 +15,7 @@ Name = Annotated[str, typer.Argument(help="The model's name; `honeyguide models`
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``models`` and its sub-verbs to the command."""
-    group = typer.Typer(help="Lists, shows, loads and unloads the models of a running server.")
+    group = typer.Typer()
     group.callback(invoke_without_command=True)(models)
     group.command("list")(list_models)
     group.command()(show)

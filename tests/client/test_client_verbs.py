@@ -1,0 +1,140 @@
+"""The verbs that talk to a server: tables, JSON, exit codes, and one clear line when nobody answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from honeyguide.cli import models, recommend, record, score
+
+COMMANDS = [
+    ["recommend", "u", "--history", "a,b", "-k", "3"],
+    ["record", "u", "a", "--type", "view", "--dwell", "2.5"],
+    ["models"],
+    ["models", "list"],
+    ["models", "show", "cf"],
+    ["models", "load", "cf", "--version", "2"],
+    ["models", "unload", "cf"],
+    ["models", "pipelines"],
+]
+
+
+@pytest.fixture
+def honeyguide(monkeypatch):
+    """Runs a verb; gives exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    app = typer.Typer()
+    for verb in (models, recommend, record, score):
+        verb.add_to(app)
+    return lambda *words: CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_all_that_standard_output_holds(fake, honeyguide, command):
+    done = honeyguide(*command, "--server", fake.address, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_address_may_come_from_the_environment(fake, honeyguide, monkeypatch, command):
+    monkeypatch.setenv("HONEYGUIDE_SERVER", fake.address)
+    assert honeyguide(*command).exit_code == 0
+    assert len(fake.requests) >= 1
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["show"], ["load"], ["unload"], ["pipelines"]])
+def test_every_sub_verb_has_help_with_an_example(honeyguide, command):
+    done = honeyguide("models", *command, "--help")
+    assert done.exit_code == 0
+    assert "Example: honeyguide models" in done.stdout
+
+
+def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
+    done = honeyguide(
+        "recommend", "u", "--server", fake.address, "--explain", "--exclude", "x,y", "--category", "tea, hot"
+    )
+    assert done.exit_code == 0
+    assert "For user u, by cf 1" in done.stdout
+    for word in ("rank", "item", "title", "score", "source", "i-u", "Honig", "0.5000", "retrieved", "a, b"):
+        assert word in done.stdout
+    assert "NO_RANKER" in done.stderr
+    assert "honeyguide record u i-u" in done.stderr
+    request = fake.requests[0][1]
+    assert list(request.filter.exclude_item_ids) == ["x", "y"]
+    assert list(request.filter.any_category) == ["tea, hot"]
+
+
+def test_recommend_takes_a_history_alone_and_asks_for_one_of_both(fake, honeyguide):
+    assert honeyguide("recommend", "--history", "a,b", "--history", "c", "--server", fake.address).exit_code == 0
+    request = fake.requests[0][1]
+    assert (request.HasField("user_id"), list(request.history.item_ids)) == (False, ["a", "b", "c"])
+    assert honeyguide("recommend", "--server", fake.address).exit_code == 2
+
+
+def test_record_says_whether_the_event_was_new(fake, honeyguide):
+    words = ["record", "u", "a", "--event-id", "e", "--quantity", "2", "--value", "0", "--server", fake.address]
+    assert "recorded\n" in honeyguide(*words).stdout
+    assert "recorded before" in honeyguide(*words).stdout
+    (event,) = fake.events
+    assert (event.quantity, event.HasField("value"), event.HasField("clicks")) == (2, True, False)
+    assert json.loads(honeyguide(*words, "--json").stdout)["duplicate"] is True
+
+
+def test_models_are_listed_with_version_and_state(fake, honeyguide):
+    shown = honeyguide("models", "--server", fake.address).stdout
+    assert "serving" in shown
+    assert "version" in shown
+    assert "ndcg@10" in honeyguide("models", "show", "cf", "--server", fake.address).stdout
+    assert "cf 2 serves in place of version 1" in honeyguide("models", "load", "cf", "--server", fake.address).stdout
+    assert "cf 2 serves no more" in honeyguide("models", "unload", "cf", "--server", fake.address).stdout
+    assert "shop (default)" in honeyguide("models", "pipelines", "--server", fake.address).stdout
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    done = [sys.executable, "-c", "from honeyguide.cli import main; main()", *map(str, words)]
+    return subprocess.run(done, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [("recommend", "u"), ("record", "u", "a"), ("models", "list")])
+def test_an_absent_server_gets_a_clear_line_with_a_remedy(closed_port, words):
+    done = command(*words, "--server", f"127.0.0.1:{closed_port}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"error: cannot reach a server at 127.0.0.1:{closed_port}")
+    assert "remedy: start a server with `honeyguide serve`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_of_the_server_is_printed_with_its_remedy(fake):
+    fake.fail("Recommend", grpc.StatusCode.NOT_FOUND, "PIPELINE_NOT_FOUND", "no pipeline 'x'; there are: shop")
+    done = command("recommend", "u", "--pipeline", "x", "--server", fake.address)
+    assert (done.returncode, done.stderr) == (3, "error: no pipeline 'x'; there are: shop\n")
+
+
+def test_score_says_what_it_wrote_and_exits_with_4_when_rows_failed(fake, honeyguide, tmp_path: Path):
+    users, recs = tmp_path / "users.parquet", tmp_path / "recs.parquet"
+    pq.write_table(pa.table({"user_id": ["a", "b"]}), users)
+    done = honeyguide("score", str(users), str(recs), "--server", fake.address)
+    assert done.exit_code == 0
+    assert "recs.parquet: 2 users" in done.stdout
+    pq.write_table(pa.table({"user_id": ["a", "bad"]}), users)
+    done = honeyguide("score", str(users), str(recs), "--server", fake.address, "--force", "--json")
+    assert done.exit_code == 4
+    assert json.loads(done.stdout)["failed"] == 1
+    assert "1 users failed" in done.stderr
+
+
+def test_score_refuses_bad_input_with_exit_code_3(fake, tmp_path: Path):
+    done = command("score", tmp_path / "absent.parquet", tmp_path / "recs.parquet", "--server", fake.address)
+    assert done.returncode == 3
+    assert "absent.parquet: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
