@@ -133,9 +133,8 @@ def _prepare(
     own = ("source", "out", "preset", "config", "force", "json")
     options = _read_config(config) if config else {}
     options |= {key: given for key, given in ctx.params.items() if key not in own and given is not None}
-    source = source or options.pop("source", None)
-    out = out or options.pop("out", None)
-    preset = preset or options.pop("preset", "")
+    written = {key: options.pop(key, None) for key in ("source", "out", "preset")}
+    source, out, preset = source or written["source"], out or written["out"], preset or written["preset"] or ""
     if out is None:
         raise ConfigError("no folder is named to write to; say --out FOLDER")
     with stderr.status("preparing") as status:

@@ -1,0 +1,118 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from honeyguide.cli.prepare import add_to
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.dataset import Dataset
+from honeyguide.training.options import PrepareOptions
+
+LOG = "uid,sku,ts,stay\nu,a,10,1\nu,b,20,2\nu,c,30,3\nv,a,5,\nv,,6,9\n"
+
+
+def invoke(*words: object) -> Any:
+    app = typer.Typer()
+    app.callback()(lambda: None)  # so that the verb keeps its name
+    add_to(app)
+    return CliRunner().invoke(app, ["prepare", *map(str, words)])
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    return path
+
+
+def test_tables_say_what_was_read_dropped_and_kept(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shop"
+    done = invoke(log, "--user", "uid", "--item", "sku", "--time", "ts", "--dwell", "stay", "--out", out)
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.stdout.split())
+    for word in (
+        "read",
+        "dropped: missing item",
+        "row 6",
+        "kept",
+        "2 users, 3 items",
+        "leave-one-out",
+        "dwell_seconds",
+    ):
+        assert word in text
+    assert f"next: honeyguide train cf {out}" in done.stderr
+    assert Dataset.open(out).name == "shop"
+
+
+def test_json_is_the_report_alone(log: Path, tmp_path: Path) -> None:
+    done = invoke(log, "--user", "uid", "--item", "sku", "--name", "n", "--out", tmp_path / "shop", "--json")
+    said = json.loads(done.stdout)
+    assert said["name"] == "n"
+    assert said["read"] == 5
+    assert said["dropped"] == [{"reason": "missing item", "events": 1, "example": "row 6: user=v, item=None"}]
+    assert said["counts"]["events"] == said["kept"] == 4
+
+
+def test_config_file_gives_flags_and_flags_win(log: Path, tmp_path: Path) -> None:
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        f'source = "{log}"\nout = "{tmp_path / "a"}"\nuser = "uid"\nitem = "sku"\ntime = "ts"\nmin_user_events = 3\n'
+    )
+    assert invoke("--config", config).exit_code == 0
+    assert Dataset.open(tmp_path / "a").counts["users"] == 1
+    assert invoke("--config", config, "--min-user-events", 1, "--out", tmp_path / "b").exit_code == 0
+    assert Dataset.open(tmp_path / "b").counts["users"] == 2
+
+
+def test_preset_needs_no_path_for_the_demo(tmp_path: Path) -> None:
+    assert invoke("--preset", "demo", "--out", tmp_path / "demo").exit_code == 0
+    assert Dataset.open(tmp_path / "demo").spec.repeats
+
+
+def test_existing_folder_needs_force(log: Path, tmp_path: Path) -> None:
+    words = [log, "--user", "uid", "--item", "sku", "--out", tmp_path / "shop"]
+    assert invoke(*words).exit_code == 0
+    assert isinstance(invoke(*words).exception, DataError)
+    assert invoke(*words, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (["--preset", "demo"], ConfigError, "--out"),
+        (["--out", "x"], DataError, "--preset demo"),
+        (["--config", "absent.toml"], ConfigError, "cannot be read"),
+        (["log.csv", "--out", "x", "--item", "sku"], DataError, "uid, sku, ts, stay"),
+        (["log.csv", "--out", "x", "--impute", "magic"], ConfigError, "median, mean, interpolation"),
+    ],
+)
+def test_mistakes_raise_what_the_terminal_shows(
+    log: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], error: type[Exception], said: str
+) -> None:
+    monkeypatch.chdir(log.parent)
+    done = invoke(*words)
+    assert isinstance(done.exception, error)
+    assert said in str(done.exception)
+    assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv"]
+
+
+@pytest.mark.parametrize("text", ["user = ", b"user = \xff"])
+def test_what_is_no_toml_is_refused(tmp_path: Path, text: str | bytes) -> None:
+    config = tmp_path / "shop.toml"
+    config.write_bytes(text.encode() if isinstance(text, str) else text)
+    done = invoke("--config", config, "--out", tmp_path / "shop")
+    assert isinstance(done.exception, ConfigError)
+    assert "is no TOML" in str(done.exception)
+
+
+def test_every_option_has_a_flag_and_help_has_an_example() -> None:
+    shown = invoke("--help").output
+    fields = {f.name for f in dataclasses.fields(PrepareOptions)} - {
+        "category_flags"
+    }  # for u.item, whose preset has it
+    assert {name for name in fields if f"--{name.replace('_', '-')}" not in shown} == set()
+    assert "honeyguide prepare --preset demo --out" in shown
