@@ -21,11 +21,13 @@ class Computer:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.begun = threading.Event()
         self.go = threading.Event()
         self.go.set()
 
     def __call__(self, queries: list[int]) -> list[int]:
         self.batches.append(queries)
+        self.begun.set()
         assert self.go.wait(10)
         if 13 in queries:
             raise ValueError("unlucky")
@@ -49,8 +51,7 @@ async def _busy(computer: Computer, batcher: Batcher[int, int]) -> asyncio.Task[
     """Lets a first batch occupy the executor."""
     computer.go.clear()
     first = asyncio.create_task(batcher.submit([0], NEVER))
-    while not computer.batches:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(computer.begun.wait, 10)
     return first
 
 
