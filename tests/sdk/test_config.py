@@ -1,0 +1,75 @@
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyguide.sdk import PluginHost, config_from, config_to
+from honeyguide.sdk.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Options:
+    width: int = 64
+    decay: float = 0.5
+    name: str = "a"
+    deep: bool = False
+    sizes: tuple[int, ...] = (1, 2)
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}; it must be 1 or more")
+
+
+def test_text_is_parsed_by_the_field_s_type():
+    options = {"width": "8", "decay": "1e-3", "name": "8", "deep": "True", "sizes": "3,4,5"}
+    assert config_from(Options, options) == Options(8, 0.001, "8", True, (3, 4, 5))
+
+
+def test_what_is_left_out_keeps_its_default():
+    assert config_from(Options, {}) == Options()
+    assert config_from(Options, {"decay": 1}).decay == 1.0
+    assert config_from(Options, {"sizes": ""}).sizes == ()
+
+
+@given(
+    st.builds(
+        Options,
+        st.integers(1, 10**6),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+        st.booleans(),
+        st.lists(st.integers()).map(tuple),
+    )
+)
+def test_json_form_comes_back_as_it_was(config):
+    plain = config_to(config)
+    assert isinstance(plain["sizes"], list)
+    assert config_from(Options, plain) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"widht": 1}, "unknown option 'widht'; there are: decay, deep, name, sizes, width"),
+        ({"width": "wide"}, "option 'width' is 'wide'; it must be int"),
+        ({"width": "1.5"}, "option 'width' is '1.5'; it must be int"),
+        ({"width": 1.5}, "option 'width' is 1.5; it must be int"),
+        ({"width": True}, "option 'width' is True; it must be int"),
+        ({"decay": "fast"}, "option 'decay' is 'fast'; it must be float"),
+        ({"deep": "yes"}, "option 'deep' is 'yes'; it must be bool"),
+        ({"name": 3}, "option 'name' is 3; it must be str"),
+        ({"sizes": "1,x"}, "option 'sizes' is 'x'; it must be int"),
+        ({"sizes": 3}, "option 'sizes' is 3; it must be"),
+        ({"width": 0}, "width is 0; it must be 1 or more"),
+    ],
+)
+def test_an_option_out_of_its_type_or_range_is_refused(options, message):
+    with pytest.raises(ConfigError) as raised:
+        config_from(Options, options)
+    assert message in raised.value.message
+
+
+def test_every_registered_config_comes_back_from_its_json_form(host: PluginHost):
+    for cls in [*host.models.values(), *host.rules.values()]:
+        assert config_from(cls.Config, config_to(cls.Config())) == cls.Config()

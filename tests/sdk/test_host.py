@@ -1,0 +1,210 @@
+"""Breaks plugins in every way an author can; each is listed with its reason, and the others still load."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from dataclasses import dataclass
+from importlib import metadata
+
+import pytest
+
+from honeyguide.sdk import API_VERSION, Model, PluginHost, Rule, hookimpl
+from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.host import ENTRY_POINT_GROUP
+
+GOOD = metadata.EntryPoint("tiny_gru", "tiny_gru", ENTRY_POINT_GROUP)
+
+
+@dataclass(frozen=True)
+class Options:
+    size: int = 1
+
+
+def model(**members) -> type[Model]:
+    return type("Made", (Model,), {"name": "made", "Config": Options, "network": lambda self: None} | members)
+
+
+def rule(**members) -> type[Rule]:
+    return type("Made", (Rule,), {"name": "made", "Config": Options, "apply": lambda self, ranking, k: None} | members)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Makes an importable module from a dict of its members, or from source, and its entry point."""
+
+    def make(members: dict | str, name: str = "broken") -> metadata.EntryPoint:
+        module = types.ModuleType(f"plugin_{name}")
+        if isinstance(members, str):
+            finder = type(
+                "Finder", (), {"find_spec": staticmethod(lambda *args: _spec(module.__name__, members, *args))}
+            )
+            monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+        else:
+            module.__dict__.update(members)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+        return metadata.EntryPoint(name, module.__name__, ENTRY_POINT_GROUP)
+
+    return make
+
+
+def _spec(name, source, wanted, path=None, target=None):
+    from importlib.machinery import ModuleSpec
+
+    class Loader:
+        def create_module(self, spec):
+            return None
+
+        def exec_module(self, module):
+            exec(source, module.__dict__)
+
+    return ModuleSpec(name, Loader()) if wanted == name else None
+
+
+def registers(*models, rules=()) -> dict:
+    def register_models(register):
+        for cls in models:
+            register(cls)
+
+    def register_rules(register):
+        for cls in rules:
+            register(cls)
+
+    return {"register_models": hookimpl(register_models), "register_rules": hookimpl(register_rules)}
+
+
+@dataclass
+class Thawed:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Demanding:
+    size: int
+
+
+BROKEN = {
+    "import fails": ("import no_such_thing", "ModuleNotFoundError", "No module named 'no_such_thing'"),
+    "syntax is wrong": ("def", "SyntaxError", "invalid syntax"),
+    "import exits": ("import sys; sys.exit('bye')", "SystemExit", "bye"),
+    "import raises anything": ("1 / 0", "ZeroDivisionError", "division by zero"),
+    "an older API": (
+        registers(model(api_version=API_VERSION - 1)),
+        "PluginError",
+        f"model 'made' needs plugin API {API_VERSION - 1}; this honeyguide has {API_VERSION}: upgrade the plugin",
+    ),
+    "a newer API": (
+        registers(model(api_version=API_VERSION + 1)),
+        "PluginError",
+        f"model 'made' needs plugin API {API_VERSION + 1}; this honeyguide has {API_VERSION}: upgrade honeyguide",
+    ),
+    "no class": (registers("text"), "PluginError", "register('text'): it must be a subclass of honeyguide.sdk.Model"),
+    "a foreign class": (registers(int), "PluginError", "it must be a subclass of honeyguide.sdk.Model"),
+    "a rule among the models": (registers(rule()), "PluginError", "it must be a subclass of honeyguide.sdk.Model"),
+    "no name": (registers(model(name=None)), "PluginError", "model class Made has name None; it must match"),
+    "a bad name": (registers(model(name="Bad Name")), "PluginError", "model class Made has name 'Bad Name'"),
+    "a name twice": (registers(model(), model()), "PluginError", "model 'made' is registered already"),
+    "a name of another plugin": (
+        registers(model(name="tiny_gru")),
+        "PluginError",
+        "model 'tiny_gru' is registered already; choose another name",
+    ),
+    "no network": (
+        registers(type("Made", (Model,), {"name": "made", "Config": Options})),
+        "PluginError",
+        "model 'made' does not define network",
+    ),
+    "no apply": (
+        registers(rules=[type("Made", (Rule,), {"name": "made", "Config": Options})]),
+        "PluginError",
+        "rule 'made' does not define apply",
+    ),
+    "no Config": (
+        registers(type("Made", (Model,), {"name": "made", "network": lambda self: None})),
+        "PluginError",
+        "model 'made' needs a nested frozen dataclass Config",
+    ),
+    "Config that thaws": (registers(model(Config=Thawed)), "PluginError", "needs a nested frozen dataclass Config"),
+    "Config without defaults": (
+        registers(model(Config=Demanding)),
+        "PluginError",
+        "model 'made': every field of Config needs a default",
+    ),
+    "a hook that does not exist": (
+        {"register_nonsense": hookimpl(lambda register: None)},
+        "PluginValidationError",
+        "unknown hook 'register_nonsense'",
+    ),
+    "registration raises": (
+        {"register_models": hookimpl(lambda register: {}["key"])},
+        "KeyError",
+        "'key'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_load(name, plugin):
+    members, error_class, message = BROKEN[name]
+    # "zz" sorts behind tiny_gru, so that it is the second to claim a name.
+    host = PluginHost.load([plugin(members, "zz"), GOOD])
+    good, broken = host.plugins
+    assert (good.name, good.error, good.models) == ("tiny_gru", None, ("tiny_gru", "tiny_ranker"))
+    assert (broken.name, broken.error_class, broken.models, broken.rules) == ("zz", error_class, (), ())
+    assert message in broken.error_message
+    assert error_class in broken.error_traceback
+    assert sorted(host.models) == ["tiny_gru", "tiny_ranker"]
+    assert not host.rules
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_strict_makes_a_broken_plugin_fatal(name, plugin):
+    members, error_class, _ = BROKEN[name]
+    with pytest.raises(
+        PluginError, match=rf"plugin 'zz' of .* did not load: {error_class}: .*strict-plugins"
+    ) as raised:
+        PluginHost.load([plugin(members, "zz"), GOOD], strict=True)
+    assert type(raised.value.__cause__).__name__ == error_class
+
+
+def test_what_a_plugin_registered_before_it_failed_goes_with_it(plugin):
+    host = PluginHost.load([plugin(registers(model(), model(name="Bad Name"))), GOOD])
+    assert "made" not in host.models
+
+
+def test_a_sound_plugin_registers_models_and_rules(plugin):
+    made, rules = model(), [rule(name="a"), rule(name="b")]
+    host = PluginHost.load([plugin(registers(made, rules=rules), "mine")], strict=True)
+    assert host.model("made") is made
+    assert host.rule("b") is rules[1]
+    assert host.plugins[0].rules == ("a", "b")
+    assert host.owner("made").name == "mine"
+    assert (host.plugins[0].error_class, host.plugins[0].error_message, host.plugins[0].error_traceback) == ("", "", "")
+
+
+def test_an_unknown_name_is_answered_with_those_that_exist(plugin):
+    host = PluginHost.load([GOOD, plugin("import no_such_thing", "lost")])
+    told = re.escape(
+        "no installed plugin offers model 'cf2'; there are: tiny_gru, tiny_ranker; plugins that did not load: lost"
+    )
+    with pytest.raises(PluginError, match=told):
+        host.model("cf2")
+    with pytest.raises(PluginError, match="no installed plugin offers rule 'x'; there are: none"):
+        host.rule("x")
+
+
+@pytest.mark.parametrize("path", ["/home/ann/secret/weights.bin", r"C:\Users\ann\weights.bin", "/opt/my models/x"])
+def test_the_message_for_clients_holds_no_path(path, plugin):
+    info = PluginHost.load([plugin(f"raise OSError({f'cannot open {path}: gone'!r})")]).plugins[0]
+    assert info.error_message == "cannot open <path>: gone"
+    assert path in str(info.error)  # the operator's log has it
+
+
+def test_ctrl_c_during_an_import_is_not_swallowed(plugin):
+    with pytest.raises(KeyboardInterrupt):
+        PluginHost.load([plugin("raise KeyboardInterrupt")])
+
+
+def test_the_built_in_plugins_load():
+    assert [(p.name, p.error_message) for p in PluginHost.load().plugins if p.error] == []

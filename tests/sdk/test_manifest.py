@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from honeyguide.sdk import DataSpec, FeatureScaler, IndexInfo, Manifest, TensorSpec, read_manifest, verify
+from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
+from honeyguide.sdk.manifest import MANIFEST
+
+MANIFEST_WITH_ALL = Manifest(
+    name="cf",
+    version=3,
+    created="2026-01-02T03:04:05+00:00",
+    model_class="cf",
+    api_version=1,
+    plugin="honeyguide 0.1.0",
+    config={"width": 64, "decay": 0.5, "name": "ä", "sizes": [1, 2]},
+    data=DataSpec(
+        items=10,
+        repeats=True,
+        has_time=True,
+        event_types=("view", "buy"),
+        features=(FeatureScaler("clicks", 0.0, 0.0, 9.0, True, 1.5, 2.5),),
+        fingerprint="ab" * 32,
+    ),
+    inputs=(TensorSpec("tokens", "int64", ("batch", "length")), TensorSpec("gap", "float32", ("batch", 4))),
+    dimension=64,
+    max_length=200,
+    ranks=True,
+    candidates=100,
+    vocabulary="cd" * 32,
+    index=IndexInfo("hnsw", 0.993),
+    metrics={"retrieve/ndcg@10": 0.12},
+    proof={"user_vector/max_abs_difference": 1e-7},
+    files={"user.onnx": "ef" * 32},
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text(text, "utf-8")
+    return folder
+
+
+def test_a_manifest_comes_back_from_json_as_it_was():
+    assert Manifest.from_json(MANIFEST_WITH_ALL.to_json()) == MANIFEST_WITH_ALL
+
+
+def test_a_bundle_as_exported_is_accepted(shared_repository: Path):
+    folder = shared_repository / "tiny" / "1"
+    verify(folder, read_manifest(folder))
+
+
+@pytest.mark.parametrize("file", ["index.faiss", "item_vectors.npy", "items.parquet", "rank.onnx", "user.onnx"])
+def test_a_changed_byte_is_refused_by_the_file_s_name(file, repository: Path):
+    folder = repository / "tiny_ranker" / "1"
+    manifest = read_manifest(folder)
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(CorruptBundle, match=rf"^tiny_ranker/1: file {file} was changed; export the model again$"):
+        verify(folder, manifest)
+
+
+def test_a_missing_file_is_refused_by_name(repository: Path):
+    folder = repository / "tiny" / "1"
+    (folder / "user.onnx").unlink()
+    with pytest.raises(CorruptBundle, match=r"^tiny/1: file user\.onnx is missing; export the model again$"):
+        verify(folder, read_manifest(folder))
+
+
+def test_an_added_file_is_refused_by_name(repository: Path):
+    folder = repository / "tiny" / "1"
+    (folder / "weights.pkl").write_bytes(b"")
+    with pytest.raises(CorruptBundle, match=r"^tiny/1: file weights\.pkl is not in the manifest; remove it$"):
+        verify(folder, read_manifest(folder))
+
+
+def test_a_folder_without_a_manifest_is_foreign(tmp_path: Path):
+    (tmp_path / "cf" / "3").mkdir(parents=True)
+    with pytest.raises(ForeignBundle, match=r"^no bundle\.json in cf/3: it is not a Honeyguide bundle$"):
+        read_manifest(tmp_path / "cf" / "3")
+
+
+@pytest.mark.parametrize(("name", "version"), [("other", "3"), ("cf", "4"), ("cf", "03")])
+def test_a_bundle_in_another_s_place_is_foreign(name, version, tmp_path: Path):
+    folder = write(tmp_path / name / version, MANIFEST_WITH_ALL.to_json())
+    with pytest.raises(ForeignBundle, match=f"the bundle in {name}/{version} says it is cf/3: put it back"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("", CorruptBundle, "bundle.json cannot be read"),
+        ("{", CorruptBundle, "bundle.json cannot be read"),
+        ("[1]", ForeignBundle, "has no format_version: it is not a Honeyguide bundle"),
+        ('{"model": "x"}', ForeignBundle, "has no format_version"),
+        ('{"format_version": 2}', ForeignBundle, "has format 2; this server reads 1: export the model again"),
+        ('{"format_version": 1}', CorruptBundle, r"cannot be read \(KeyError: 'data'\)"),
+    ],
+)
+def test_text_that_is_no_manifest_is_refused(text, error, message):
+    with pytest.raises(error, match=message):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize("field", json.loads(MANIFEST_WITH_ALL.to_json()))
+def test_a_manifest_that_lacks_any_field_is_refused(field):
+    raw = json.loads(MANIFEST_WITH_ALL.to_json())
+    del raw[field]
+    with pytest.raises((CorruptBundle, ForeignBundle)):
+        Manifest.from_json(json.dumps(raw))
+
+
+def test_a_manifest_with_an_unknown_field_is_refused():
+    raw = json.loads(MANIFEST_WITH_ALL.to_json()) | {"extra": 1}
+    with pytest.raises(CorruptBundle, match="extra"):
+        Manifest.from_json(json.dumps(raw))
+
+
+def test_a_manifest_that_is_not_text_is_refused(tmp_path: Path):
+    folder = tmp_path / "cf" / "3"
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_bytes(b"\xff\xfe")
+    with pytest.raises(CorruptBundle, match="UnicodeDecodeError"):
+        read_manifest(folder)

@@ -1,0 +1,34 @@
+from honeyguide import sdk
+
+FROZEN = [
+    "API_VERSION",
+    "Arrays",
+    "DataSpec",
+    "EvaluationSet",
+    "FeatureScaler",
+    "HistoryBatch",
+    "IndexInfo",
+    "Manifest",
+    "Model",
+    "Network",
+    "PluginHost",
+    "PluginInfo",
+    "Ranking",
+    "Rule",
+    "TensorSpec",
+    "config_from",
+    "config_to",
+    "hookimpl",
+    "read_manifest",
+    "verify",
+]
+"""What plugins are written against. A name that goes breaks them: it takes a new API_VERSION and a changelog line."""
+
+
+def test_the_public_names_are_frozen():
+    assert sdk.__all__ == FROZEN
+    assert all(hasattr(sdk, name) for name in FROZEN)
+
+
+def test_the_api_version_is_frozen():
+    assert sdk.API_VERSION == 1
