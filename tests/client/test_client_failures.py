@@ -164,13 +164,12 @@ def test_changes_of_what_is_served_are_never_tried_again(fake, name):
 
 
 async def test_every_call_has_a_deadline_that_a_call_may_override(fake):
-    with Client(fake.address, timeout=0.2) as client:
-        with pytest.raises(DeadlineError, match="did not answer in time"):
-            client.recommend("slow")
-        started = time.monotonic()
-        with pytest.raises(DeadlineError):
-            client.recommend("slow", timeout=0.05)
-        assert time.monotonic() - started < 0.15
+    with Client(fake.address, timeout=0.2) as client, pytest.raises(DeadlineError, match="did not answer in time"):
+        client.recommend("slow")
+    started = time.monotonic()
+    with Client(fake.address, timeout=60) as client, pytest.raises(DeadlineError):
+        client.recommend("slow", timeout=0.05)
+    assert time.monotonic() - started < 2
     async with AsyncClient(fake.address, timeout=0.2) as client:
         with pytest.raises(DeadlineError, match="did not answer in time"):
             await client.recommend("slow")
@@ -182,7 +181,7 @@ def test_tries_share_one_deadline(fake):
     started = time.monotonic()
     with Client(fake.address, timeout=0.4, retry=patient) as client, pytest.raises(UnavailableError):
         client.recommend("u")
-    assert time.monotonic() - started < 0.6
+    assert time.monotonic() - started < 2
     assert 3 < fake.count("Recommend") < 18
 
 

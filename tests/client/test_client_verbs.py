@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -138,3 +140,20 @@ def test_score_refuses_bad_input_with_exit_code_3(fake, tmp_path: Path):
     assert done.returncode == 3
     assert "absent.parquet: no such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_scoring_with_130_and_says_how_to_go_on(fake, tmp_path: Path):
+    users, recs = tmp_path / "users.parquet", tmp_path / "recs.parquet"
+    pq.write_table(pa.table({"user_id": ["a"] * 10}), users)
+    fake.before_batch = lambda _number, _context: fake.slow.wait(10)
+    words = ["score", str(users), str(recs), "--server", fake.address]
+    code = "from honeyguide.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    while not fake.batches:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in said
+    assert "Traceback" not in said

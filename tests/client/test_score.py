@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -156,19 +157,26 @@ def test_every_answer_is_for_the_moment_of_the_first_run(fake, users, tmp_path):
 def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(fake, users, tmp_path):
     whole, output = tmp_path / "whole.parquet", tmp_path / "recs.parquet"
     run(fake, users, whole)
-    fake.before_batch = lambda _number, _context: time.sleep(0.004)
     code = "from honeyguide.client import scoring; scoring.PART_ITEMS = 300; from honeyguide.cli import main; main()"
     command = [sys.executable, "-c", code, "score", str(users), str(output), "-k", "3", "--batch-size", "10"]
-    kills = 0
+    kills, reached = 0, threading.Event()
+
+    def hold(number, context):
+        if kills < 3 and number == 25 + kills:
+            reached.set()
+            while context.is_active():
+                time.sleep(0.005)
+
+    fake.before_batch = hold
     while not output.exists():
         fake.batches = 0
         process = subprocess.Popen([*command, "--server", fake.address], stderr=subprocess.DEVNULL)
-        while process.poll() is None and (kills == 3 or fake.batches < 25 + kills):
-            time.sleep(0.002)
-        if process.poll() is None:
+        if kills < 3:
+            assert reached.wait(30)
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
-        assert process.wait() in (0, -signal.SIGKILL)
+            reached.clear()
+        assert process.wait(30) == (0 if output.exists() else -signal.SIGKILL)
     assert kills == 3
     assert output.read_bytes() == whole.read_bytes()
 
