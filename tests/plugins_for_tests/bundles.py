@@ -74,11 +74,10 @@ def make_bundle(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = instance.network()
-        for parameter in network.parameters():  # embeddings start small, and small scores tell little
-            torch.nn.init.normal_(parameter, std=0.5)
-        if hasattr(network, "embedding"):
+        for table in (module for module in network.modules() if isinstance(module, torch.nn.Embedding)):
+            torch.nn.init.normal_(table.weight, std=0.5)
             with torch.no_grad():
-                network.embedding.weight[0] = 0.0  # PAD
+                table.weight[0] = 0.0  # PAD
     ranks = hasattr(network, "rank")
     return export_bundle(
         repository,
