@@ -1,0 +1,263 @@
+"""The server says what it serves, can be asked by generic tools, and stops without a failed call."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+
+from honeyguide.sdk import PluginHost
+from honeyguide.sdk.errors import ConfigError, HoneyguideError
+from honeyguide.server.app import Server
+from honeyguide.server.settings import Settings
+from honeyguide.v1.history_pb2 import History
+from honeyguide.v1.model_service_pb2 import UnloadModelRequest
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+async def health(channel: grpc.aio.Channel, service: str = "") -> int:
+    call = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=HealthCheckRequest.SerializeToString,
+        response_deserializer=HealthCheckResponse.FromString,
+    )
+    return int((await call(HealthCheckRequest(service=service))).status)
+
+
+async def test_health_knows_every_service_and_whether_a_model_is_loaded(start: Any) -> None:
+    async with start() as running:
+        names = ("", *(f"honeyguide.v1.{name}Service" for name in ("Recommender", "Event", "Model")))
+        assert [await health(running.channel, name) for name in names] == [SERVING] * 4
+        for model in ("tiny", "tiny_ranker"):
+            await running.models.UnloadModel(UnloadModelRequest(name=model))
+        assert [await health(running.channel, name) for name in names] == [NOT_SERVING] * 2 + [SERVING] * 2
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health(running.channel, "nobody")
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_describes_every_service(start: Any, version: str) -> None:
+    async with start() as running:
+        call = running.channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=ServerReflectionRequest.SerializeToString,
+            response_deserializer=ServerReflectionResponse.FromString,
+        )
+
+        async def ask(**request: str) -> Any:
+            (answer,) = [a async for a in call(iter([ServerReflectionRequest(**request)]))]
+            return answer
+
+        listed = (await ask(list_services="")).list_services_response.service
+        names = {service.name for service in listed}
+        assert names == {
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "honeyguide.v1.EventService",
+            "honeyguide.v1.ModelService",
+            "honeyguide.v1.RecommenderService",
+        }
+        for name in names:
+            files = (await ask(file_containing_symbol=name)).file_descriptor_response.file_descriptor_proto
+            pool = DescriptorPool()
+            for file in reversed(files):  # what is imported comes behind what imports it
+                pool.Add(FileDescriptorProto.FromString(file))
+            assert pool.FindServiceByName(name).methods
+
+
+async def test_summary_says_what_is_served_where_and_by_what(start: Any) -> None:
+    async with start(metrics_port=0) as running:
+        lines = running.server.summary()
+        url = f"http://127.0.0.1:{running.server.metrics_port}/metrics"
+        await running.recommender.Recommend(RecommendRequest(history=History(item_ids=["item-1"])))
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
+    assert lines[0] == ("pipeline tiny (default): retrieve with tiny/1 (tiny_gru, 60 items, index flat) on CPU")
+    assert lines[1].startswith("pipeline tiny_ranker: retrieve → rank with tiny_ranker/1")
+    assert lines[-1].startswith(f"gRPC on 127.0.0.1:{running.server.port}, metrics on {url}, events in ")
+    assert 'honeyguide_model_version{model="tiny"} 1.0' in page
+    assert 'honeyguide_batch_rows_count{pipeline="tiny"} 1.0' in page
+    for stage in ("history", "encode", "retrieve"):
+        assert f'honeyguide_stage_seconds_count{{stage="{stage}"}} 1.0' in page
+
+
+async def test_taken_port_is_named_with_the_remedy(start: Any, tmp_path: Path, host: PluginHost) -> None:
+    async with start() as running:
+        taken = running.server.port
+        settings = Settings(
+            port=taken, metrics_port=-1, repository=running.server.settings.repository, events=tmp_path / "2.db"
+        )
+        with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {taken}: stop .* --port"):
+            async with Server(settings, host):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"pipelines": {"p": {"model": "huge"}}}, "pipelines.p.model is 'huge'.*there are: tiny, tiny_ranker"),
+        ({"default_pipeline": "huge"}, "default_pipeline is 'huge'; there are: tiny, tiny_ranker"),
+        ({"pipelines": {"p": {"model": "tiny", "rules": [{"name": "huge"}]}}}, "offers rule 'huge'"),
+        (
+            {"pipelines": {"p": {"model": "tiny", "rules": [{"name": "diversity", "options": {"no": 1}}]}}},
+            "pipelines.p, rule 'diversity': unknown option 'no'",
+        ),
+    ],
+)
+async def test_setting_that_names_nothing_stops_the_start(start: Any, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(HoneyguideError, match=says):
+        async with start(**settings):
+            pass
+
+
+async def test_stop_lets_the_call_under_way_finish_and_refuses_new_ones(start: Any) -> None:
+    async with start(drain_seconds=5) as running:
+        pipeline = running.server.engine.pipeline()
+        compute, entered = pipeline.recommend, asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(queries: Any) -> Any:
+            loop.call_soon_threadsafe(entered.set)
+            import time
+
+            time.sleep(0.3)
+            return compute(queries)
+
+        pipeline.recommend = slow
+        request = RecommendRequest(history=History(item_ids=["item-1"]))
+        call = running.recommender.Recommend(request)
+        waiting = asyncio.ensure_future(call.code())
+        await entered.wait()
+        stopping = asyncio.create_task(running.server.stop())
+        await asyncio.sleep(0.1)
+        assert not stopping.done()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.recommender.Recommend(request)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        await stopping
+        assert await waiting == grpc.StatusCode.OK
+        assert len((await call).items) == 10
+
+
+@contextmanager
+def _process(repository: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Serves with the tiny plugin in a process of its own; tells on its last line what heavy things it loaded."""
+    program = f"""
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[1] / "plugins_for_tests")!r})
+from importlib import metadata
+from honeyguide.sdk import PluginHost
+from honeyguide.server.app import serve
+from honeyguide.server.logs import configure_logs
+from honeyguide.server.settings import Settings
+host = PluginHost.load([metadata.EntryPoint("tiny_gru", "tiny_gru", "honeyguide.plugins")])
+configure_logs()
+settings = Settings(
+    repository=Path({str(repository)!r}), events=Path({str(folder / "e.db")!r}), port=0, metrics_port=-1
+)
+asyncio.run(serve(settings, lambda line: print(line, flush=True), host))
+print(sorted({{"torch", "lightning", "onnx", "onnxscript", "safetensors"}} & set(sys.modules)), flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_serving_never_imports_torch_and_ends_with_zero_on_sigterm(shared_repository: Path, tmp_path: Path) -> None:
+    with _process(shared_repository, tmp_path) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[0].startswith("pipeline tiny (default)")
+        port = lines[2].split(",")[0].rpartition(":")[2]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            recommend = channel.unary_unary(
+                "/honeyguide.v1.RecommenderService/Recommend",
+                request_serializer=RecommendRequest.SerializeToString,
+                response_deserializer=lambda answer: answer,
+            )
+            request = RecommendRequest(history=History(item_ids=["item-1"]), pipeline="tiny_ranker")
+            assert recommend(request, timeout=10)
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert rest == "[]\n"
+    assert "Traceback" not in errors
+
+
+def test_help_of_the_verb_lists_every_setting(tmp_path: Path) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from honeyguide.cli import serve
+    from honeyguide.server.settings import describe_settings
+
+    app = typer.Typer()
+    serve.add_to(app)
+    app.command()(lambda: None)
+    result = CliRunner(env={"COLUMNS": "300", "TERMINAL_WIDTH": "300", "NO_COLOR": "1"}).invoke(
+        app, ["serve", "--help"]
+    )
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    for setting in describe_settings():
+        flag = setting.name if setting.name.startswith("pipelines") else f"--{setting.name.replace('_', '-')}"
+        assert flag in words
+        assert setting.description in words
+        assert f"default: ({setting.default})" in words or f"(default {setting.default})" in words
+
+
+def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from honeyguide.cli import serve
+    from honeyguide.server import app as server_app
+
+    given: list[Settings] = []
+
+    async def fake(settings: Settings, say: Any) -> None:
+        given.append(settings)
+
+    monkeypatch.setattr(server_app, "serve", fake)
+    monkeypatch.setenv("HONEYGUIDE_THREADS", "3")
+    monkeypatch.setenv("HONEYGUIDE_PORT", "2")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    config = tmp_path / "serve.toml"
+    config.write_text('port = 1\nthreads = 1\nmax_batch_rows = 7\n[pipelines.main]\nmodel = "cf"\n', "utf-8")
+    app = typer.Typer()
+    serve.add_to(app)
+    app.command()(lambda: None)
+    arguments = ["serve", "--config", str(config), "--port", "4", "--strict-plugins"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (settings,) = given
+    assert (settings.port, settings.threads, settings.max_batch_rows, settings.strict_plugins) == (4, 3, 7, True)
+    assert settings.pipelines["main"].model == "cf"
+    wrong = CliRunner().invoke(app, ["serve", "--port", "huge"])
+    assert isinstance(wrong.exception, ConfigError)
+    assert "--port: port is 'huge'" in str(wrong.exception)

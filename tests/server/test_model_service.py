@@ -1,0 +1,133 @@
+"""Operators see what serves, and swap versions without a failed call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from bundles import make_bundle
+
+from honeyguide.v1 import model_service_pb2 as pb
+from honeyguide.v1.history_pb2 import History
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+
+KNOWN = RecommendRequest(history=History(item_ids=["item-3"]))
+
+
+async def test_models_are_listed_with_what_their_manifest_says(start: Any) -> None:
+    async with start() as running:
+        listed = (await running.models.ListModels(pb.ListModelsRequest())).models
+        got = (await running.models.GetModel(pb.GetModelRequest(name="tiny_ranker"))).model
+    assert [(m.name, m.version, m.state) for m in listed] == [
+        ("tiny", 1, pb.MODEL_STATE_SERVING),
+        ("tiny_ranker", 1, pb.MODEL_STATE_SERVING),
+    ]
+    assert got == listed[1]
+    assert (got.model_class, got.plugin, got.items, got.dimension) == ("tiny_ranker", "tests 0.0.0", 60, 16)
+    assert (got.ranks, got.max_length, got.provider, got.index) == (True, 20, "CPUExecutionProvider", "flat")
+    assert got.create_time.seconds > 1_600_000_000
+    assert got.data_fingerprint == "0" * 64
+    assert dict(got.metrics) == {"retrieve/ndcg@10": 0.0}
+
+
+async def test_pages_join_to_the_whole_list(start: Any) -> None:
+    async with start() as running:
+        first = await running.models.ListModels(pb.ListModelsRequest(page_size=1))
+        token = first.next_page_token
+        second = await running.models.ListModels(pb.ListModelsRequest(page_size=1, page_token=token))
+        with pytest.raises(grpc.aio.AioRpcError, match=r"page_token is .*allowed: the next_page_token"):
+            await running.models.ListPipelines(pb.ListPipelinesRequest(page_token=token))
+        for bad in ("!", "W10=", "eyJh"):
+            with pytest.raises(grpc.aio.AioRpcError, match="page_token"):
+                await running.models.ListModels(pb.ListModelsRequest(page_token=bad))
+        with pytest.raises(grpc.aio.AioRpcError, match="page_size is 1001; allowed: 1 to 1,000, or 0 for 100"):
+            await running.models.ListPlugins(pb.ListPluginsRequest(page_size=1001))
+    assert [m.name for m in (*first.models, *second.models)] == ["tiny", "tiny_ranker"]
+    assert second.next_page_token == ""
+
+
+async def test_pipelines_are_listed_the_default_first(start: Any) -> None:
+    pipelines = {"a": {"model": "tiny"}, "b": {"model": "tiny_ranker", "drop_seen": False}}
+    async with start(pipelines=pipelines, default_pipeline="b") as running:
+        listed = (await running.models.ListPipelines(pb.ListPipelinesRequest())).pipelines
+    assert [(p.name, p.is_default, p.drop_seen) for p in listed] == [("b", True, False), ("a", False, True)]
+    assert listed[0].retrievers[0] == listed[0].ranker
+    assert listed[0].ranker.name == "tiny_ranker"
+    assert not listed[1].HasField("ranker")
+
+
+async def test_plugins_are_listed(start: Any) -> None:
+    async with start() as running:
+        listed = (await running.models.ListPlugins(pb.ListPluginsRequest())).plugins
+    (tiny,) = [plugin for plugin in listed if plugin.name == "tiny_gru"]
+    assert list(tiny.models) == ["tiny_gru", "tiny_ranker"]
+    assert tiny.error_class == ""
+
+
+async def test_swap_under_load_fails_no_call(start: Any, repository: Path) -> None:
+    make_bundle(repository, "tiny", seed=1)
+    versions: list[int] = []
+    done = asyncio.Event()
+
+    async def client(running: Any) -> None:
+        while not done.is_set():
+            answer = await running.recommender.Recommend(KNOWN)
+            assert len(answer.items) == 10
+            versions.append(answer.models[0].version)
+
+    async with start(repository) as running:
+        clients = [asyncio.create_task(client(running)) for _ in range(8)]
+        for version in (1, 2) * 4:
+            answer = await running.models.LoadModel(pb.LoadModelRequest(name="tiny", version=version))
+            assert (answer.model.version, answer.model.state) == (version, pb.MODEL_STATE_SERVING)
+            assert answer.previous_version == 3 - version
+        done.set()
+        await asyncio.gather(*clients)  # raises what any call raised
+    assert set(versions) == {1, 2}
+
+
+async def test_corrupt_bundle_is_refused_by_name_and_the_old_one_goes_on(start: Any, repository: Path) -> None:
+    async with start(repository) as running:
+        make_bundle(repository, "tiny", seed=1)
+        (repository / "tiny" / "2" / "user.onnx").write_bytes(b"changed")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.models.LoadModel(pb.LoadModelRequest(name="tiny"))
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert caught.value.details() == "tiny/2: file user.onnx was changed; export the model again"
+        assert (await running.recommender.Recommend(KNOWN)).models[0].version == 1
+        got = (await running.models.GetModel(pb.GetModelRequest(name="tiny", version=2))).model
+    assert (got.state, got.problem) == (pb.MODEL_STATE_FAILED, caught.value.details())
+
+
+async def test_foreign_bundle_is_listed_with_its_reason(start: Any, repository: Path) -> None:
+    (repository / "alien" / "1").mkdir(parents=True)
+    (repository / "alien" / "1" / "bundle.json").write_text(json.dumps({"format_version": 99}), "utf-8")
+    async with start(repository) as running:
+        listed = (await running.models.ListModels(pb.ListModelsRequest())).models
+        assert any("format 99" in line for line in running.server.summary())
+    assert (listed[0].name, listed[0].state) == ("alien", pb.MODEL_STATE_FAILED)
+    assert "format 99" in listed[0].problem
+
+
+async def test_unload_refuses_what_a_pipeline_needs(start: Any) -> None:
+    async with start(pipelines={"p": {"model": "tiny"}}) as running:
+        with pytest.raises(grpc.aio.AioRpcError, match="model 'tiny' is needed by pipeline p") as caught:
+            await running.models.UnloadModel(pb.UnloadModelRequest(name="tiny"))
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert (await running.models.UnloadModel(pb.UnloadModelRequest(name="tiny_ranker"))).version == 1
+
+
+async def test_unloaded_model_takes_its_own_pipeline_along(start: Any) -> None:
+    async with start() as running:
+        await running.models.UnloadModel(pb.UnloadModelRequest(name="tiny"))
+        listed = (await running.models.ListPipelines(pb.ListPipelinesRequest())).pipelines
+        assert [(p.name, p.is_default) for p in listed] == [("tiny_ranker", True)]
+        with pytest.raises(grpc.aio.AioRpcError, match="no pipeline 'tiny'; there are: tiny_ranker"):
+            await running.recommender.Recommend(RecommendRequest(pipeline="tiny"))
+        answer = await running.models.LoadModel(pb.LoadModelRequest(name="tiny"))
+        assert answer.previous_version == 0
+        assert (await running.recommender.Recommend(RecommendRequest(pipeline="tiny"))).items

@@ -1,0 +1,180 @@
+"""The batch stream answers in order, reads while it writes, and loses no batch-mate to a bad row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from bundles import make_bundle
+from grpc_status.rpc_status import aio as rich_status
+
+from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
+from honeyguide.v1.history_pb2 import History, ModelVersion
+from honeyguide.v1.model_service_pb2 import LoadModelRequest, UnloadModelRequest
+from honeyguide.v1.recommender_service_pb2 import (
+    Filter,
+    RecommendRequest,
+    RecommendStreamRequest,
+    RecommendStreamResponse,
+    StreamOptions,
+    UserBatch,
+    UserRow,
+)
+
+
+def options(**given: Any) -> RecommendStreamRequest:
+    return RecommendStreamRequest(options=StreamOptions(**given))
+
+
+def batch(sequence: int, *rows: UserRow) -> RecommendStreamRequest:
+    return RecommendStreamRequest(batch=UserBatch(sequence=sequence, rows=rows))
+
+
+def row(*items: int) -> UserRow:
+    return UserRow(history=History(item_ids=[f"item-{item}" for item in items]))
+
+
+async def ask(running: Any, messages: Iterable[RecommendStreamRequest]) -> list[RecommendStreamResponse]:
+    call = running.recommender.RecommendStream(iter(messages))
+    return [answer async for answer in call]
+
+
+async def refused(running: Any, *messages: RecommendStreamRequest) -> tuple[grpc.StatusCode, str]:
+    call = running.recommender.RecommendStream(iter(messages))
+    with pytest.raises(grpc.aio.AioRpcError):
+        async for _ in call:
+            pass
+    status = await rich_status.from_call(call)
+    assert status is not None
+    return await call.code(), status.message
+
+
+async def test_batches_are_answered_in_order_as_single_calls_are(start: Any) -> None:
+    messages = [options(k=5), *(batch(100 + n, *(row(n, m) for m in range(n + 1))) for n in range(12))]
+    async with start() as running:
+        answers = await ask(running, messages)
+        single = await running.recommender.Recommend(RecommendRequest(history=row(11, 4).history, k=5))
+    assert [answer.sequence for answer in answers] == list(range(100, 112))
+    assert [len(answer.rows) for answer in answers] == list(range(1, 13))
+    ranked = answers[11].rows[4].ranked
+    assert list(ranked.item_ids) == [item.item_id for item in single.items]
+    assert list(ranked.scores) == pytest.approx([item.score for item in single.items], rel=1e-4)
+    assert list(ranked.sources) == [item.source for item in single.items]
+    assert [(m.name, m.version) for m in answers[0].models] == [("tiny", 1)]
+
+
+async def test_stored_and_unknown_users_and_the_streams_filter(start: Any) -> None:
+    async with start() as running:
+        await running.events.RecordEvents(RecordEventsRequest(events=[Event(user_id="u", item_id="item-1")]))
+        odd = options(k=40, filter=Filter(any_category=["odd"]), drop_seen=True)
+        (answer,) = await ask(running, [odd, batch(0, UserRow(user_id="u"), UserRow(user_id="nobody"))])
+    known, unknown = (set(result.ranked.item_ids) for result in answer.rows)
+    assert unknown - known == {"item-1"}
+    assert len(unknown) == 30
+
+
+async def test_bad_row_fails_alone(start: Any) -> None:
+    bad = UserRow(history=History(item_ids=["item-1"], dwell_seconds=[-1.0]))
+    async with start() as running:
+        (answer,) = await ask(running, [options(), batch(7, row(1), bad, UserRow(user_id=""), row(2))])
+    assert [result.WhichOneof("result") for result in answer.rows] == ["ranked", "error", "error", "ranked"]
+    error = answer.rows[1].error
+    assert (error.code, error.reason, error.field) == (3, "INVALID_FIELD", "history.dwell_seconds")
+    assert answer.rows[2].error.field == "user_id"
+    assert len(answer.rows[3].ranked.item_ids) == 10
+
+
+async def test_batch_of_bad_rows_alone_is_answered(start: Any) -> None:
+    async with start() as running:
+        (answer,) = await ask(running, [options(), batch(7, UserRow(user_id=""))])
+    assert answer.rows[0].error.field == "user_id"
+    assert [(m.name, m.version) for m in answer.models] == [("tiny", 1)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([], "`options` in the first message"),
+        ([batch(0, row(1))], "message is 'batch'; allowed: `options`"),
+        ([RecommendStreamRequest()], "`options` in the first message"),
+        ([options(), options()], "`batch` after the first message"),
+        ([options(k=0)], "k is 0; allowed: 1 to 1,000"),
+        ([options(), batch(0)], "0 users'; allowed: 1 to 256 users"),
+        ([options(), batch(0, *[row(1)] * 257)], "257 users"),
+        ([options(k=1000), batch(0, *[row(1)] * 21)], "users x k of at most 20,000: send smaller batches"),
+    ],
+)
+async def test_malformed_stream_is_refused(start: Any, messages: list[RecommendStreamRequest], says: str) -> None:
+    async with start() as running:
+        code, message = await refused(running, *messages)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert says in message
+
+
+async def test_answers_before_a_malformed_message_arrive(start: Any) -> None:
+    async with start() as running:
+        call = running.recommender.RecommendStream(iter([options(), batch(1, row(1)), batch(2)]))
+        assert (await call.read()).sequence == 1
+        with pytest.raises(grpc.aio.AioRpcError, match="0 users"):
+            await call.read()
+
+
+async def test_server_reads_while_it_writes(start: Any) -> None:
+    answered = asyncio.Event()
+
+    async def talk() -> AsyncIterator[RecommendStreamRequest]:
+        yield options()
+        yield batch(1, row(1))
+        await answered.wait()  # the second batch is sent only when the first was answered
+        yield batch(2, row(2))
+
+    async with start() as running:
+        call = running.recommender.RecommendStream(talk())
+        assert (await call.read()).sequence == 1
+        answered.set()
+        assert (await call.read()).sequence == 2
+
+
+async def test_pinned_versions_hold_at_the_start_and_after_a_swap(start: Any, repository: Path) -> None:
+    make_bundle(repository, "tiny", seed=1)
+    pinned = options(require_models=[ModelVersion(name="tiny", version=2)])
+    swapped = asyncio.Event()
+
+    async def talk() -> AsyncIterator[RecommendStreamRequest]:
+        yield pinned
+        yield batch(1, row(1))
+        await swapped.wait()
+        yield batch(2, row(1))
+
+    async with start(repository) as running:
+        call = running.recommender.RecommendStream(talk())
+        assert (await call.read()).models[0].version == 2
+        await running.models.LoadModel(LoadModelRequest(name="tiny", version=1))
+        swapped.set()
+        with pytest.raises(grpc.aio.AioRpcError, match="require_models are tiny/2; tiny/1 serve"):
+            await call.read()
+        assert await call.code() == grpc.StatusCode.FAILED_PRECONDITION
+        code, message = await refused(running, pinned)
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    assert "tiny/1 serve" in message
+
+
+async def test_more_batches_than_the_queue_holds_all_pass(start: Any) -> None:
+    messages = [options(k=1), *(batch(n, *[row(n % 60)] * 50) for n in range(20))]
+    async with start(max_queue_rows=60, max_batch_rows=8) as running:
+        answers = await ask(running, messages)
+    assert [answer.sequence for answer in answers] == list(range(20))
+    assert all(len(answer.rows) == 50 for answer in answers)
+
+
+async def test_stream_without_a_model_is_unavailable(start: Any, repository: Path) -> None:
+    async with start(repository) as running:
+        for name in ("tiny", "tiny_ranker"):
+            await running.models.UnloadModel(UnloadModelRequest(name=name))
+        code, message = await refused(running, options(), batch(0, row(1)))
+    assert code == grpc.StatusCode.UNAVAILABLE
+    assert "no model is loaded" in message
