@@ -1,0 +1,91 @@
+"""Takes two models from a raw log to a bundle by the verbs alone: the built-in one and one that tests brought."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from honeyguide.cli.app import build
+from honeyguide.sdk import PluginHost, read_manifest, verify
+from honeyguide.sdk.errors import DataError, ExportError
+from honeyguide.training.dataset import Dataset
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(build(), [str(word) for word in words])
+
+
+def log(path: Path, seed: int) -> Path:
+    random = np.random.default_rng(seed)
+    users = [f"u{user},i{item},{time}" for user in range(30) for time, item in enumerate(random.permutation(20)[:8])]
+    path.write_text("user,item,time\n" + "\n".join(users) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, host: PluginHost) -> Path:
+    """Holds the data sets "shop" and "other" and the runs "cf" and "tiny_ranker" on the first."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginHost, "load", classmethod(lambda cls, **options: host))
+        for seed, name in enumerate(("shop", "other")):
+            raw = log(home / f"{name}.csv", seed)
+            done = run("prepare", raw, "--user", "user", "--item", "item", "--time", "time", "--out", home / name)
+            assert done.exit_code == 0, done.output
+        for model in ("cf", "tiny_ranker"):
+            done = run("train", model, home / "shop", "--out", home / model, "--epochs", 1)
+            assert done.exit_code == 0, (done.output, done.exception)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def with_tiny_plugin(monkeypatch: pytest.MonkeyPatch, host: PluginHost) -> None:
+    monkeypatch.setattr(PluginHost, "load", classmethod(lambda cls, **options: host))
+
+
+@pytest.mark.parametrize("model", ["cf", "tiny_ranker"])
+def test_a_trained_model_becomes_a_bundle(model: str, home: Path, tmp_path: Path) -> None:
+    done = run("export", home / model, home / "shop", "--repository", tmp_path)
+    assert done.exit_code == 0, (done.output, done.exception)
+    text = " ".join(done.stdout.split())
+    for word in (f"{model} version 1", "user.onnx", "MB", "flat index", "retrieve/ndcg@10/served", "Proof"):
+        assert word in text
+    assert f"next: honeyguide serve --repository {tmp_path}" in done.stderr
+    manifest = read_manifest(tmp_path / model / "1")
+    verify(tmp_path / model / "1", manifest)
+    checkpoint = json.loads((home / model / "checkpoint.json").read_text())
+    data = Dataset.open(home / "shop")
+    assert manifest.data == data.spec
+    assert manifest.metrics == checkpoint["metrics"]
+    assert (manifest.config, manifest.plugin) == (checkpoint["config"], checkpoint["plugin"])
+    assert manifest.candidates == checkpoint["candidates"]
+
+
+def test_json_is_the_manifest_alone(home: Path, tmp_path: Path) -> None:
+    done = run("export", home / "tiny_ranker", home / "shop", "--repository", tmp_path, "--name", "mine", "--json")
+    assert json.loads(done.stdout) == json.loads((tmp_path / "mine" / "1" / "bundle.json").read_text())
+
+
+def test_another_data_set_than_the_run_s_is_refused(home: Path, tmp_path: Path) -> None:
+    done = run("export", home / "tiny_ranker", home / "other", "--repository", tmp_path)
+    assert isinstance(done.exception, DataError)
+    assert "holds another data set than the one" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_run_is_refused(home: Path, tmp_path: Path) -> None:
+    done = run("export", home / "shop", home / "shop", "--repository", tmp_path)
+    assert isinstance(done.exception, DataError)
+    assert "honeyguide train" in str(done.exception)
+
+
+def test_a_failed_proof_is_the_verb_s_failure(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honeyguide.exporters.proof.ATOL", -1.0)
+    done = run("export", home / "tiny_ranker", home / "shop", "--repository", tmp_path)
+    assert isinstance(done.exception, ExportError)
+    assert list((tmp_path / "tiny_ranker").glob("[0-9]*")) == []
