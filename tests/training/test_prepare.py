@@ -77,6 +77,11 @@ def test_order_of_the_file_counts_without_times(tmp_path: Path) -> None:
     assert data.report["dropped"] == []
 
 
+def test_sequence_text_of_other_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 1: the row has 4 fields"):
+        prepare(write(tmp_path, "1 10 20 30\n2 10 20\n", "log.txt"), tmp_path / "data", preset="sequence")
+
+
 def test_items_without_a_description_keep_their_place(tmp_path: Path) -> None:
     items = write(tmp_path, "item_id,title\nb,Bee\nz,Zebra\n", "items.csv")
     path = write(tmp_path, "user_id,item_id\nu,a\nu,b\nu,c\n")

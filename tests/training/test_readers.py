@@ -1,4 +1,5 @@
 import gzip
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from honeyguide.training.events import Events, Ledger
 from honeyguide.training.options import PrepareOptions
 from honeyguide.training.readers import read_events, read_items
 from honeyguide.training.text_file import BLOCK, TextFile
+
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 
 
 def write(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
@@ -118,7 +121,7 @@ def test_rows_without_keys_are_dropped_with_an_example(tmp_path: Path) -> None:
     assert len(events) == 1
     assert ledger.read == 6
     assert ledger.counts == {"missing user": 2, "missing item": 2, "missing time": 1}
-    assert ledger.examples["missing item"] == "row 4: user=u, item=None, time=3000"
+    assert ledger.examples["missing item"] == "row 4: user=u, item=None, time_ms=3000"
     assert ledger.kept == len(events)
 
 
@@ -200,6 +203,31 @@ def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"user_id,item_id\n" + bytes(range(48, 58)) * 999)
     with pytest.raises(DataError, match="cannot be read"):
         read(write(tmp_path, whole[:-12], "log.csv.gz"))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pl.Series([NOON], dtype=pl.Datetime("us")),
+        pl.Series([NOON], dtype=pl.Datetime("ns")).dt.replace_time_zone("UTC"),
+        pl.Series([1577880000], dtype=pl.Int32),
+        pl.Series([1577880000.0]),
+        pl.Series(["1577880000"]),
+        pl.Series(["1577880000"], dtype=pl.Categorical),
+    ],
+)
+def test_parquet_times_of_any_type_are_read(tmp_path: Path, times: pl.Series) -> None:
+    pl.DataFrame({"user_id": ["u"], "item_id": [1], "t": times}).write_parquet(tmp_path / "log.parquet")
+    assert read(tmp_path / "log.parquet", time="t")[0]["time_ms"].tolist() == [1577880000000]
+
+
+@pytest.mark.parametrize(
+    "values", [pl.Series([[1]]), pl.Series([timedelta(1)]), pl.Series([b"x"]), pl.Series([{"a": 1}])]
+)
+def test_parquet_columns_of_odd_types_are_refused(tmp_path: Path, values: pl.Series) -> None:
+    pl.DataFrame({"user_id": values, "item_id": [1]}).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match="'user_id': its values are of type"):
+        read(tmp_path / "log.parquet")
 
 
 def test_items_have_titles_and_categories(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Events", "Ledger"]
+__all__ = ["Events", "GrowingColumn", "IdCodes", "Ledger"]
 
 
 @dataclass(slots=True)
@@ -41,6 +41,62 @@ class Events:
         """Returns one event as text."""
         shown = {name: self.ids[name][int(v[at])] if name in self.ids else v[at] for name, v in self.columns.items()}
         return f"row {shown.pop('row')}: " + ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+class IdCodes:
+    """Numbers ids as they come, block by block, and puts them in order in the end."""
+
+    def __init__(self) -> None:
+        self._type = pl.Categorical(pl.Categories.random())
+        self._new: list[pl.Series] = []  # each block's new ids; polars forgets a number that no series holds
+        self._known = 0
+
+    def __call__(self, ids: pl.Series) -> NDArray[np.uint32]:
+        """Returns the numbers of a block's ids, from 0."""
+        numbered = ids.cast(self._type)
+        distinct = numbered.unique()
+        new = distinct.filter(distinct.to_physical() >= self._known)
+        if new.len():
+            self._known += new.len()
+            self._new.append(new)
+        return numbered.to_physical().cast(pl.UInt32).to_numpy()
+
+    def ids(self) -> pl.Series:
+        """Returns the ids in order: shorter ones first, so that 9 stands before 10."""
+        return self._table()["id"]
+
+    def places(self) -> NDArray[np.uint32]:
+        """Returns, by number, the place of an id in that order."""
+        numbers = self._table()["number"].to_numpy()
+        places = np.empty(len(numbers), np.uint32)
+        places[numbers] = np.arange(len(numbers), dtype=np.uint32)
+        return places
+
+    def _table(self) -> pl.DataFrame:
+        ids = pl.concat(self._new) if self._new else pl.Series([], dtype=self._type)
+        table = pl.DataFrame({"number": ids.to_physical(), "id": ids.cast(pl.String)})
+        return table.sort(pl.col("id").str.len_bytes(), "id")
+
+
+class GrowingColumn:
+    """Gathers blocks of a column in one array, so that no second copy is ever held."""
+
+    def __init__(self, dtype: np.dtype[Any], expected: int) -> None:
+        self._values = np.empty(expected, dtype)  # pages that are never written to cost nothing
+        self._count = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Puts values at the end."""
+        end = self._count + len(values)
+        if end > len(self._values):
+            self._values.resize(end + end // 8, refcheck=False)  # fills with zeros: little more than needed
+        self._values[self._count : end] = values
+        self._count = end
+
+    def done(self) -> NDArray[Any]:
+        """Returns what was gathered."""
+        self._values.resize(self._count, refcheck=False)
+        return self._values
 
 
 @dataclass(slots=True)

@@ -78,7 +78,15 @@ def _movielens_items(path: Path) -> dict[str, Any]:
     return {"item_id": "movieId", "title": "title", "categories": "genres"}  # movies.csv
 
 
-def _sequence(_: Path, __: Path | None) -> Options:
+def _sequence(path: Path, _: Path | None) -> Options:
+    """Takes a text with a user and an item in each row."""
+    if (fields := len(first_line(path).split(" "))) != 2:
+        raise DataError(
+            f"the row has {fields} fields; a sequence text has two, user and item, with a space between",
+            file=str(path),
+            row=1,
+            remedy="describe the columns by flags instead of --preset sequence",
+        )
     return _places(" ", user="1", item="2")
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.dataset import FEATURES
-from honeyguide.training.events import Events, Ledger
+from honeyguide.training.events import Events, GrowingColumn, IdCodes, Ledger
 from honeyguide.training.options import PrepareOptions
-from honeyguide.training.text_file import TextFile, find_column
+from honeyguide.training.parquet_file import is_parquet, parquet_columns, read_parquet
+from honeyguide.training.text_file import BLOCK, TextFile, find_column
 
 __all__ = ["column_names", "read_events", "read_items"]
 
@@ -26,7 +23,7 @@ _ROLES = {"user": "user", "item": "item", "time": "time", "event_type": "event_t
 
 def column_names(path: Path) -> list[str]:
     """Returns the names of a Parquet file's columns, or those in a UTF-8 text file's header."""
-    return _parquet_columns(path) if _is_parquet(path) else TextFile(path).columns()
+    return parquet_columns(path) if is_parquet(path) else TextFile(path).columns()
 
 
 def read_events(
@@ -51,8 +48,9 @@ def read_events(
     if options.keep:
         kept_column = find_column(kept_column, names, path, "keep")
     wanted = sorted({*columns.values(), *([kept_column] if options.keep else [])}, key=names.index)
-    codes = {role: _Codes() for role in columns if role in ("user", "item", "event_type")}
-    gathered: dict[str, _Gathered] = {}
+    codes = {role: IdCodes() for role in columns if role in ("user", "item", "event_type")}
+    gathered: dict[str, GrowingColumn] = {}
+    pieces = 1 if is_parquet(path) else max(1.0, path.stat().st_size / BLOCK)
     for row, block in blocks(wanted):
         ledger.read += block.height
         chosen = block.with_row_index("row", row)
@@ -61,7 +59,9 @@ def read_events(
             chosen = ledger.drop_rows(chosen, ~positive, f"{kept_column} is not {kept_value}")
         for column in _events(chosen, columns, options, path, ledger):
             values = codes[column.name](column) if column.name in codes else column.to_numpy()
-            gathered.setdefault(column.name, _Gathered(values.dtype)).add(values)
+            if column.name not in gathered:
+                gathered[column.name] = GrowingColumn(values.dtype, int(1.1 * block.height * pieces))
+            gathered[column.name].add(values)
     if not ledger.read:
         raise DataError("the file has no rows", file=str(path), remedy="name a file that has events")
     events = Events({name: column.done() for name, column in gathered.items()}, {r: c.ids() for r, c in codes.items()})
@@ -77,7 +77,7 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
         Text columns item_id and title ("" where there is none), and categories, a list of text.
     """
     text = TextFile(path, options.items_separator, options.items_header, options.items_encoding)
-    names = _parquet_columns(path) if _is_parquet(path) else text.columns()
+    names = parquet_columns(path) if is_parquet(path) else text.columns()
     flags = options.category_flags
     item_id = find_column(options.item_id or options.item, names, path, "item_id")
     title = find_column(options.title, names, path, "title") if options.title else ""
@@ -85,8 +85,8 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
     wanted = list(dict.fromkeys([item_id, *([title] if title else []), *spread]))
-    if _is_parquet(path):
-        frame = pl.read_parquet(path, columns=wanted)
+    if is_parquet(path):
+        frame = read_parquet(path, wanted, lists=[categories] if categories else [])
     else:
         frame = pl.concat([block for _, block in text.frames(wanted)] or [pl.DataFrame(schema=wanted)])
     if flags:
@@ -113,69 +113,13 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
 _Blocks = Callable[[list[str]], Iterator[tuple[int, pl.DataFrame]]]
 
 
-class _Codes:
-    """Numbers ids as they come, block by block, and puts them in order in the end."""
-
-    def __init__(self) -> None:
-        self._type = pl.Categorical(pl.Categories.random())
-        self._new: list[pl.Series] = []  # each block's new ids; polars forgets a number that no series holds
-        self._known = 0
-
-    def __call__(self, ids: pl.Series) -> NDArray[np.uint32]:
-        """Returns the numbers of a block's ids, from 0."""
-        numbered = ids.cast(self._type)
-        distinct = numbered.unique()
-        new = distinct.filter(distinct.to_physical() >= self._known)
-        if new.len():
-            self._known += new.len()
-            self._new.append(new)
-        return numbered.to_physical().cast(pl.UInt32).to_numpy()
-
-    def ids(self) -> pl.Series:
-        """Returns the ids in order: shorter ones first, so that 9 stands before 10."""
-        return self._table()["id"]
-
-    def places(self) -> NDArray[np.uint32]:
-        """Returns, by number, the place of an id in that order."""
-        numbers = self._table()["number"].to_numpy()
-        places = np.empty(len(numbers), np.uint32)
-        places[numbers] = np.arange(len(numbers), dtype=np.uint32)
-        return places
-
-    def _table(self) -> pl.DataFrame:
-        ids = pl.concat(self._new) if self._new else pl.Series([], dtype=self._type)
-        table = pl.DataFrame({"number": ids.to_physical(), "id": ids.cast(pl.String)})
-        return table.sort(pl.col("id").str.len_bytes(), "id")
-
-
-class _Gathered:
-    """Gathers blocks of a column in one array that grows in place: no second copy is ever held."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._values = np.empty(1 << 16, dtype)
-        self._count = 0
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Puts values at the end."""
-        end = self._count + len(values)
-        if end > len(self._values):
-            self._values.resize(end + end // 8, refcheck=False)  # fills with zeros: little more than needed
-        self._values[self._count : end] = values
-        self._count = end
-
-    def done(self) -> NDArray[Any]:
-        """Returns what was gathered."""
-        self._values.resize(self._count, refcheck=False)
-        return self._values
-
-
 def _open(path: Path, options: PrepareOptions, progress: Callable[[str], None]) -> tuple[list[str], _Blocks]:
     """Returns a file's column names, and how to read some of them, block by block."""
-    if _is_parquet(path):
-        names = _parquet_columns(path)
+    if is_parquet(path):
+        names = parquet_columns(path)
 
         def parquet(wanted: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-            yield 1, pl.read_parquet(path, columns=wanted)
+            yield 1, read_parquet(path, wanted)
 
         return names, parquet
     text = TextFile(path, options.separator, options.header, options.encoding)
@@ -186,23 +130,6 @@ def _open(path: Path, options: PrepareOptions, progress: Callable[[str], None]) 
         return text.frames(wanted, lambda done: progress(f"reading {path.name}: {100 * done // size} %"))
 
     return names, blocks
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in (".parquet", ".pq")
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    try:
-        return list(pl.read_parquet_schema(path))
-    except FileNotFoundError:
-        raise DataError("there is no such file", file=str(path), remedy="check the path") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"this is no readable Parquet file ({str(error).splitlines()[0]})",
-            file=str(path),
-            remedy="write it again, or name it .csv or .tsv if it is text",
-        ) from error
 
 
 def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -220,58 +147,59 @@ def _events(
     frame: pl.DataFrame, columns: Mapping[str, str], options: PrepareOptions, path: Path, ledger: Ledger
 ) -> pl.DataFrame:
     """Turns one block's raw columns into events: row, user, item, …, ids as text."""
-    made = {"row": frame["row"]}
-    wrong = {}
+    # One select for all columns: each costs a millisecond on a busy machine, and there are many blocks.
+    made, faults = [pl.col("row")], {}
     for role, name in columns.items():
-        raw = frame[name]
-        if role in ("user", "item", "event_type"):
-            made[role] = frame.select(_text(frame, name)).to_series()
-            continue
-        made[role] = _times(raw, options) if role == "time" else _feature(raw, role, options)
-        faulty = made[role].is_null() & raw.is_not_null() & (raw.cast(pl.String).str.strip_chars() != "")
-        if faulty.any():
+        if role in ("user", "item"):
+            made.append(_text(frame, name).alias(role))
+        elif role == "event_type":
+            made.append(_text(frame, name).fill_null("").alias(role))
+        else:
+            number = _time(frame, name, options) if role == "time" else _feature(frame, name, role, options)
+            given = pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "")
+            made.append(number.alias("time_ms") if role == "time" else number.fill_null(float("nan")).alias(role))
+            faults[f"wrong type in column {name!r}"] = (role, name)
+            made.append((number.is_null() & given).alias(f"wrong type in column {name!r}"))
+    events = frame.select(made)
+    for reason, (role, name) in faults.items():
+        if (faulty := events[reason]).any():
             if not options.skip_bad_rows:
                 _refuse(path, frame, name, faulty, role, options)
-            wrong[f"wrong type in column {name!r}"] = faulty
-    events = pl.DataFrame([column.alias(role) for role, column in made.items()])
-    if wrong:  # a row with two faults counts once
-        events = events.with_columns(faulty.alias(reason) for reason, faulty in wrong.items())
-        for reason in wrong:
-            faulty = events[reason]
-            events = ledger.drop_rows(events.drop(reason), faulty, reason)
-    for role in ("user", "item", "time"):
-        if role in columns:
-            events = ledger.drop_rows(events, events[role].is_null(), f"missing {role}")
-    return events.rename({"time": "time_ms"}, strict=False).with_columns(
-        pl.col("^event_type$").fill_null(""), pl.col("^" + "$|^".join(FEATURES) + "$").fill_null(float("nan"))
-    )
+            ledger.drop_rows(events.drop(faults), faulty, reason)
+            events = events.filter(~faulty)  # a row with two faults counts once
+    events = events.drop(faults)
+    for role in ("user", "item", "time_ms"):
+        if role in events.columns and events[role].null_count():
+            events = ledger.drop_rows(events, events[role].is_null(), f"missing {role.removesuffix('_ms')}")
+    return events
 
 
-def _feature(raw: pl.Series, role: str, options: PrepareOptions) -> pl.Series:
-    number = _numbers(raw)
-    scaled = number / 1000 if role == "dwell_seconds" and options.dwell_unit == "milliseconds" else number
-    return scaled.cast(pl.Float32)
-
-
-def _times(raw: pl.Series, options: PrepareOptions) -> pl.Series:
+def _time(frame: pl.DataFrame, name: str, options: PrepareOptions) -> pl.Expr:
     """Returns milliseconds since 1970, null where a value is none."""
-    if raw.dtype.is_temporal():
-        return raw.cast(pl.Datetime("ms")).dt.epoch("ms") if raw.dtype != pl.Time else raw.cast(pl.Int64)
+    column = pl.col(name)
+    if frame.schema[name].is_temporal():
+        return column.cast(pl.Datetime("ms")).dt.epoch("ms")
     if options.time_unit == "datetime":
-        text = raw.cast(pl.String).str.strip_chars()
-        return text.str.to_datetime(
-            options.time_format or None, time_unit="ms", time_zone="UTC", strict=False
-        ).dt.epoch("ms")
-    number = _numbers(raw)
+        text = column.cast(pl.String).str.strip_chars()
+        moment = text.str.to_datetime(options.time_format or None, time_unit="ms", time_zone="UTC", strict=False)
+        return moment.dt.epoch("ms")
+    number = _number(frame, name)
     scaled = number * 1000 if options.time_unit == "seconds" else number
     return scaled.round().cast(pl.Int64, strict=False)
 
 
-def _numbers(raw: pl.Series) -> pl.Series:
+def _feature(frame: pl.DataFrame, name: str, role: str, options: PrepareOptions) -> pl.Expr:
+    number = _number(frame, name)
+    scaled = number / 1000 if role == "dwell_seconds" and options.dwell_unit == "milliseconds" else number
+    return scaled.cast(pl.Float32)
+
+
+def _number(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Returns float64, null where a value is no finite number."""
-    text = raw.str.strip_chars() if raw.dtype == pl.String else raw
+    column = pl.col(name)
+    text = column.str.strip_chars() if frame.schema[name] == pl.String else column
     number = text.cast(pl.Float64, strict=False)
-    return number.set(~number.is_finite(), None)
+    return pl.when(number.is_finite()).then(number)
 
 
 def _refuse(path: Path, frame: pl.DataFrame, name: str, wrong: pl.Series, role: str, options: PrepareOptions) -> None:
