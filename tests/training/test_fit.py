@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,18 @@ def test_a_killed_training_goes_on_and_ends_the_same(host: PluginHost, checkerbo
     assert min(epochs) == 4
     assert result == expected
     assert same(whole, resumed)
+
+
+def test_ctrl_c_stays_an_interrupt(host: PluginHost, checkerboard: Board) -> None:
+    model = make(host, checkerboard)
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(moment: Moment) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, network_of(model), *checkerboard[1:], FitOptions(), report=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_finished_phase_is_not_trained_again(host: PluginHost, checkerboard: Board, tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ def test_held_back_steps_are_predicted_from_all_before_them() -> None:
     assert known.items.tolist() == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, 10, 11]
 
 
+def test_examples_beyond_the_limit_are_drawn_in_order() -> None:
+    _, examples = hold_back(HistoryBatch.from_lists([list(range(30))] * 9), tail=4, seed=0)
+    drawn = examples.sample(10, seed=1)
+    assert len(drawn) == 10
+    assert (np.diff(drawn.users) >= 0).all()
+    assert len(set(zip(drawn.users.tolist(), drawn.targets.tolist(), strict=True))) == 10
+    assert examples.sample(36, seed=1) is examples
+
+
 def test_no_more_than_the_tail_is_held_back() -> None:
     part, examples = hold_back(HistoryBatch.from_lists([list(range(30))]), tail=4, seed=0)
     assert part.items.tolist() == list(range(26))

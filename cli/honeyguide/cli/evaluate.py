@@ -39,6 +39,7 @@ def evaluate(
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.checkpoint import load_checkpoint
     from honeyguide.training.dataset import Dataset
+    from honeyguide.training.evaluate import best_device
     from honeyguide.training.evaluate import evaluate as measure
 
     try:
@@ -58,7 +59,7 @@ def evaluate(
     held_out = data.evaluation(split.value)
     stages = measure(
         model,
-        network,
+        network.to(best_device()),
         held_out,
         candidates=checkpoint.candidates,
         popularity=data.items["popularity"].to_numpy(),

@@ -21,6 +21,7 @@ from honeyguide.training.batches import tensors
 __all__ = [
     "KS",
     "StageRanks",
+    "best_device",
     "device_of",
     "evaluate",
     "flatten",
@@ -224,6 +225,11 @@ def popularity_of(histories: HistoryBatch, items: int) -> NDArray[np.int64]:
 def flatten(stages: dict[str, dict[str, float]]) -> dict[str, float]:
     """Returns metrics of stages under names such as "retrieve/ndcg@10"."""
     return {f"{stage}/{name}": value for stage, metrics in stages.items() for name, value in metrics.items()}
+
+
+def best_device() -> torch.device:
+    """Returns the accelerator where there is one, else the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def device_of(network: nn.Module) -> torch.device:

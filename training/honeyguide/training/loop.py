@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,10 +120,13 @@ def run(network: nn.Module, task: Task, *, progress: Path | None = None, report:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
             )
+            interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(module, ckpt_path=state if resumed else None)
             except SystemExit as stop:
-                if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns Ctrl+C into exit code 1
+                if isinstance(stop.__context__, KeyboardInterrupt):
+                    # Lightning turns Ctrl+C into exit code 1, and is deaf to it from then on.
+                    signal.signal(signal.SIGINT, interrupt)
                     raise KeyboardInterrupt from None
                 raise
     network.cpu().load_state_dict(module.extra["best"])

@@ -51,6 +51,12 @@ class Examples:
         """Returns the examples at some places."""
         return Examples(self.users[places], self.starts[places], self.stops[places], self.targets[places])
 
+    def sample(self, count: int, seed: int) -> Examples:
+        """Returns all of them, or ``count`` drawn at random where there are more."""
+        if len(self) <= count:
+            return self
+        return self.take(np.sort(np.random.default_rng((seed, 4)).choice(len(self), count, replace=False)))
+
 
 def hold_back(histories: HistoryBatch, tail: int, seed: int) -> tuple[HistoryBatch, Examples]:
     """Splits histories into part A, for the first retriever, and the examples of part B, one for each step held back.

@@ -17,7 +17,7 @@ from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluate import evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
 from honeyguide.training.fit import FitOptions, fit
 from honeyguide.training.loop import Report
 from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
@@ -86,7 +86,9 @@ def train(
             first = first_steps(training, examples)
             result = fit(model, network, part, first, options, phase="first", progress=progress, report=report)
             told["first"] = dataclasses.asdict(result)
-            lists = make_lists(model, network, training, examples, n)
+            examples = examples.sample(options.ranker_lists, options.seed)
+            lists = make_lists(model, network.to(best_device()), training, examples, n)
+            network.cpu()
         if lists is None or len(lists) < _FEWEST_LISTS:
             n, verdict = 0, f"not fitted: fewer than {_FEWEST_LISTS} candidate lists held their target"
         else:
@@ -97,6 +99,7 @@ def train(
             }
     result = fit(model, network, training, validation, options, progress=progress, report=report)
     told["retriever"] = dataclasses.asdict(result)
+    network.to(best_device())
     if n:
         stages = rank_targets(model, network, validation, candidates=n)
         before, after = stages["retrieve"].ndcg(validation), stages["rank"].ndcg(validation)
@@ -109,7 +112,7 @@ def train(
     popularity = popularity_of(training, model.data.items)
     metrics = evaluate(model, network, validation, candidates=n, popularity=popularity)
     told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
-    return Trained(network, result.epochs, n, flatten(metrics), told)
+    return Trained(network.cpu(), result.epochs, n, flatten(metrics), told)
 
 
 def _learns(network: nn.Module) -> bool:
