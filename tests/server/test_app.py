@@ -106,6 +106,9 @@ async def test_taken_port_is_named_with_the_remedy(start: Any, tmp_path: Path, h
         with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {taken}: stop .* --port"):
             async with Server(settings, host):
                 pass
+        with pytest.raises(ConfigError, match=f"metrics_port is {taken}"):
+            async with Server(settings.model_copy(update={"port": 0, "metrics_port": taken}), host):
+                pass
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,7 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
 
     from honeyguide.cli import serve
     from honeyguide.server import app as server_app
+    from honeyguide.server import logs
 
     given: list[Settings] = []
 
@@ -244,6 +248,7 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
         given.append(settings)
 
     monkeypatch.setattr(server_app, "serve", fake)
+    monkeypatch.setattr(logs, "configure_logs", lambda *_: None)  # it would keep the runner's stderr
     monkeypatch.setenv("HONEYGUIDE_THREADS", "3")
     monkeypatch.setenv("HONEYGUIDE_PORT", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")

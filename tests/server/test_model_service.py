@@ -113,6 +113,17 @@ async def test_foreign_bundle_is_listed_with_its_reason(start: Any, repository: 
     assert "format 99" in listed[0].problem
 
 
+@pytest.mark.parametrize("change", [{"created": "soon"}, {"dimension": "wide"}, {"max_length": 2**40}])
+async def test_manifest_of_wrong_values_spoils_no_list(start: Any, repository: Path, change: dict[str, Any]) -> None:
+    async with start(repository) as running:
+        make_bundle(repository, "tiny", seed=1)
+        file = repository / "tiny" / "2" / "bundle.json"
+        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
+        listed = (await running.models.ListModels(pb.ListModelsRequest())).models
+    assert [m.state for m in listed] == [pb.MODEL_STATE_FAILED, pb.MODEL_STATE_SERVING, pb.MODEL_STATE_SERVING]
+    assert listed[0].problem == "tiny/2: its manifest holds wrong values; export the model again"
+
+
 async def test_unload_refuses_what_a_pipeline_needs(start: Any) -> None:
     async with start(pipelines={"p": {"model": "tiny"}}) as running:
         with pytest.raises(grpc.aio.AioRpcError, match="model 'tiny' is needed by pipeline p") as caught:

@@ -235,7 +235,7 @@ class Brake:
             self.batches.append(len(queries))
             self.begun.set()
             assert self.go.wait(10)
-            return compute(queries)  # type: ignore[no-any-return]  # a bound method of an untyped stub
+            return compute(queries)
 
         pipeline.recommend = braked
 

@@ -99,6 +99,7 @@ class Server:
             # Else a second server binds the same port in silence and takes half of the calls.
             options=[("grpc.so_reuseport", 0)],
         )
+        self._parts.push_async_callback(self._grpc.stop, None)
         add_RecommenderServiceServicer_to_server(RecommenderServicer(self.engine, self.metrics), self._grpc)
         add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads), self._grpc)
         models = ModelServicer(self.repository, self.engine, host, self._refresh_health)

@@ -57,14 +57,13 @@ class LoadedBundle:
 
         Raises `CorruptBundle`, `ForeignBundle` or `PluginMissing`, naming the bundle and what to do.
         """
-        manifest = read_manifest(folder)
-        verify_files(folder, manifest)
-        label = f"{manifest.name}/{manifest.version}"
-        model = _model(manifest, host)
+        label = f"{folder.parent.name}/{folder.name}"
         try:
+            manifest = read_manifest(folder)
+            verify_files(folder, manifest)
             bundle = cls(
                 manifest,
-                model,
+                _model(manifest, host),
                 Catalogue.read(folder / ITEMS),
                 np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False),
                 faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC),

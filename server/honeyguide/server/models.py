@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from honeyguide.sdk import PluginHost, PluginInfo
+from honeyguide.sdk import Manifest, PluginHost, PluginInfo
 from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.server.engine import Engine
 from honeyguide.server.paging import page
@@ -107,26 +107,32 @@ def _model(entry: BundleEntry) -> pb.Model:
         problem=entry.problem,
         provider=entry.provider,
     )
-    if (manifest := entry.manifest) is None:
+    if entry.manifest is None:
         return message
+    try:
+        message.MergeFrom(_described(entry.manifest))
+    except (ValueError, TypeError):  # the manifest of a bundle that was never loaded may hold anything
+        message.state = pb.MODEL_STATE_FAILED
+        message.problem = f"{entry.name}/{entry.version}: its manifest holds wrong values; export the model again"
+    return message
+
+
+def _described(manifest: Manifest) -> pb.Model:
     created = Timestamp()
     created.FromJsonString(manifest.created)
-    message.MergeFrom(
-        pb.Model(
-            model_class=manifest.model_class,
-            plugin=manifest.plugin,
-            dimension=manifest.dimension,
-            items=manifest.data.items,
-            ranks=manifest.ranks,
-            max_length=manifest.max_length,
-            index=manifest.index.kind,
-            index_recall=manifest.index.recall_at_100,
-            metrics=manifest.metrics,
-            create_time=created,
-            data_fingerprint=manifest.data.fingerprint,
-        )
+    return pb.Model(
+        model_class=manifest.model_class,
+        plugin=manifest.plugin,
+        dimension=manifest.dimension,
+        items=manifest.data.items,
+        ranks=manifest.ranks,
+        max_length=manifest.max_length,
+        index=manifest.index.kind,
+        index_recall=manifest.index.recall_at_100,
+        metrics=manifest.metrics,
+        create_time=created,
+        data_fingerprint=manifest.data.fingerprint,
     )
-    return message
 
 
 def _plugin(info: PluginInfo) -> pb.Plugin:

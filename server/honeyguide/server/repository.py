@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from types import MappingProxyType
 import structlog
 
 from honeyguide.sdk import Manifest, PluginHost, read_manifest
-from honeyguide.sdk.errors import BundleError, ConfigError, HoneyguideError, ModelNotFound, NothingServed
+from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, NothingServed
 from honeyguide.server.bundle import LoadedBundle
 from honeyguide.server.runtime import Runtime
 
@@ -97,17 +98,9 @@ class Repository:
         """Loads the newest good version of every model; what does not load is logged and listed with its reason."""
         for name, versions in self._versions().items():
             for version in versions:
-                try:
+                with contextlib.suppress(BundleError):
                     self.load(name, version)
                     break
-                except HoneyguideError as error:
-                    self._log.error(
-                        "bundle does not load",
-                        model=name,
-                        version=version,
-                        problem=error.message,
-                        exc_info=error.__cause__,
-                    )
 
     def load(self, name: str, version: int = 0) -> tuple[LoadedBundle, int]:
         """Loads and proves a bundle, then swaps it in. Blocks: call it from a thread.
@@ -130,6 +123,9 @@ class Repository:
                 bundle = LoadedBundle.load(self._folder / name / str(version), self._host, self._runtime)
             except BundleError as error:
                 self._problems[name, version] = error.message
+                self._log.error(
+                    "bundle does not load", model=name, version=version, problem=error.message, exc_info=error.__cause__
+                )
                 raise
             self._problems.pop((name, version), None)
             before = self._serving.get(name)

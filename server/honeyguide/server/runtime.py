@@ -45,8 +45,8 @@ class Runtime:
             os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
         )
         usable = CUDA in ort.get_available_providers() and _has_cuda_device()
-        # One batch at a time with all threads: two at a time contend for the interpreter, which halved the throughput of
-        # single requests on two cores.
+        # One batch at a time with all threads: two at a time contend for the interpreter, which halved the throughput
+        # of single requests on two cores.
         return cls(1, cores, (CUDA, CPU) if usable else (CPU,))
 
     def executor(self) -> ThreadPoolExecutor:
