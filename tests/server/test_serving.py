@@ -309,3 +309,16 @@ async def test_twenty_concurrent_calls_get_their_own_answers(start: Any) -> None
         together = await asyncio.gather(*(_wait(running.recommender.Recommend(request)) for request in requests))
     assert [[i.item_id for i in a.items] for a in together] == [[i.item_id for i in a.items] for a in one_by_one]
     assert len({a.request_id for a in together}) == 20
+
+
+async def test_diversity_rule_reorders_and_still_answers_k(start: Any) -> None:
+    pipelines = {
+        "plain": {"model": "tiny"},
+        "varied": {"model": "tiny", "rules": [{"name": "diversity", "options": {"trade_off": 0.3}}]},
+    }
+    async with start(pipelines=pipelines) as running:
+        plain = await running.recommender.Recommend(RecommendRequest(history=KNOWN, pipeline="plain"))
+        varied = await running.recommender.Recommend(RecommendRequest(history=KNOWN, pipeline="varied"))
+    assert not varied.degraded
+    assert len({item.item_id for item in varied.items} - {"item-3", "item-5"}) == 10
+    assert [i.item_id for i in varied.items] != [i.item_id for i in plain.items]
