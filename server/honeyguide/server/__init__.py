@@ -1,0 +1,1 @@
+"""Serves bundles over gRPC: histories in, ranked items out, and never torch."""
