@@ -49,6 +49,17 @@ def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
     assert names(tmp_path / "tiny") == [".export-lock", "1"]
 
 
+def test_whoever_waits_is_told_what_is_being_done(tmp_path: Path, host: PluginHost):
+    told: list[str] = []
+    export_bundle(tmp_path, "tiny", **arguments(host), progress=told.append)
+    assert told == [
+        "tracing user.onnx",
+        "proving the graphs",
+        "building the index",
+        "proving the ranking, user 0 of 40",
+    ]
+
+
 def test_two_exports_at_once_publish_two_whole_versions(tmp_path: Path):
     with ThreadPoolExecutor(2) as pool:
         manifests = list(pool.map(lambda seed: make_bundle(tmp_path, seed=seed), (1, 2)))

@@ -44,7 +44,6 @@ def export(
                 file=str(dataset),
                 remedy="name that one, or train again on this one",
             )
-        status.update("exporting and proving …")
         manifest = export_bundle(
             repository,
             name or checkpoint.model,
@@ -55,6 +54,7 @@ def export(
             plugin=checkpoint.plugin,
             metrics=checkpoint.metrics,
             candidates=checkpoint.candidates,
+            progress=lambda stage: status.update(f"{stage} …"),
         )
     if json:
         print_json(json_text.loads(manifest.to_json()))

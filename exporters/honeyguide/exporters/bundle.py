@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,7 @@ def export_bundle(
     metrics: Mapping[str, float],
     candidates: int = 0,
     exact_up_to: int = EXACT_UP_TO,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Writes ``repository/name/<next version>/``, proven, or nothing at all.
 
@@ -70,6 +71,7 @@ def export_bundle(
         metrics: offline metrics to write down, such as "retrieve/ndcg@10".
         candidates: how many items to retrieve for the ranker; 0 exports no ranker.
         exact_up_to: the largest catalogue that gets an exact index.
+        progress: called with what is being done, for a person who waits.
 
     Returns:
         The published manifest.
@@ -91,7 +93,7 @@ def export_bundle(
         folder.mkdir()
         try:
             network.eval()
-            parts = _assemble(folder, model, network, items, evaluation, candidates, exact_up_to)
+            parts = _assemble(folder, model, network, items, evaluation, candidates, exact_up_to, progress)
             manifest = Manifest(
                 name=name,
                 version=max(published_versions(home), default=0) + 1,
@@ -145,25 +147,30 @@ def _assemble(
     evaluation: EvaluationSet,
     candidates: int,
     exact_up_to: int,
+    progress: Callable[[str], None],
 ) -> _Parts:
     """Writes every file but the manifest, and proves them as they lie on disk."""
     vectors = _item_vectors(network, model)
     np.save(folder / ITEM_VECTORS, vectors, allow_pickle=False)
     items.select("item_id", "title", "categories", "popularity").write_parquet(folder / ITEMS)
 
+    progress(f"tracing {USER_GRAPH}")
     export_user_graph(model, network, folder / USER_GRAPH)
     user = open_session(folder / USER_GRAPH)
     rank = None
     if candidates:
+        progress(f"tracing {RANK_GRAPH}")
         export_rank_graph(model, network, folder / RANK_GRAPH)
         rank = open_session(folder / RANK_GRAPH)
+    progress("proving the graphs")
     proof = prove_graphs(model, network, vectors, evaluation.histories, user, rank)
 
     spread = np.linspace(0, len(evaluation) - 1, min(len(evaluation), _TUNING_USERS)).astype(np.int64)
     queries = user_vectors(model, user, evaluation.histories.take(spread))
+    progress("building the index")
     index, info = build_index(vectors, queries, exact_up_to)
     write_index(index, folder / INDEX)
-    proof |= prove_ranking(model, network, vectors, index, evaluation, user, rank, candidates)
+    proof |= prove_ranking(model, network, vectors, index, evaluation, user, rank, candidates, progress)
     return _Parts(vectors.shape[1], info, proof)
 
 

@@ -41,7 +41,9 @@ def open_session(path: Path) -> Run:
 
     # The GPU build warns once, on loading, that it finds no GPU; here none is asked for.
     onnxruntime.set_default_logger_severity(3)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch wants the cores in between
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, dict(inputs))[0]
 
 
@@ -147,6 +149,7 @@ def prove_ranking(
     user: Run,
     rank: Run | None,
     candidates: int,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """Compares NDCG@10 of ONNX + FAISS with that of torch over the full catalogue, after each stage.
 
@@ -159,6 +162,7 @@ def prove_ranking(
         user: the exported user graph.
         rank: the exported rank graph, or None.
         candidates: how many items are retrieved for the ranker.
+        progress: called with how far it is.
 
     Returns:
         NDCG@10 by stage ("retrieve", "rank") and path ("torch", "served"), and the differences.
@@ -174,6 +178,7 @@ def prove_ranking(
     ranks: dict[str, list[NDArray[np.float64]]] = {}
     users: list[Rows] = []
     for start in range(0, len(sample), chunk):
+        progress(f"proving the ranking, user {start:,} of {len(sample):,}")
         part = evaluation.take(sample[start : start + chunk])
         arrays = model.encode(part.histories)
         targets = part.target_users, part.target_items
