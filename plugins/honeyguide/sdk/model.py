@@ -107,5 +107,9 @@ class Network(Protocol):
         ...
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Returns the scalar training loss; ``batch`` also holds "targets" [B, L]: each position's next token, or 0."""
+        """Returns the scalar training loss.
+
+        ``batch`` also holds "targets" [B, L]: each position's next token, or 0; and "earlier" [B, E]: tokens of the
+        user's events before the first position, padded as ever, for networks that leave what was seen out of a softmax.
+        """
         ...

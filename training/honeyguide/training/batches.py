@@ -18,6 +18,9 @@ __all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "fin
 
 Long = NDArray[np.int64]
 
+_EARLIER = 10
+"""How many windows' length of events before a window are told with it; the longest histories would take too much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Steps:
@@ -86,13 +89,13 @@ class TrainingBatches:
 
     Every event before a user's last step is a position, in exactly one window of at most ``model.max_length`` events;
     the windows are cut from the newest end, so the odd one is the oldest. The target of an event in step s is an item
-    drawn at random from step s + 1, drawn again in each epoch.
+    drawn at random from step s + 1, drawn again in each epoch. With fewer than ``at_least`` batches an epoch, batches
+    are made smaller than ``tokens``.
     """
 
-    def __init__(self, model: Model, histories: HistoryBatch, *, tokens: int, seed: int) -> None:
+    def __init__(self, model: Model, histories: HistoryBatch, *, tokens: int, seed: int, at_least: int = 1) -> None:
         self._model = model
         self._histories = histories
-        self._tokens = tokens
         self._seed = seed
         self._steps = find_steps(histories)
         last = np.maximum(self._steps.users[1:] - 1, 0)  # a user's last step is target only
@@ -109,10 +112,13 @@ class TrainingBatches:
         stops = ends[users] - from_end * model.max_length
         starts = np.maximum(begins[users], stops - model.max_length)
         self._windows = before(histories, starts, stops)
+        plain = HistoryBatch(histories.items, histories.offsets)
+        self._earlier = plain.cut(np.maximum(begins[users], starts - _EARLIER * model.max_length), starts)
         lengths = stops - starts
         events = np.repeat(starts - self._windows.offsets[:-1], lengths) + np.arange(lengths.sum())
         step_of = np.repeat(np.arange(len(self._steps.offsets) - 1), np.diff(self._steps.offsets))
         self._next_step = step_of[events] + 1  # (positions,)
+        self._tokens = tokens if at_least == 1 else min(tokens, max(len(events) // at_least, 1))
 
     @property
     def positions(self) -> int:
@@ -124,15 +130,20 @@ class TrainingBatches:
         rng = np.random.default_rng((self._seed, epoch))
         drawn = self._histories.items[self._steps.draw(self._next_step, rng)]
         targets = HistoryBatch(items=drawn, offsets=self._windows.offsets)
-        return EpochBatches(self._model, self._windows, targets, buckets(self._windows.lengths, self._tokens, rng))
+        rows = buckets(self._windows.lengths, self._tokens, rng)
+        return EpochBatches(self._model, self._windows, self._earlier, targets, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class EpochBatches:
-    """Iterates over one epoch: dicts of what `Model.encode` gives and "targets", (batch, length) tokens, 0 for none."""
+    """Iterates over one epoch: dicts of what `Model.encode` gives, and two more arrays of tokens, 0 for none.
+
+    These are "targets" (batch, length), and "earlier" (batch, events), what the user did before the window.
+    """
 
     model: Model
     windows: HistoryBatch
+    earlier: HistoryBatch
     targets: HistoryBatch
     """Laid out as ``windows``; each item is the target of the event in its place."""
     rows: list[Long]
@@ -144,4 +155,6 @@ class EpochBatches:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for rows in self.rows:
             targets = self.targets.take(rows).tokens(self.model.max_length)
-            yield tensors(self.model, self.windows.take(rows)) | {"targets": torch.from_numpy(targets)}
+            earlier = self.earlier.take(rows).tokens(_EARLIER * self.model.max_length)
+            more = {"targets": torch.from_numpy(targets), "earlier": torch.from_numpy(earlier)}
+            yield tensors(self.model, self.windows.take(rows)) | more

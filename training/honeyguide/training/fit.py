@@ -15,7 +15,7 @@ from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model, Network
 from honeyguide.training.batches import TrainingBatches
 from honeyguide.training.evaluate import rank_targets
-from honeyguide.training.loop import LoopResult, Report, Task, run
+from honeyguide.training.loop import SCHEDULES, LoopResult, Report, Task, run
 
 __all__ = ["FitOptions", "fit"]
 
@@ -26,14 +26,23 @@ class FitOptions:
 
     epochs: int = 100
     """The most epochs, 1 or more."""
+    final_epochs: int = 0
+    """As ``epochs``, for a final retriever that goes on from the first one; 0 = as ``epochs``."""
     patience: int = 10
     """Epochs without a better validation NDCG@10 before training stops, 1 or more."""
     lr: float = 1e-3
     """AdamW's learning rate, above 0."""
     weight_decay: float = 0.0
-    """AdamW's weight decay, 0 or more."""
+    """AdamW's weight decay of tables and matrices, 0 or more; gains, biases and scalars do not decay."""
+    beta2: float = 0.999
+    """AdamW's decay of the squared gradients' mean, above 0 and below 1."""
+    schedule: str = "constant"
+    """How the learning rate goes: "constant"; or "one-cycle", up to ``lr`` in a tenth of the steps that ``epochs`` come
+    to and down to next to nothing in the rest."""
     batch_tokens: int = 8192
     """Sequences × longest length of a batch, 1 or more."""
+    min_batches: int = 1
+    """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many steps."""
     seed: int = 0
     """Seeds the initial weights, the targets, the batches and dropout; 0 or more."""
     candidates: int = 200
@@ -46,14 +55,20 @@ class FitOptions:
     """As ``patience``, for the ranker, on a tenth of the users."""
     ranker_lr: float = 1e-3
     """As ``lr``, for the ranker."""
+    ranker_weight_decay: float = 0.0
+    """As ``weight_decay``, for the ranker."""
     ranker_batch: int = 128
     """Candidate lists of a batch, 1 or more."""
     ranker_lists: int = 100_000
     """The most candidate lists, drawn at random where there are more; 1 or more."""
 
     def __post_init__(self) -> None:
-        smallest = {"seed": 0, "candidates": 0, "weight_decay": 0}
-        for name in self.__slots__:
+        smallest = {"seed": 0, "candidates": 0, "final_epochs": 0, "weight_decay": 0, "ranker_weight_decay": 0}
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"option 'schedule' is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}")
+        if not 0 < self.beta2 < 1:
+            raise ConfigError(f"option 'beta2' is {self.beta2}; allowed: above 0 and below 1")
+        for name in set(self.__slots__) - {"schedule", "beta2"}:
             value = getattr(self, name)
             if name in ("lr", "ranker_lr"):
                 if not value > 0:
@@ -94,7 +109,9 @@ def fit(
     if not parameters:
         network.eval()
         return LoopResult(epochs=0, scores=(score(),))
-    batches = TrainingBatches(model, training, tokens=options.batch_tokens, seed=options.seed)
+    batches = TrainingBatches(
+        model, training, tokens=options.batch_tokens, seed=options.seed, at_least=options.min_batches
+    )
     task = Task(
         phase=phase,
         parameters=parameters,
@@ -107,5 +124,7 @@ def fit(
         lr=options.lr,
         weight_decay=options.weight_decay,
         seed=options.seed,
+        beta2=options.beta2,
+        schedule=options.schedule,
     )
     return run(network, task, progress=progress, report=report)

@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from honeyguide.training.tensor_file import SafetensorsIO, load_tree, state_of
 
-__all__ = ["LoopResult", "Moment", "Report", "Task", "run"]
+__all__ = ["SCHEDULES", "LoopResult", "Moment", "Report", "Task", "run"]
+
+SCHEDULES = ("constant", "one-cycle")
+"""How the learning rate goes: as it is, or up to it in a tenth of the steps and down to next to nothing in the rest."""
 
 _SCORE = "score"
 _EXTRA = "honeyguide"
@@ -72,8 +75,14 @@ class Task:
     patience: int
     """Epochs without a better score before it stops."""
     lr: float
+    """The learning rate; with the schedule "one-cycle" its highest."""
     weight_decay: float
+    """Of parameters with two axes or more (tables and matrices); gains, biases and scalars do not decay."""
     seed: int
+    beta2: float = 0.999
+    """AdamW's decay of the squared gradients' mean."""
+    schedule: str = "constant"
+    """One of `SCHEDULES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +155,24 @@ class _Module(LightningModule):
         """What is kept beside Lightning's own state: the best weights, their epoch, the scores, whether it is done."""
         self._batches = 0
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.task.parameters, lr=self.task.lr, weight_decay=self.task.weight_decay)
+    def configure_optimizers(self) -> Any:
+        task = self.task
+        groups = [
+            {"params": [p for p in task.parameters if p.ndim >= 2], "weight_decay": task.weight_decay},
+            {"params": [p for p in task.parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=task.lr, betas=(0.9, task.beta2))
+        if task.schedule == "constant":
+            return optimizer
+        cycle = torch.optim.lr_scheduler.OneCycleLR(  # Smith & Topin, "Super-convergence" (2018)
+            optimizer,
+            task.lr,
+            total_steps=task.epochs * len(task.batches(0)) + 1,  # it is stepped once before the first batch
+            pct_start=0.1,
+            div_factor=10,
+            final_div_factor=50,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def train_dataloader(self) -> Iterable[Any]:
         batches = self.task.batches(self.current_epoch)

@@ -170,8 +170,10 @@ def fit_ranker(
             epochs=options.ranker_epochs,
             patience=options.ranker_patience,
             lr=options.ranker_lr,
-            weight_decay=options.weight_decay,
+            weight_decay=options.ranker_weight_decay,
             seed=options.seed,
+            beta2=options.beta2,
+            schedule=options.schedule,
         )
         return run(network, task, progress=progress, report=report)
     finally:

@@ -97,6 +97,8 @@ def train(
                 "lists": len(lists),
                 "target_retrieved": len(lists) / len(examples),
             }
+    if "first" in told and options.final_epochs:
+        options = dataclasses.replace(options, epochs=options.final_epochs)
     result = fit(model, network, training, validation, options, progress=progress, report=report)
     told["retriever"] = dataclasses.asdict(result)
     network.to(best_device())

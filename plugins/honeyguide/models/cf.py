@@ -1,0 +1,79 @@
+"""Offers the model ``cf``: collaborative filtering that needs no user parameters, with an evidence ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from honeyguide.sdk import Model, hookimpl
+from honeyguide.sdk.hooks import RegisterModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["CollaborativeFiltering", "Config", "register_models"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Holds the options of ``cf``."""
+
+    dimension: int = 128
+    """Dimensions of user and item vectors, 1 or more; one more is added for the items' bias."""
+    max_length: int = 200
+    """How many of a user's newest events count: the lags with a weight of their own; 1–32,767."""
+    dropout: float = 0.3
+    """Share of the history's item vectors' cells set to 0 while learning, 0 or more and below 1."""
+    neighbours: int = 200
+    """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
+    events: int = 10
+    """Newest events that the ranker looks at, 1 or more."""
+    hidden: int = 64
+    """Width of the ranker's perceptron, 1 or more."""
+    ranker_dropout: float = 0.1
+    """As ``dropout``, inside the ranker's perceptron."""
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "max_length", "neighbours", "events", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if self.max_length > 32_767:
+            raise ValueError(f"max_length is {self.max_length}; allowed: at most 32767")
+        for name in ("dropout", "ranker_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more and below 1")
+
+
+class CollaborativeFiltering(Model):
+    """Adds up the items of a history, each by its recency (see `honeyguide.models.cf_network` for the formulas)."""
+
+    name = "cf"
+    Config = Config
+    fit_defaults: ClassVar[Mapping[str, Any]] = {
+        "epochs": 6,
+        "final_epochs": 3,
+        "patience": 6,  # the rate falls to the end, and the last epochs are the best
+        "lr": 7e-3,
+        "beta2": 0.98,
+        "weight_decay": 0.01,
+        "schedule": "one-cycle",
+        "batch_tokens": 9600,
+        "min_batches": 100,
+        "ranker_tail": 10,
+        "ranker_epochs": 3,
+        "ranker_lr": 3e-3,
+        "ranker_weight_decay": 1e-3,
+    }
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.cf_network import CollaborativeNetwork
+
+        return CollaborativeNetwork(self.config, self.data)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``cf``."""
+    register(CollaborativeFiltering)

@@ -1,0 +1,119 @@
+"""Computes the cross-entropy over a whole catalogue in little memory, fused with its gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Seen", "full_softmax_loss"]
+
+_CELLS = 1 << 22  # scores at a time: 1,024 positions of 4,096 items, which a core's cache still holds
+_MASKED = -1e4
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Says which items a position has behind it; a softmax need not push those down, as they cannot be next."""
+
+    first: Tensor
+    """[B, N] int16: the column of each item's first event; one beyond the last column where there is none."""
+    rows: Tensor
+    """[P] row of each position."""
+    columns: Tensor
+    """[P] column of each position."""
+
+    @classmethod
+    def of(cls, tokens: Tensor, earlier: Tensor, items: int, chosen: Tensor) -> Seen:
+        """Finds them.
+
+        Args:
+            tokens: [B, L] tokens, 0 is padding; L below 32,768.
+            earlier: [B, E] tokens of what came before the first column, 0 is padding.
+            items: N.
+            chosen: [B, L] which positions take part, P of them.
+        """
+        length = tokens.shape[1]
+        first = torch.full((len(tokens), items + 1), length, dtype=torch.int16, device=tokens.device)
+        columns = torch.arange(length, dtype=torch.int16, device=tokens.device)
+        first.scatter_reduce_(1, tokens, columns.expand_as(tokens), "amin")
+        first.scatter_(1, earlier, -1)
+        rows, columns = torch.nonzero(chosen, as_tuple=True)
+        return cls(first[:, 1:], rows, columns)
+
+    def mask(self, part: slice) -> Tensor:
+        """Returns [part, N]: whether the item had been seen at the position or before."""
+        return self.first[self.rows[part]] <= self.columns[part, None]
+
+
+def full_softmax_loss(
+    users: Tensor, items: Tensor, bias: Tensor, targets: Tensor, seen: Seen | None = None, *, half: bool | None = None
+) -> Tensor:
+    """Returns the mean cross-entropy of ``users @ items.T + bias`` against the targets.
+
+    The gradients are made with the value, some positions at a time, so the (positions, items) scores never lie in
+    memory as a whole.
+
+    Args:
+        users: [P, d] user vectors.
+        items: [N, d] item vectors.
+        bias: [N] added to each item's score.
+        targets: [P] catalogue rows; a target is never masked.
+        seen: what to leave out of the softmax; None leaves nothing out.
+        half: whether matrices are multiplied in bfloat16; the softmax is float32 all the same. None: where the
+            processor has instructions for it.
+    """
+    half = _fast_bfloat16(users.device) if half is None else half
+    kind = torch.bfloat16 if half else users.dtype
+    loss: Tensor = _FullSoftmax.apply(users, items, bias, targets, seen, kind)  # type: ignore[no-untyped-call]  # torch's
+    return loss
+
+
+class _FullSoftmax(torch.autograd.Function):
+    """Computes value and gradients together: d loss / d score = softmax − one-hot, over P."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, bias: Tensor, targets: Tensor, seen: Seen | None, kind: torch.dtype
+    ) -> Tensor:
+        positions = len(users)
+        d_users, d_items, d_bias = torch.empty_like(users), torch.zeros_like(items), torch.zeros_like(bias)
+        total = users.new_zeros(())
+        users, items = users.to(kind), items.to(kind)
+        across = items.T.contiguous()  # [d, N]
+        size = max(16, min(1024, _CELLS // len(items)))
+        for start in range(0, positions, size):
+            part = slice(start, min(start + size, positions))
+            target = targets[part, None]  # [p, 1]
+            scores = (users[part] @ across).float().add_(bias)  # [p, N]
+            own = scores.gather(1, target)  # [p, 1]
+            if seen is not None:
+                scores.masked_fill_(seen.mask(part), _MASKED).scatter_(1, target, own)
+            best = scores.amax(1, keepdim=True)
+            share = scores.sub_(best).exp_()
+            mass = share.sum(1, keepdim=True)
+            total += (mass.log() + best - own).sum()
+            share.div_(mass * positions)
+            share.scatter_add_(1, target, torch.full_like(own, -1.0 / positions))  # now it is d loss / d score
+            d_bias += share.sum(0)
+            share = share.to(kind)
+            d_users[part] = share @ items
+            d_items += share.T @ users[part]
+        ctx.save_for_backward(d_users, d_items, d_bias)
+        return total / positions
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        d_users, d_items, d_bias = ctx.saved_tensors
+        return grad * d_users, grad * d_items, grad * d_bias, None, None, None
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
