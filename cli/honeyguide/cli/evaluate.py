@@ -34,7 +34,7 @@ def evaluate(
 
     Example: honeyguide evaluate runs/cf data/shop --k 10,50
     """
-    from honeyguide.cli.output import print_json, print_next, print_table
+    from honeyguide.cli.output import print_json, print_metrics, print_next
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.checkpoint import load_checkpoint
@@ -78,7 +78,6 @@ def evaluate(
             }
         )
     else:
-        names = list(next(iter(stages.values())))
         title = f"{checkpoint.model} on {data.name}: {split.value}, {len(held_out)} users, {data.spec.items} items"
-        print_table(title, ("metric", *stages), [(name, *(stages[s][name] for s in stages)) for name in names])
+        print_metrics(title, stages)
     print_next(f"honeyguide export {run} {dataset}")

@@ -68,6 +68,4 @@ def export(
             (figure, f"{value:.3g}" if "diff" in figure else f"{value:.4g}") for figure, value in manifest.proof.items()
         ]
         print_table("Proof: what is served equals what was trained", ("figure", "value"), figures)
-        shown = [(metric, value) for metric, value in manifest.metrics.items() if metric.endswith("@10")]
-        print_table("On validation users", ("metric", "value"), shown)
     print_next(f"honeyguide serve --repository {repository}")

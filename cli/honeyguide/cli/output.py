@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["print_json", "print_next", "print_table", "progress", "stderr", "stdout"]
+__all__ = ["print_json", "print_metrics", "print_next", "print_table", "progress", "stderr", "stdout"]
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -31,6 +31,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in kept:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
     stdout.print(table)
+
+
+def print_metrics(title: str, stages: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints metrics by stage, a column for each stage."""
+    names = list(next(iter(stages.values())))
+    print_table(title, ("metric", *stages), [(name, *(stage[name] for stage in stages.values())) for name in names])
 
 
 def print_next(command: str) -> None:

@@ -58,7 +58,7 @@ def train(
     """
     import shutil
 
-    from honeyguide.cli.output import print_json, print_next, print_table
+    from honeyguide.cli.output import print_json, print_metrics, print_next
     from honeyguide.sdk.config import config_from, config_to
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.checkpoint import Checkpoint, plugin_of, save_checkpoint
@@ -108,7 +108,12 @@ def train(
         )
     else:
         title = f"{model} on {data.name}: best epoch {trained.epochs}, {trained.report['seconds']} s, validation users"
-        print_table(title, ("metric", "value"), [(k, v) for k, v in trained.metrics.items() if k.endswith("@10")])
+        stages: dict[str, dict[str, float]] = {}
+        for name, value in trained.metrics.items():
+            stage, _, metric = name.partition("/")
+            if metric.endswith("@10"):
+                stages.setdefault(stage, {})[metric] = value
+        print_metrics(title, stages)
         typer.echo(f"ranker {trained.report['ranker']}")
     print_next(f"honeyguide evaluate {out} {dataset}")
 
