@@ -41,7 +41,8 @@ class Trained:
     metrics: Mapping[str, float]
     """On the validation users, such as "retrieve/ndcg@10"."""
     report: Mapping[str, Any]
-    """What happened, JSON-ready: scores by epoch of each phase, and "ranker", the gate's verdict in words."""
+    """What happened, JSON-ready: scores by epoch of each phase; "ranker", the gate's verdict in words; "seconds", and
+    "resumed", whether these are only those since training was resumed."""
 
 
 def train(
@@ -72,11 +73,10 @@ def train(
         DataError: there is nothing to predict.
     """
     started = time.perf_counter()
-    if progress is not None:
-        _claim(progress, model, options)
+    resumed = progress is not None and _claim(progress, model, options)
     torch.manual_seed(options.seed)
     network = model.network()
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"resumed": resumed}
     n = min(options.candidates, model.data.items) if hasattr(network, "rank") else 0
     verdict = "" if n else ("switched off" if hasattr(network, "rank") else "the model has none")
     if n and _learns(network):
@@ -123,8 +123,8 @@ def _learns(network: nn.Module) -> bool:
     return isinstance(ranker, nn.Module) and any(p.requires_grad for p in ranker.parameters())
 
 
-def _claim(progress: Path, model: Model, options: FitOptions) -> None:
-    """Writes down whose training this is, or checks that it is the same one."""
+def _claim(progress: Path, model: Model, options: FitOptions) -> bool:
+    """Writes down whose training this is, or checks that it is the same one; returns whether one was under way."""
     mine = {
         "model": model.name,
         "config": config_to(model.config),
@@ -135,10 +135,11 @@ def _claim(progress: Path, model: Model, options: FitOptions) -> None:
     if not file.exists():
         progress.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
-        return
+        return False
     theirs = json.loads(file.read_text("utf-8"))
     if changed := sorted(name for name in mine if theirs.get(name) != mine[name]):
         raise ConfigError(
             f"an unfinished training with another {' and '.join(changed)} lies in {progress}; "
             "train with the same arguments to go on, or remove that folder to begin anew"
         )
+    return True

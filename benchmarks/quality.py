@@ -1,0 +1,195 @@
+"""Measures recommendation quality on MovieLens-1M: in torch, and through a real server over gRPC.
+
+    python benchmarks/quality.py --data ml-1m_sasrec.txt --out benchmarks/results/quality-ml-1m.json
+
+The protocol of the sequential recommendation papers: each user's last item is the test target and the one before is for
+validation; everything is fitted on what came before these two, and chosen on validation. The test input includes the
+validation item, but no times. All items are ranked but those in the history; ties share the mean of their ranks.
+
+What is done lies in the work folder, and a second call goes on from there: a killed training, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.client import Client, Ranked, UnavailableError, UserRow
+from honeyguide.sdk import EvaluationSet, PluginHost
+from honeyguide.sdk.metrics import per_user_at
+from honeyguide.training.checkpoint import Checkpoint, load_checkpoint
+from honeyguide.training.dataset import Dataset
+from honeyguide.training.evaluate import rank_targets
+
+MINUTES = {"cf": 10}
+"""About how long one seed of a model takes on two free cores."""
+USERS_A_BATCH = 128
+Row = dict[str, Any]
+
+
+def honeyguide(*words: object) -> None:
+    """Runs a verb as a user would."""
+    command = [sys.executable, "-m", "honeyguide.cli", *map(str, words)]
+    print("$ honeyguide", *words, flush=True)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def make(data: Path, work: Path, models: list[str], seeds: list[int]) -> Dataset:
+    """Prepares, trains and exports what is not there yet."""
+    if not (work / "data" / "dataset.json").exists():
+        honeyguide("prepare", data, "--preset", "movielens", "--out", work / "data")
+    for model in models:
+        for seed in seeds:
+            run = work / f"{model}-seed-{seed}"
+            if not (run / "checkpoint.json").exists():
+                honeyguide("train", model, work / "data", "--out", run, "--seed", seed)
+            if not (work / "models" / run.name / "1").exists():
+                honeyguide("export", run, work / "data", "--repository", work / "models", "--name", run.name)
+    return Dataset.open(work / "data")
+
+
+def figures(ranks: NDArray[np.float64], data: EvaluationSet) -> Row:
+    """Averages HR@10 and NDCG@10 over users, with their standard errors."""
+    values = per_user_at(ranks, data.target_users, len(data), 10)
+    row: Row = {"hr10": values["hr"].mean(), "ndcg10": values["ndcg"].mean()}
+    row |= {f"{name}10_standard_error": values[name].std(ddof=1) / len(data) ** 0.5 for name in ("hr", "ndcg")}
+    return {name: round(float(value), 5) for name, value in row.items()}
+
+
+def in_torch(run: Path, host: PluginHost, dataset: Dataset) -> tuple[Checkpoint, dict[str, Row]]:
+    """Measures each stage through the network: "popularity", "retrieve" and, where it has one, "rank"."""
+    checkpoint, model, network = load_checkpoint(run, host)
+    test = dataset.evaluation("test")
+    popularity = dataset.items["popularity"].to_numpy()
+    stages = rank_targets(model, network, test, candidates=checkpoint.candidates, popularity=popularity)
+    return checkpoint, {name: figures(stage.ranks, test) for name, stage in stages.items()}
+
+
+def served(client: Client, pipeline: str, dataset: Dataset) -> Row:
+    """Measures a pipeline: every test user's history goes in, and the place of the target in the answer counts."""
+    test = dataset.evaluation("test")
+    ids = dataset.items["item_id"].to_numpy()
+    histories = np.split(ids[test.histories.items], test.histories.offsets[1:-1])
+    batches = (
+        [UserRow(history=list(history)) for history in histories[start : start + USERS_A_BATCH]]
+        for start in range(0, len(histories), USERS_A_BATCH)
+    )
+    targets = iter(ids[test.target_items])
+    ranks: list[float] = []
+    for answer in client.recommend_stream(batches, k=10, pipeline=pipeline, drop_seen=True):
+        for row in answer.rows:
+            if not isinstance(row, Ranked):
+                raise SystemExit(f"a user was not answered: {row}")
+            target = next(targets)
+            ranks.append(row.item_ids.index(target) + 1 if target in row.item_ids else np.inf)
+    return figures(np.array(ranks), test)
+
+
+@contextmanager
+def serving(work: Path, runs: dict[str, bool]) -> Iterator[Client]:
+    """Runs a server with one pipeline for each stage of each run; ``runs`` says which of them rank."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"']
+    lines += [f"repository = {json.dumps(str(work / 'models'))}\nevents = {json.dumps(str(work / 'events.db'))}"]
+    for name, ranks in runs.items():
+        for stage in ("retrieve", "rank")[: 1 + ranks]:
+            lines.append(f'[pipelines.{name}-{stage}]\nmodel = "{name}"\nrank = {str(stage == "rank").lower()}')
+    config = work / "serve.toml"
+    config.write_text("\n".join(lines) + "\n", "utf-8")
+    server = subprocess.Popen([sys.executable, "-m", "honeyguide.cli", "serve", "--config", str(config)])
+    try:
+        with Client(f"127.0.0.1:{port}") as client:
+            until = time.monotonic() + 60
+            while True:
+                try:
+                    client.models()
+                    break
+                except UnavailableError:
+                    if server.poll() is not None or time.monotonic() > until:
+                        raise
+                    time.sleep(0.2)
+            yield client
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def measure(work: Path, dataset: Dataset, models: list[str], seeds: list[int]) -> tuple[list[Row], list[Row]]:
+    """Returns the rows, and what training said of each run."""
+    host = PluginHost.load()
+    common = {"users": len(dataset.evaluation("test")), "items": dataset.spec.items}
+    found = {(m, s): in_torch(work / f"{m}-seed-{s}", host, dataset) for m in models for s in seeds}
+    baseline = next(iter(found.values()))[1]["popularity"]
+    head = {"model": "popularity", "stage": "retrieve", "path": "torch", "seed": 0}
+    rows = [head | baseline | {"train_seconds": 0.0} | common]
+    runs = []
+    ranking = {f"{m}-seed-{s}": checkpoint.candidates > 0 for (m, s), (checkpoint, _) in found.items()}
+    with serving(work, ranking) as client:
+        for (model, seed), (checkpoint, stages) in found.items():
+            spent = {"train_seconds": checkpoint.report["seconds"]}
+            for stage in ("retrieve", "rank")[: 1 + (checkpoint.candidates > 0)]:
+                paths = {"torch": stages[stage], "served": served(client, f"{model}-seed-{seed}-{stage}", dataset)}
+                for path, values in paths.items():
+                    head = {"model": model, "stage": stage, "path": path, "seed": seed}
+                    rows.append(head | values | spent | common)
+            validation = {k: round(v, 5) for k, v in checkpoint.metrics.items() if k.endswith(("/hr@10", "/ndcg@10"))}
+            said = {"ranker": checkpoint.report["ranker"], "resumed": checkpoint.report["resumed"]}
+            runs.append({"model": model, "seed": seed, "epochs": checkpoint.epochs, "validation": validation} | said)
+    return rows, runs
+
+
+def machine() -> Row:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, required=True, help="ml-1m_sasrec.txt: a user and an item a line, in order"
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality-ml-1m.json"))
+    parser.add_argument("--work", type=Path, default=Path("runs/bench-quality"), help="folder for all that is made")
+    parser.add_argument("--models", nargs="+", default=["cf"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    arguments = parser.parse_args()
+    minutes = sum(MINUTES.get(model, 30) for model in arguments.models) * len(arguments.seeds)
+    print(f"about {minutes} minutes on two free cores, less what already lies in {arguments.work}", flush=True)
+    dataset = make(arguments.data, arguments.work, arguments.models, arguments.seeds)
+    rows, runs = measure(arguments.work, dataset, arguments.models, arguments.seeds)
+    words = ["--models", *arguments.models, "--seeds", *map(str, arguments.seeds)]
+    result = {
+        "command": " ".join(["python benchmarks/quality.py --data ml-1m_sasrec.txt", *words]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "standard_error": {k: max(row[f"{k}_standard_error"] for row in rows) for k in ("hr10", "ndcg10")},
+        "rows": rows,
+        "runs": runs,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for row in rows:
+        print(
+            f"{row['model']:<14} {row['stage']:<9} {row['path']:<7} HR@10 {row['hr10']:.4f} NDCG@10 {row['ndcg10']:.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
