@@ -149,7 +149,7 @@ def measure(work: Path, dataset: Dataset, models: list[str], seeds: list[int]) -
                     head = {"model": model, "stage": stage, "path": path, "seed": seed}
                     rows.append(head | values | spent | common)
             validation = {k: round(v, 5) for k, v in checkpoint.metrics.items() if k.endswith(("/hr@10", "/ndcg@10"))}
-            said = {"ranker": checkpoint.report["ranker"], "resumed": checkpoint.report["resumed"]}
+            said = {"ranker": checkpoint.report["ranker"], "resumed": checkpoint.report.get("resumed", False)}
             runs.append({"model": model, "seed": seed, "epochs": checkpoint.epochs, "validation": validation} | said)
     return rows, runs
 
