@@ -1,0 +1,94 @@
+"""Makes what a server needs without any download: a bundle of the model ``cf`` and an event store, the size of ML-1M.
+
+The histories are drawn: as long as MovieLens-1M's (20 or more, median 96, mean 165), from a Zipf–Mandelbrot
+distribution whose first item is with half of the users. The network is not trained, which costs and saves no time.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch
+
+USERS, ITEMS, CANDIDATES = 6_040, 3_416, 200
+VALIDATED = 500
+"""Users that the export is proven with."""
+ITEM_IDS = np.array([f"film-{row:04}" for row in range(ITEMS)])
+USER_IDS = [f"user-{user}" for user in range(USERS)]
+
+
+def draw(seed: int = 0) -> HistoryBatch:
+    """Draws every user's history: distinct items, an hour between two events."""
+    random = np.random.default_rng(seed)
+    lengths = np.clip(random.lognormal(np.log(96), 1.04, USERS), 20, 2_000).astype(np.int64)
+    popularity = -np.log(np.arange(ITEMS) + 50)
+    items = []
+    for length in lengths:
+        # Gumbel noise turns "the largest n" into n draws without replacement.
+        noisy = popularity + random.gumbel(size=ITEMS)
+        items.append(np.argsort(-noisy)[:length])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    return HistoryBatch(np.concatenate(items).astype(np.int32), offsets, time_ms=1_600_000_000_000 + place * 3_600_000)
+
+
+def store_events(histories: HistoryBatch, path: Path) -> None:
+    """Imports all events into an event store."""
+    from honeyguide.server.event_store import EventStore
+
+    frame = pl.DataFrame(
+        {
+            "user_id": np.repeat(USER_IDS, histories.lengths),
+            "item_id": ITEM_IDS[histories.items],
+            "time_ms": histories.time_ms,
+        }
+    )
+    with EventStore(path) as store:
+        for part in frame.iter_slices(20_000):
+            store.import_events(part)
+
+
+def export(histories: HistoryBatch, repository: Path) -> None:
+    """Exports ``cf`` with its ranker, whose evidence is counted in the histories; the last events are the targets."""
+    import torch
+
+    from honeyguide.exporters import export_bundle
+    from honeyguide.models.cf import CollaborativeFiltering, Config
+
+    torch.manual_seed(0)
+    model = CollaborativeFiltering(Config(), DataSpec(items=ITEMS, repeats=False, has_time=True))
+    network = model.network()
+    network.observe(histories)  # type: ignore[operator]  # every honeyguide.sdk.Network has it
+    last = histories.offsets[1 : VALIDATED + 1] - 1
+    inputs = histories.cut(histories.offsets[:VALIDATED], last)
+    popularity = np.bincount(histories.items, minlength=ITEMS)
+    items = pl.DataFrame(
+        {
+            "item_id": ITEM_IDS,
+            "title": [f"Film {row}" for row in range(ITEMS)],
+            "categories": [[f"genre-{row % 18}"] for row in range(ITEMS)],
+            "popularity": popularity,
+        }
+    )
+    export_bundle(
+        repository,
+        "cf",
+        model=model,
+        network=network,
+        items=items,
+        evaluation=EvaluationSet(inputs, np.arange(VALIDATED), histories.items[last]),
+        plugin=f"honeyguide {version('honeyguide')}",
+        metrics={},
+        candidates=CANDIDATES,
+    )
+
+
+if __name__ == "__main__":  # in a process of its own, so that the measuring one never loads torch
+    drawn = draw()
+    store_events(drawn, Path(sys.argv[1]) / "events.db")
+    export(drawn, Path(sys.argv[1]) / "models")
