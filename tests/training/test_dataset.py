@@ -127,6 +127,23 @@ def test_foreign_folder_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "thesis.txt"])
+def test_what_others_wrote_is_never_replaced(tmp_path: Path, name: str) -> None:
+    if name == "thesis.txt":
+        small().write(tmp_path)
+    (tmp_path / name).write_text('{"labels": []}')
+    with pytest.raises(DataError, match=r"thesis\.txt|no data set"):
+        small().write(tmp_path, force=True)
+    assert (tmp_path / name).read_text() == '{"labels": []}'
+
+
+def test_part_without_users_is_refused() -> None:
+    data = small()
+    data.events = data.events.with_columns(pl.lit(0, pl.Int8).alias("split"))
+    with pytest.raises(DataError, match=r"(?s)no validation users.*three events"):
+        data.evaluation("validation")
+
+
 def test_folder_without_data_set_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="honeyguide prepare"):
         Dataset.open(tmp_path)

@@ -125,6 +125,25 @@ def test_rows_without_keys_are_dropped_with_an_example(tmp_path: Path) -> None:
     assert ledger.kept == len(events)
 
 
+def test_ids_that_no_request_can_name_are_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path, f"user_id,item_id\n{'é' * 128},{'i' * 257}\n{'é' * 128}u,i\nu,i\n")
+    events, ledger = read(path)
+    assert ids(events, "user") == ["u"]
+    assert ledger.counts == {
+        "id of the item is longer than 256 bytes": 1,
+        "id of the user is longer than 256 bytes": 1,
+    }
+
+
+def test_nan_is_a_missing_value(tmp_path: Path) -> None:
+    text = "user_id,item_id,d\nu,i,NaN\nu,j,nan\nu,k,1\n"
+    values = read(write(tmp_path, text), dwell="d")[0]["dwell_seconds"]
+    frame = pl.DataFrame({"user_id": ["u"] * 3, "item_id": ["i", "j", "k"], "d": [float("nan"), None, 1.0]})
+    frame.write_parquet(tmp_path / "log.parquet")
+    np.testing.assert_array_equal(values, [np.nan, np.nan, 1])
+    np.testing.assert_array_equal(read(tmp_path / "log.parquet", dwell="d")[0]["dwell_seconds"], values)
+
+
 def test_keep_takes_only_rows_with_the_value(tmp_path: Path) -> None:
     path = write(tmp_path, "user_id,item_id,hit\nu,i,1\nu,j,0\nu,k,\n")
     events, ledger = read(path, keep="hit=1")
@@ -143,6 +162,7 @@ def test_keep_takes_only_rows_with_the_value(tmp_path: Path) -> None:
         ("user_id,item_id,d\nu,i,1\nu,i,x\n", {"dwell": "d"}, ["row 3", "'d'", "'x'", "--skip-bad-rows"]),
         ("user_id,item_id,d\nu,i,inf\n", {"dwell": "d"}, ["row 2", "'inf'"]),
         ("", {}, ["empty"]),
+        ("\nuser_id,item_id\nu,i\n", {}, ["begins with an empty row"]),
         ("user_id,item_id\n", {}, ["no rows"]),
         ("user_id,item_id\n1,2\n1,2,3\n", {}, ["row 3", "more fields", "2"]),
         (b"user_id,item_id\nu,caf\xe9\n", {}, ["row 2", "0xe9", "--encoding latin-1"]),

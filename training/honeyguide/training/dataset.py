@@ -150,6 +150,9 @@ class Dataset:
 
         Args:
             part: "validation" or "test".
+
+        Raises:
+            DataError: no user has a target in this part and a history before it.
         """
         if part not in SPLITS[1:]:
             raise DataError(f"there is no part {part!r} to evaluate", remedy=f"choose one of {', '.join(SPLITS[1:])}")
@@ -158,6 +161,12 @@ class Dataset:
         split = self.events["split"].to_numpy()
         known = np.bincount(user[split < code], minlength=self.users.height) > 0  # (users,)
         target = np.flatnonzero((split == code) & known[user])
+        if not len(target):
+            raise DataError(
+                f"data set {self.name!r} has no {part} users: nobody has events in that part and others before it",
+                remedy="prepare a log in which users have three events or more at different times"
+                + ("" if self.split == "leave-one-out" else ", or choose other cut times"),
+            )
         evaluated, first = np.unique(user[target], return_index=True)
         chosen = np.zeros(self.users.height, bool)
         chosen[evaluated] = True
@@ -237,12 +246,27 @@ def check_target(folder: Path, *, force: bool) -> None:
     """Raises `DataError` where writing a data set to ``folder`` would lose something."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / _FILE).is_file():
+    if not _is_ours(folder / _FILE):
         raise DataError("this exists and is no data set", file=str(folder), remedy="choose another --out")
+    if foreign := sorted({path.name for path in folder.iterdir()} - {_FILE, *_TABLES}):
+        raise DataError(
+            f"beside the data set this holds {', '.join(foreign[:3])}",
+            file=str(folder),
+            remedy="move that elsewhere, or choose another --out",
+        )
     if not force:
         raise DataError(
             "a data set is there already", file=str(folder), remedy="choose another --out, or replace it with --force"
         )
+
+
+def _is_ours(header: Path) -> bool:
+    """Whether a file is the header of a data set, of this format or another; other programs write dataset.json too."""
+    try:
+        raw = json.loads(header.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(raw, dict) and {"format_version", "spec", "split"} <= set(raw)
 
 
 def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> str:

@@ -65,6 +65,7 @@ def prepare(
     events, unused = read_events(path, chosen, ledger, progress)
     repeats = _clean(events, chosen, path, ledger, progress)
     progress("splitting")
+    missing = {name: int(np.isnan(events[name]).sum()) for name in FEATURES if name in events}
     dataset = _assemble(events, chosen, repeats, chosen.name or out.resolve().name)
     if chosen.items:
         progress("reading the items")
@@ -74,7 +75,7 @@ def prepare(
         **ledger.to_dict(),
         "unused_columns": unused,
         "repeats": repeats,
-        "features": _features(dataset),
+        "features": _features(dataset, missing),
         "options": {k: v for k, v in dataclasses.asdict(chosen).items() if v not in ("", ())},
     }
     digest = fingerprint(dataset.events, dataset.users, dataset.items)
@@ -184,13 +185,13 @@ def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
     return dataset
 
 
-def _features(dataset: Dataset) -> dict[str, dict[str, float | int]]:
+def _features(dataset: Dataset, missing: Mapping[str, int]) -> dict[str, dict[str, float | int]]:
     """Says of each feature how many values were missing or outliers, and the figures that normalise it."""
     found = {}
     for scaler in dataset.spec.features:
         values = dataset.events[scaler.name].to_numpy()
         found[scaler.name] = {
-            "missing": int(np.isnan(values).sum()),
+            "missing": missing[scaler.name],
             "winsorised": int(((values < scaler.lower) | (values > scaler.upper)).sum()),
         } | {k: v for k, v in dataclasses.asdict(scaler).items() if k != "name"}
     return found

@@ -19,6 +19,8 @@ _ROLES = {"user": "user", "item": "item", "time": "time", "event_type": "event_t
     "dwell_seconds": "dwell", "clicks": "clicks", "quantity": "quantity", "value": "value"
 }  # fmt: skip
 """The option that names each column."""
+_ID_BYTES = 256
+"""The longest id that can be asked for over gRPC."""
 
 
 def column_names(path: Path) -> list[str]:
@@ -156,7 +158,7 @@ def _events(
             made.append(_text(frame, name).fill_null("").alias(role))
         else:
             number = _time(frame, name, options) if role == "time" else _feature(frame, name, role, options)
-            given = pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "")
+            given = ~pl.col(name).cast(pl.String).str.strip_chars().is_in(["", "nan", "NaN"]).fill_null(True)
             made.append(number.alias("time_ms") if role == "time" else number.fill_null(float("nan")).alias(role))
             faults[f"wrong type in column {name!r}"] = (role, name)
             made.append((number.is_null() & given).alias(f"wrong type in column {name!r}"))
@@ -171,6 +173,9 @@ def _events(
     for role in ("user", "item", "time_ms"):
         if role in events.columns and events[role].null_count():
             events = ledger.drop_rows(events, events[role].is_null(), f"missing {role.removesuffix('_ms')}")
+    for role in ("user", "item"):
+        long = events[role].str.len_bytes() > _ID_BYTES
+        events = ledger.drop_rows(events, long, f"id of the {role} is longer than {_ID_BYTES} bytes")
     return events
 
 

@@ -38,7 +38,11 @@ class TextFile:
         """Returns the names in the header, or "1", "2", … without one; raises `DataError` on an empty file."""
         line = first_line(self.path, self.encoding)
         if not line.strip():
-            raise DataError("the file is empty", file=str(self.path), remedy="name a file that has rows")
+            raise DataError(
+                "the file is empty, or begins with an empty row",
+                file=str(self.path),
+                remedy="name a file that has rows",
+            )
         fields = self._parse(line, None, 1).row(0)
         if self.header:
             return [str(field or "").strip() for field in fields]
