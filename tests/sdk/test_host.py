@@ -194,11 +194,40 @@ def test_an_unknown_name_is_answered_with_those_that_exist(plugin):
         host.rule("x")
 
 
-@pytest.mark.parametrize("path", ["/home/ann/secret/weights.bin", r"C:\Users\ann\weights.bin", "/opt/my models/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/home/ann/weights.bin",
+        r"C:\Users\ann\weights.bin",
+        r"C:\Program Files\x",
+        r"\\box\share",
+        "/opt/my models/x",
+        "/root",
+    ],
+)
 def test_the_message_for_clients_holds_no_path(path, plugin):
     info = PluginHost.load([plugin(f"raise OSError({f'cannot open {path}: gone'!r})")]).plugins[0]
     assert info.error_message == "cannot open <path>: gone"
     assert path in str(info.error)  # the operator's log has it
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("'/a/b c/d.so' needs /lib/x and then /opt/y (/z)", "'<path>' needs <path> and then <path> (<path>)"),
+        ("and/or 1 / 2, n/a: option '\\n'", "and/or 1 / 2, n/a: option '\\n'"),
+        ("no such file:/etc/x, line 3", "no such file:<path>, line 3"),
+    ],
+)
+def test_text_around_paths_stays(said, told, plugin):
+    assert PluginHost.load([plugin(f"raise OSError({said!r})")]).plugins[0].error_message == told
+
+
+def test_what_a_plugin_prints_or_skips_harms_nobody(plugin, capsys):
+    loud = "import builtins; print('hello')\nclass Odd(BaseException): pass\nraise Odd('odd')"
+    host = PluginHost.load([GOOD, plugin(loud, "loud")])
+    assert [(p.name, p.error_class) for p in host.plugins] == [("loud", "Odd"), ("tiny_gru", "")]
+    assert capsys.readouterr().out == ""  # it is the command's result, and may be JSON
 
 
 def test_ctrl_c_during_an_import_is_not_swallowed(plugin):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +24,11 @@ __all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo"]
 ENTRY_POINT_GROUP = "honeyguide.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _Class = TypeVar("_Class", bound=type[Any])
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.\-+@ ]+){2,}")
+_PATH = re.compile(
+    # What begins at the root, of a drive or a share too. A folder's name may hold single spaces, the last name none.
+    r"(?<![\w.])(?:[A-Za-z]:[/\\]|/|\\\\)(?=[\w.])"
+    r"(?:[^\s'\"/\\:]+(?: [^\s'\"/\\:]+){0,3}(?<!\()[/\\])*[^\s'\"/\\:,;)\]]*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +138,15 @@ def _load_one(
         # A manager of its own for each plugin: what a broken one registered before it failed goes with it.
         manager = pluggy.PluginManager(hooks.PROJECT)
         manager.add_hookspecs(hooks)
-        manager.register(entry_point.load(), name=entry_point.name)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's result, and may be JSON
+            module = entry_point.load()
+        manager.register(module, name=entry_point.name)
         manager.check_pending()
         manager.hook.register_models(register=lambda cls: _register(cls, Model, models, taken_models))
         manager.hook.register_rules(register=lambda cls: _register(cls, Rule, rules, taken_rules))
-    except (Exception, SystemExit) as error:  # boundary: a plugin's import or registration may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # boundary: a plugin's import or registration may raise anything
         return PluginInfo(entry_point.name, distribution, version, error=error), {}, {}
     return (
         PluginInfo(entry_point.name, distribution, version, tuple(sorted(models)), tuple(sorted(rules))),
