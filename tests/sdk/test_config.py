@@ -22,6 +22,7 @@ class Options:
 
 
 def test_text_is_parsed_by_the_field_s_type():
+    assert config_from(Options, {"decay": ".5"}).decay == 0.5
     options = {"width": "8", "decay": "1e-3", "name": "8", "deep": "True", "sizes": "3,4,5"}
     assert config_from(Options, options) == Options(8, 0.001, "8", True, (3, 4, 5))
 
@@ -56,6 +57,7 @@ def test_json_form_comes_back_as_it_was(config):
         ({"width": "1.5"}, "option 'width' is '1.5'; it must be int"),
         ({"width": 1.5}, "option 'width' is 1.5; it must be int"),
         ({"width": True}, "option 'width' is True; it must be int"),
+        ({"decay": "true"}, "option 'decay' is 'true'; it must be float"),
         ({"decay": "fast"}, "option 'decay' is 'fast'; it must be float"),
         ({"deep": "yes"}, "option 'deep' is 'yes'; it must be bool"),
         ({"name": 3}, "option 'name' is 3; it must be str"),

@@ -60,6 +60,12 @@ def run() -> None:
             raise
         stderr.print(f"[red]error:[/] this verb needs {error.name}: pip install 'honeyguide\\[all]'")
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file of the user's
+        stderr.print("[red]error:[/] ", end="")
+        stderr.print(f"{error.filename}: {error.strerror}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
     except Exception as error:  # boundary: the user's terminal
         if not _ours(error):
             raise

@@ -134,6 +134,9 @@ def _prepare(
     options = _read_config(config) if config else {}
     options |= {key: given for key, given in ctx.params.items() if key not in own and given is not None}
     written = {key: options.pop(key, None) for key in ("source", "out", "preset")}
+    for key, value in written.items():
+        if not isinstance(value, str | None):
+            raise ConfigError(f"{config}: {key} is {value!r}; it must be text")
     source, out, preset = source or written["source"], out or written["out"], preset or written["preset"] or ""
     if out is None:
         raise ConfigError("no folder is named to write to; say --out FOLDER")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -47,8 +46,8 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         return value.lower() == "true"
     elif kind in (int, float) and isinstance(value, str):
         try:
-            return kind(json.loads(value)) if kind is float else int(value)
-        except (ValueError, TypeError):
+            return kind(value)
+        except ValueError:
             pass
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
