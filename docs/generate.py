@@ -81,8 +81,8 @@ def quality() -> str:
         "rows went through gRPC, ONNX and FAISS with inline histories, `torch` rows through the trained network.\n"
         f"The standard error over users is about {error['hr10']:.3f} for HR@10, {error['ndcg10']:.3f} for NDCG@10.\n\n"
         + table(columns, rows)
-        + "\nPublished on the same data and split, all with full-softmax cross-entropy (Yue et al., *Linear Recurrent Units\n"
-        "for Sequential Recommendation*, WSDM 2024), where what lies outside the newest 200 events is not masked:\n\n"
+        + "\nPublished on the same data and split, all with full-softmax cross-entropy (Yue et al., *Linear Recurrent\n"
+        "Units for Sequential Recommendation*, WSDM 2024); only the newest 200 events are masked there:\n\n"
         + table(("model", "HR@10", "NDCG@10"), PUBLISHED)
     )
 
