@@ -252,6 +252,7 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
     monkeypatch.setenv("HONEYGUIDE_THREADS", "3")
     monkeypatch.setenv("HONEYGUIDE_PORT", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     config = tmp_path / "serve.toml"
     config.write_text('port = 1\nthreads = 1\nmax_batch_rows = 7\n[pipelines.main]\nmodel = "cf"\n', "utf-8")
     app = typer.Typer()

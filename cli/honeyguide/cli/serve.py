@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,9 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(context: typer.Context) -> None:
     """Serves a repository of bundles over gRPC."""
+    # Read when numpy is loaded, which the settings do. Batches are small: more threads of its BLAS gain little, and
+    # where another process holds a core, they wait for each other through whole time slices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     verb = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     verb.command(epilog=_pipeline_settings())(_command())
     verb(args=context.args, prog_name="honeyguide serve")
@@ -77,7 +81,6 @@ def _pipeline_settings() -> str:
 
 def _serve(config: Path | None, given: dict[str, Any]) -> None:
     import asyncio
-    import os
 
     # Threads that spin take the cores from the other batch; OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

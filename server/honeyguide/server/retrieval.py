@@ -15,7 +15,10 @@ Scores = NDArray[np.float32]
 Users = NDArray[np.intp]
 
 _EXACT_ROWS = 8192
-"""Where a filter allows no more items than this, all of them are scored: cheaper than searching and never short."""
+"""Where a user may get no more items than this, all of them are scored: cheaper than searching and never short.
+
+What a user has seen is fetched from the index on top, hundreds of items; `benchmarks/serve.py` measures both ways.
+"""
 _MOST_FETCHED = 4096
 """Rows asked from the index for one user at most; whoever still comes out short is searched exactly."""
 _CHUNK = 1 << 22
@@ -113,15 +116,15 @@ class Retriever:
         """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
         found = Found.none(len(users), count)
         items = limits.items
-        filtered = (limits.mask_of >= 0) & (limits.allowed_counts <= _EXACT_ROWS)
-        short = [np.flatnonzero(filtered)]
+        few = limits.allowed_counts <= _EXACT_ROWS
+        short = [np.flatnonzero(few)]
         # As many as would do if what a filter allows and what is forbidden lay anywhere in the ranking; for what is
         # forbidden, at the very top: there lies what a user has seen.
         share = items / np.maximum(limits.allowed_counts, 1)
         need = np.minimum(limits.forbidden_counts + np.ceil(count * share), _MOST_FETCHED)
         fetch = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 1))), items).astype(np.int64)
-        for size in np.unique(fetch[~filtered]):
-            mine = np.flatnonzero(~filtered & (fetch == size))
+        for size in np.unique(fetch[~few]):
+            mine = np.flatnonzero(~few & (fetch == size))
             scores, rows = self._index.search(np.ascontiguousarray(users[mine]), int(size))
             kept = limits.permits(mine, rows)
             _place(found, mine, rows, scores, kept)
@@ -155,10 +158,12 @@ class Retriever:
             if scale is not None:
                 scores *= scale[allowed]
             owner, row = np.divmod(limits.take(part).forbidden, limits.items)
-            place = np.minimum(np.searchsorted(allowed, row), len(allowed) - 1)
-            inside = allowed[place] == row
-            scores[owner[inside], place[inside]] = -np.inf
-            top = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+            if not everything:
+                place = np.minimum(np.searchsorted(allowed, row), len(allowed) - 1)
+                inside = allowed[place] == row
+                owner, row = owner[inside], place[inside]
+            scores[owner, row] = -np.inf
+            top = np.argpartition(scores, len(allowed) - count, axis=1)[:, -count:]
             top_scores = np.take_along_axis(scores, top, 1)
             order = np.argsort(-top_scores, axis=1, kind="stable")
             top, top_scores = np.take_along_axis(top, order, 1), np.take_along_axis(top_scores, order, 1)
