@@ -14,29 +14,33 @@ from honeyguide.cli import events
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.server.event_store import EventStore
-from honeyguide.training.dataset import Dataset
+from honeyguide.training.dataset import Dataset, fingerprint
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
+    table = pl.DataFrame(
+        {
+            "user": pl.Series([0, 0, 0, 1, 1, 1, 1], dtype=pl.Int32),
+            "item": pl.Series([0, 1, 2, 2, 2, 1, 0], dtype=pl.Int32),
+            "split": pl.Series([0, 1, 2, 0, 0, 1, 2], dtype=pl.Int8),
+            "time_ms": pl.Series([10, 20, 30, 5, 5, 6, 7], dtype=pl.Int64),
+            "event_type": ["buy"] * 7,
+            "value": pl.Series([1.5, None, 2, 3, 4, 5, 6], dtype=pl.Float32).fill_null(float("nan")),
+        }
+    )
+    users = pl.DataFrame({"user_id": ["anna", "ben"]})
+    items = pl.DataFrame(
+        {"item_id": ["a", "b", "c"], "title": ["", "", ""], "categories": [["x"], [], []], "popularity": [1, 0, 2]}
+    )
+    digest = fingerprint(table, users, items)
     Dataset(
         name="shop",
-        spec=DataSpec(items=3, repeats=True, has_time=True, event_types=("buy",), fingerprint="f" * 64),
+        spec=DataSpec(items=3, repeats=True, has_time=True, event_types=("buy",), fingerprint=digest),
         split="leave-one-out",
-        events=pl.DataFrame(
-            {
-                "user": pl.Series([0, 0, 0, 1, 1, 1, 1], dtype=pl.Int32),
-                "item": pl.Series([0, 1, 2, 2, 2, 1, 0], dtype=pl.Int32),
-                "split": pl.Series([0, 1, 2, 0, 0, 1, 2], dtype=pl.Int8),
-                "time_ms": pl.Series([10, 20, 30, 5, 5, 6, 7], dtype=pl.Int64),
-                "event_type": ["buy"] * 7,
-                "value": pl.Series([1.5, None, 2, 3, 4, 5, 6], dtype=pl.Float32).fill_null(float("nan")),
-            }
-        ),
-        users=pl.DataFrame({"user_id": ["anna", "ben"]}),
-        items=pl.DataFrame(
-            {"item_id": ["a", "b", "c"], "title": ["", "", ""], "categories": [["x"], [], []], "popularity": [1, 0, 2]}
-        ),
+        events=table,
+        users=users,
+        items=items,
     ).write(tmp_path / "shop")
     return tmp_path / "shop"
 

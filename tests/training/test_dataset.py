@@ -157,6 +157,14 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
         Dataset.open(tmp_path / "data")
 
 
+def test_changed_table_is_refused(tmp_path: Path) -> None:
+    data = small()
+    data.write(tmp_path / "data")
+    data.events.with_columns(pl.col("item").reverse()).write_parquet(tmp_path / "data" / "events.parquet")
+    with pytest.raises(DataError, match="a file was changed"):
+        Dataset.open(tmp_path / "data")
+
+
 def test_other_format_and_broken_header_are_refused(tmp_path: Path) -> None:
     small().write(tmp_path / "data")
     header = tmp_path / "data" / "dataset.json"

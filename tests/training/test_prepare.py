@@ -104,6 +104,16 @@ def test_interpolation_never_looks_at_held_out_events(tmp_path: Path) -> None:
     assert data.report["features"]["value"]["missing"] == 2  # as read, before interpolation
 
 
+def test_scalers_never_look_at_held_out_events(tmp_path: Path) -> None:
+    specs = []
+    for number, held_out in enumerate(["5", "900"]):
+        rows = "u,a,1,1\nu,b,2,2\nu,c,3,4\n" + f"u,d,4,{held_out}\nu,e,5,{held_out}\n"
+        path = write(tmp_path, "user_id,item_id,t,stay\n" + rows)
+        specs.append(prepare(path, tmp_path / str(number), options={"time": "t", "dwell": "stay"}).spec.features[0])
+    assert specs[0] == specs[1]
+    assert specs[0].upper == pytest.approx(3.98)  # the 99.5th percentile of 1, 2, 4
+
+
 def test_global_time_split_by_fractions_and_by_dates(tmp_path: Path) -> None:
     rows = "".join(f"u{i % 3},i{i},2020-01-{i + 1:02}\n" for i in range(20))
     path = write(tmp_path, "user_id,item_id,day\n" + rows)

@@ -100,6 +100,15 @@ def test_an_unfinished_training_with_other_arguments_is_not_mixed_in(run: Run, d
         run("train", "tiny", dataset, "--out", tmp_path / "run")
 
 
+def test_a_folder_of_the_users_own_called_progress_stays(run: Run, dataset: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "progress" / "notes.txt"
+    notes.parent.mkdir()
+    notes.touch()
+    with pytest.raises(DataError, match="no unfinished training lies in here"):
+        run("train", "tiny", dataset, "--out", tmp_path)
+    assert notes.exists()
+
+
 def test_an_unknown_model_is_named_with_those_that_exist(run: Run, dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="'grandiose'; there are: tiny, tiny_counting"):
         run("train", "grandiose", dataset, "--out", tmp_path / "run")

@@ -60,6 +60,7 @@ def train(
 
     from honeyguide.cli.output import print_json, print_metrics, print_next
     from honeyguide.sdk.config import config_from, config_to
+    from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.checkpoint import Checkpoint, plugin_of, save_checkpoint
     from honeyguide.training.dataset import Dataset
@@ -83,6 +84,8 @@ def train(
     data = Dataset.open(dataset)
     built = model_class(config, data.spec)
     progress = out / "progress"
+    if progress.exists() and not (progress / "training.json").exists() and any(progress.iterdir()):
+        raise DataError("no unfinished training lies in here", file=str(progress), remedy="choose another --out")
     with _bar() as report:
         trained = train_model(
             built, data.training(), data.evaluation("validation"), options, progress=progress, report=report

@@ -86,7 +86,7 @@ class Dataset:
                     file=str(folder / _FILE),
                     remedy="run `honeyguide prepare` again",
                 )
-            return cls(
+            data = cls(
                 name=raw["name"],
                 spec=_spec(raw["spec"]),
                 split=raw["split"],
@@ -101,6 +101,13 @@ class Dataset:
                 file=str(folder),
                 remedy="run `honeyguide prepare` again",
             ) from error
+        if data.spec.fingerprint and data.spec.fingerprint != fingerprint(data.events, data.users, data.items):
+            raise DataError(
+                "the tables are not those that dataset.json describes: a file was changed",
+                file=str(folder),
+                remedy="run `honeyguide prepare` again",
+            )
+        return data
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Writes the folder, whole or not at all.
