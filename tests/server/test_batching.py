@@ -153,6 +153,22 @@ async def test_patient_calls_wait_and_leave_half_of_the_queue_free() -> None:
         assert await asyncio.gather(*patient) == [[2 * q] * 2 for q in range(5)]
 
 
+async def test_patient_call_takes_the_room_of_cancelled_ones_although_nothing_else_runs() -> None:
+    computer = Computer()
+    slots = asyncio.Semaphore(0)  # another queue of the same executor has the only one
+    with ThreadPoolExecutor(1) as executor:
+        batcher = Batcher(computer, executor, slots, max_batch_rows=4, max_queue_rows=8)
+        waiting = asyncio.create_task(batcher.submit([1] * 4, NEVER))
+        await asyncio.sleep(0.01)
+        patient = asyncio.create_task(batcher.submit([2] * 4, NEVER, patient=True))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.sleep(0.01)
+        slots.release()
+        assert await asyncio.wait_for(patient, 5) == [4] * 4
+        await batcher.close()
+
+
 async def test_failure_of_a_batch_reaches_its_calls_alone() -> None:
     computer = Computer()
     async with batching(computer) as batcher:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -325,6 +326,31 @@ async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: EventS
     store._writer.execute("PRAGMA max_page_count = 1000000")
     assert await store.record(much) == Recorded(500, 0)
     assert len(store.history("anna")) == 501
+
+
+async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: EventStore) -> None:
+    class Full:
+        """Is a connection whose checkpoints fail."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if "wal_checkpoint" in statement:
+                raise sqlite3.OperationalError("disk I/O error")
+            return self._connection.execute(statement, *values)
+
+    await store.record([StoredEvent("anna", "book", 1)])
+    sound = store._writer
+    store._writer = Full(sound)  # type: ignore[assignment]  # all that is used of one
+    assert await asyncio.wait_for(store.delete_user("anna"), 10) == 1
+    assert store._scrub
+    store._writer = sound
+    assert await asyncio.wait_for(store.record([StoredEvent("ben", "book", 1)]), 10) == Recorded(1, 0)
+    assert not store._scrub
 
 
 async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: EventStore) -> None:

@@ -28,6 +28,7 @@ ERRORS = {
     "missing": lambda: errors.ModelNotFound("no model 'x'; there are: cf"),
     "busy": lambda: errors.OverCapacity("64 users wait", 0.25),
     "bundle": lambda: errors.CorruptBundle(LEAKY),
+    "long": lambda: errors.PipelineNotFound("no pipeline " + "é" * 50_000),
     "bug": lambda: KeyError(LEAKY),
 }
 
@@ -195,6 +196,12 @@ async def test_a_bug_tells_the_client_nothing_but_the_request_id(
 async def test_a_path_in_a_message_never_reaches_the_client(toy: tuple[Toy, grpc.aio.Channel]) -> None:
     code, status = await failure(toy[1], "Unary", "bundle")
     assert (code, status.message) == (grpc.StatusCode.FAILED_PRECONDITION, "cannot read <path>")
+
+
+async def test_a_long_message_is_cut_to_what_fits_into_the_trailers(toy: tuple[Toy, grpc.aio.Channel]) -> None:
+    code, status = await failure(toy[1], "Unary", "long")
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert status.message == "no pipeline " + "é" * 494 + "…"
 
 
 async def test_each_request_has_an_id_of_its_own(toy: tuple[Toy, grpc.aio.Channel]) -> None:

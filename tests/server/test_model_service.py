@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ async def test_pages_join_to_the_whole_list(start: Any) -> None:
         second = await running.models.ListModels(pb.ListModelsRequest(page_size=1, page_token=token))
         with pytest.raises(grpc.aio.AioRpcError, match=r"page_token is .*allowed: the next_page_token"):
             await running.models.ListPipelines(pb.ListPipelinesRequest(page_token=token))
-        for bad in ("!", "W10=", "eyJh"):
+        for bad in ("!", "W10=", "eyJh", base64.urlsafe_b64encode(b"[" * 100_000).decode()):
             with pytest.raises(grpc.aio.AioRpcError, match="page_token"):
                 await running.models.ListModels(pb.ListModelsRequest(page_token=bad))
         with pytest.raises(grpc.aio.AioRpcError, match="page_size is 1001; allowed: 1 to 1,000, or 0 for 100"):
@@ -130,6 +131,15 @@ async def test_unload_refuses_what_a_pipeline_needs(start: Any) -> None:
             await running.models.UnloadModel(pb.UnloadModelRequest(name="tiny"))
         assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert (await running.models.UnloadModel(pb.UnloadModelRequest(name="tiny_ranker"))).version == 1
+
+
+async def test_unload_that_waits_for_a_load_holds_no_other_call_up(start: Any) -> None:
+    async with start() as running:
+        with running.server.repository._lock:  # as a load does for as long as it takes
+            unloading = running.models.UnloadModel(pb.UnloadModelRequest(name="tiny"))
+            await asyncio.sleep(0.05)
+            assert (await running.recommender.Recommend(RecommendRequest(), timeout=5)).items
+        assert (await unloading).version == 1
 
 
 async def test_unloaded_model_takes_its_own_pipeline_along(start: Any) -> None:

@@ -156,6 +156,9 @@ async def test_limits_themselves_are_allowed(start: Any) -> None:
         RecommendRequest(user_id="é" * 128, k=1000, now=_moment(86_000)),
         RecommendRequest(history=History(item_ids=["item-1"] * 4096, value=[-1.5] * 4096, clicks=[NAN] * 4096)),
         RecommendRequest(filter=Filter(exclude_item_ids=["x"] * 10_000, any_category=["odd"] * 100)),
+        RecommendRequest(
+            filter=Filter(exclude_item_ids=["x" * 256] * 10_000, allow_item_ids=["item-1"] + ["x" * 256] * 9999)
+        ),
         _events(time_ms=[7, 7], event_type=["", "b" * 64], dwell_seconds=[0.0, 3.0]),
     ]
     async with start() as running:

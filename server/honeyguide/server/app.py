@@ -44,6 +44,7 @@ _FILES = (
     model_service_pb2.DESCRIPTOR,
     HEALTH_FILE,
 )
+_MAX_REQUEST_BYTES = 8 << 20
 _RECOMMENDER = "honeyguide.v1.RecommenderService"
 _ALWAYS = ("honeyguide.v1.EventService", "honeyguide.v1.ModelService")
 """Services that answer although no model is loaded."""
@@ -96,8 +97,12 @@ class Server:
         self.health = health.HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[ErrorInterceptor(self.metrics)],
-            # Else a second server binds the same port in silence and takes half of the calls.
-            options=[("grpc.so_reuseport", 0)],
+            options=[
+                # Else a second server binds the same port in silence and takes half of the calls.
+                ("grpc.so_reuseport", 0),
+                # gRPC's default of 4 MiB is below a filter and a history of the sizes that the protos allow.
+                ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
+            ],
         )
         self._parts.push_async_callback(self._grpc.stop, None)
         add_RecommenderServiceServicer_to_server(RecommenderServicer(self.engine, self.metrics), self._grpc)

@@ -123,8 +123,10 @@ class Batcher(Generic[Query, Result]):
             await self._filled.wait()
             await self._slots.acquire()
             batch = self._take()
-            if not batch:
+            if not batch:  # all of them were cancelled or expired: that made room, too
                 self._slots.release()
+                async with self._drained:
+                    self._drained.notify_all()
                 continue
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._running.add(task)

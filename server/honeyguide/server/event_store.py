@@ -260,10 +260,15 @@ class EventStore:
 
     def _empty_log(self) -> None:
         """Moves the write-ahead log into the file and truncates it; a reader elsewhere may delay that."""
-        self._writer.execute("PRAGMA busy_timeout = 200")
-        busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._writer.execute("PRAGMA busy_timeout = 0")
-        self._scrub = bool(busy)
+        self._scrub = True
+        try:
+            self._writer.execute("PRAGMA busy_timeout = 200")
+            busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._scrub = bool(busy)
+        except sqlite3.Error as error:  # what was committed stays so; the next commit tries again
+            self._log.error("write-ahead log not emptied", error=str(error))
+        finally:
+            self._writer.execute("PRAGMA busy_timeout = 0")
 
     # Reading
 

@@ -30,6 +30,10 @@ __all__ = ["DOMAIN", "ErrorInterceptor", "to_row_error", "to_status"]
 DOMAIN = "honeyguide"
 """Domain of every ErrorInfo."""
 
+_MESSAGE_BYTES = 1000
+"""Bytes of a message at most. It travels in the trailers up to three times, once with every byte of other scripts as
+three; above 8 kB of trailers gRPC's clients show an error of their own instead."""
+
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.\-+@]+){2,}")
 
 
@@ -151,4 +155,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 def _message(error: HoneyguideError) -> str:
     # What the client sent comes back as it was; everything else may quote the file system.
-    return error.message if isinstance(error, InvalidArgument | NotFound) else _PATH.sub("<path>", error.message)
+    message = error.message if isinstance(error, InvalidArgument | NotFound) else _PATH.sub("<path>", error.message)
+    whole = message.encode()
+    return message if len(whole) <= _MESSAGE_BYTES else whole[:_MESSAGE_BYTES].decode(errors="ignore") + "…"

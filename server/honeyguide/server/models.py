@@ -60,7 +60,7 @@ class ModelServicer(ModelServiceServicer):
             raise ModelInUse(
                 f"model {request.name!r} is needed by pipeline {', '.join(needed)}: take it out of the settings first"
             )
-        version = self._repository.unload(request.name)
+        version = await asyncio.to_thread(self._repository.unload, request.name)  # waits for a load under way
         await self._changed()
         return pb.UnloadModelResponse(version=version)
 

@@ -42,6 +42,6 @@ def _place(kind: str, token: str) -> int:
         of, place = json.loads(base64.b64decode(token, b"-_", validate=True))
         if of == kind and type(place) is int and place > 0:
             return place
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         pass
     raise InvalidArgument("page_token", token, "the next_page_token of the previous page of this list")

@@ -130,7 +130,7 @@ class Repository:
             self._problems.pop((name, version), None)
             before = self._serving.get(name)
             self._serving = MappingProxyType({**self._serving, name: bundle})
-        self._changed(name, version)
+            self._changed(name, version)
         previous = before.manifest.version if before else 0
         self._log.info("model serves", model=name, version=version, previous=previous, provider=bundle.provider)
         return bundle, previous
@@ -142,7 +142,7 @@ class Repository:
                 raise ModelNotFound(f"model {name!r} does not serve; there are: {_listed(self._serving)}")
             version = self._serving[name].manifest.version
             self._serving = MappingProxyType({n: b for n, b in self._serving.items() if n != name})
-        self._changed(name, 0)
+            self._changed(name, 0)
         self._log.info("model unloaded", model=name, version=version)
         return version
 
