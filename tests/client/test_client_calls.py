@@ -175,6 +175,16 @@ def test_a_moment_without_time_zone_is_refused_with_a_remedy(fake):
     assert "remedy: use datetime.now(UTC)" in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", [{"user_id": "u", "k": 10**10}, {"user_id": "\ud800"}])
+async def test_a_value_that_no_message_can_hold_is_refused(fake, wrong):
+    with Client(fake.address) as client, pytest.raises(InputError, match=r"^recommend: "):
+        client.recommend(**wrong)
+    async with AsyncClient(fake.address) as client:
+        with pytest.raises(InputError, match=r"^recommend: "):
+            await client.recommend(**wrong)
+    assert fake.requests == []
+
+
 def test_an_enum_value_newer_than_the_client_stays_a_number():
     from honeyguide.client import messages
     from honeyguide.v1 import recommender_service_pb2

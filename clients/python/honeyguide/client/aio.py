@@ -16,7 +16,7 @@ import grpc
 from honeyguide.client import calls
 from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
-from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, dressed, open_channel, rpcs
+from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, described, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
 from honeyguide.client.retry import RetryPolicy
 from honeyguide.client.stream import Stream
@@ -31,7 +31,7 @@ def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient,
     """Makes a coroutine method that carries out the described call."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._run(describe(*args, **kwargs))
+        return await self._run(described(describe, *args, **kwargs))
 
     return dressed(method, describe)
 

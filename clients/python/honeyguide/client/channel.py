@@ -6,16 +6,18 @@ import functools
 import inspect
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import grpc
 
 from honeyguide.client.errors import InputError
 from honeyguide.v1 import event_service_pb2_grpc, model_service_pb2_grpc, recommender_service_pb2_grpc
 
-__all__ = ["DEFAULT_TARGET", "OPTIONS", "Deadline", "dressed", "open_channel", "rpcs"]
+__all__ = ["DEFAULT_TARGET", "OPTIONS", "Deadline", "described", "dressed", "open_channel", "rpcs"]
 
 M = TypeVar("M", bound=Callable[..., object])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 """Where `honeyguide serve` listens unless told otherwise."""
@@ -52,6 +54,14 @@ def dressed(method: M, describe: Callable[..., object]) -> M:
         parameters=[self, *signature.parameters.values()], return_annotation=inspect.Signature.empty
     )
     return method
+
+
+def described(describe: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Describes a call; raises InputError for a value that no message can hold, such as a k beyond 32 bits."""
+    try:
+        return describe(*args, **kwargs)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{describe.__name__}: {error}") from error
 
 
 class Deadline:

@@ -14,7 +14,7 @@ import grpc
 from honeyguide.client import calls
 from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
-from honeyguide.client.channel import DEFAULT_TARGET, Deadline, dressed, open_channel, rpcs
+from honeyguide.client.channel import DEFAULT_TARGET, Deadline, described, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
 from honeyguide.client.retry import RetryPolicy
 from honeyguide.client.stream import Stream
@@ -29,7 +29,7 @@ def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], 
     """Makes a method that carries out the described call."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(describe(*args, **kwargs))
+        return self._run(described(describe, *args, **kwargs))
 
     return dressed(method, describe)
 
