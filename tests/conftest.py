@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+
+# As in every verb: threads that spin would take the cores from the servers and programs that tests run beside them.
+# OpenMP reads it when torch or faiss is loaded, so it stands above the other imports.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from bundles import make_bundle, tiny_host

@@ -24,7 +24,9 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; numbers stand to the right."""
     kept = [list(row) for row in rows]
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    if title:  # a table's own title would wrap at the table's width
+        stdout.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    table = Table(header_style="bold")
     for i, column in enumerate(columns):
         numeric = bool(kept) and all(isinstance(row[i], int | float) for row in kept)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
