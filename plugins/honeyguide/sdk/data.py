@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +56,9 @@ class DataSpec:
     """The event features the data has."""
     fingerprint: str = ""
     """SHA-256 of the data set, 64 hexadecimal digits; "" in tests."""
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> DataSpec:
+        """Builds a spec from what `dataclasses.asdict` made of one; raises `KeyError` or `TypeError` for others."""
+        features = tuple(FeatureScaler(**figures) for figures in raw["features"])
+        return cls(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})

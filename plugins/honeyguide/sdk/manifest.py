@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honeyguide.sdk.data import DataSpec, FeatureScaler
+from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
 from honeyguide.sdk.model import TensorSpec
 
@@ -105,14 +105,7 @@ class Manifest:
                 raise ForeignBundle(
                     f"{MANIFEST} has format {found!r}; this server reads {FORMAT_VERSION}: export the model again"
                 )
-            data = raw["data"]
-            raw["data"] = DataSpec(
-                **data
-                | {
-                    "event_types": tuple(data["event_types"]),
-                    "features": tuple(FeatureScaler(**f) for f in data["features"]),
-                }
-            )
+            raw["data"] = DataSpec.from_dict(raw["data"])
             raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])
             raw["index"] = IndexInfo(**raw["index"])
             return cls(**raw)

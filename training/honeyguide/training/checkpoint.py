@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.data import DataSpec, FeatureScaler
+from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
 from honeyguide.training.tensor_file import state_of
 
@@ -61,7 +61,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: nn.Module) ->
     (folder / CHECKPOINT).unlink(missing_ok=True)
     draft = folder / f"{WEIGHTS}.part"
     save_file(state_of(network), draft)
-    digest = _sha256(draft)
+    digest = file_sha256(draft)
     _publish(draft, folder / WEIGHTS)
     plain = dataclasses.asdict(checkpoint)
     draft = folder / f"{CHECKPOINT}.part"
@@ -107,14 +107,7 @@ def _read(file: Path) -> dict[str, Any]:
         raw = json.loads(file.read_text("utf-8"))
         found = raw.pop("format_version")
         if found == FORMAT_VERSION:
-            spec = raw["spec"]
-            raw["spec"] = DataSpec(
-                **spec
-                | {
-                    "event_types": tuple(spec["event_types"]),
-                    "features": tuple(FeatureScaler(**f) for f in spec["features"]),
-                }
-            )
+            raw["spec"] = DataSpec.from_dict(raw["spec"])
             names = {f.name for f in dataclasses.fields(Checkpoint)} | {"weights_sha256"}
             if set(raw) == names:
                 return dict(raw)
@@ -131,7 +124,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Checkpoint) -> None:
     try:
         weights = load_file(file)
-        changed = _sha256(file) != digest
+        changed = file_sha256(file) != digest
     except FileNotFoundError:
         raise DataError("there is no such file", file=str(file), remedy=_AGAIN) from None
     except (SafetensorError, OSError) as error:
@@ -160,8 +153,3 @@ def _publish(draft: Path, file: Path) -> None:
     with draft.open("rb") as written:
         os.fsync(written.fileno())
     draft.replace(file)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

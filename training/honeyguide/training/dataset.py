@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch
 from honeyguide.sdk.errors import DataError
 
 __all__ = ["FEATURES", "FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
@@ -88,7 +88,7 @@ class Dataset:
                 )
             data = cls(
                 name=raw["name"],
-                spec=_spec(raw["spec"]),
+                spec=DataSpec.from_dict(raw["spec"]),
                 split=raw["split"],
                 events=pl.read_parquet(folder / "events.parquet"),
                 users=pl.read_parquet(folder / "users.parquet"),
@@ -289,8 +289,3 @@ def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) 
 
 def _content(column: pl.Series) -> bytes | memoryview:
     return "\n".join(column.to_list()).encode() if column.dtype == pl.String else column.to_numpy().data
-
-
-def _spec(raw: Mapping[str, Any]) -> DataSpec:
-    features = tuple(FeatureScaler(**figures) for figures in raw["features"])
-    return DataSpec(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})
