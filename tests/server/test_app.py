@@ -17,6 +17,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from honeyguide.sdk import PluginHost
@@ -156,6 +157,26 @@ async def test_stop_lets_the_call_under_way_finish_and_refuses_new_ones(start: A
         await stopping
         assert await waiting == grpc.StatusCode.OK
         assert len((await call).items) == 10
+
+
+async def test_a_watch_hears_not_serving_and_holds_up_no_stop(start: Any) -> None:
+    async with start(drain_seconds=30) as running:
+        watch = HealthStub(running.channel).Watch(HealthCheckRequest())
+        assert (await watch.read()).status == HealthCheckResponse.SERVING
+        began = asyncio.get_running_loop().time()
+        await running.server.stop()
+        assert asyncio.get_running_loop().time() - began < 15
+        assert (await watch.read()).status == HealthCheckResponse.NOT_SERVING
+        assert await watch.read() is grpc.aio.EOF
+
+
+async def test_a_model_loaded_later_does_not_become_the_default(start: Any) -> None:
+    async with start() as running:
+        repository, engine = running.server.repository, running.server.engine
+        repository.unload("tiny")
+        assert engine.default == "tiny_ranker"
+        repository.load("tiny")
+        assert engine.default == "tiny_ranker"
 
 
 @contextmanager

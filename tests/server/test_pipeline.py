@@ -181,6 +181,10 @@ def test_failing_ranker_degrades_to_the_retrieval_order(
     assert degraded.reasons == ("RANK_FAILED",)
     assert degraded.item_ids == retrieved.item_ids
     assert asked._metrics.degraded.labels("RANK_FAILED")._value.get() == 1
+    (scored,) = asked.rank([RankQuery(query.user, retrieved.item_ids)])
+    assert scored.reasons == ("RANK_FAILED",)
+    assert scored.item_ids == retrieved.item_ids
+    assert asked._metrics.degraded.labels("RANK_FAILED")._value.get() == 2
 
 
 def test_rank_scores_the_callers_candidates_as_recommend_does(bundle: LoadedBundle) -> None:

@@ -100,6 +100,17 @@ def test_an_unfinished_training_with_other_arguments_is_not_mixed_in(run: Run, d
         run("train", "tiny", dataset, "--out", tmp_path / "run")
 
 
+def test_a_trained_model_is_replaced_only_by_force(run: Run, dataset: Path, tmp_path: Path) -> None:
+    words = ("train", "tiny", dataset, "--out", tmp_path / "run", "--epochs", "1")
+    run(*words, "--seed", "1")
+    before = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    with pytest.raises(DataError, match="a trained model lies in here"):
+        run(*words, "--seed", "2")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == before
+    run(*words, "--seed", "2", "--force")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() != before
+
+
 def test_a_folder_of_the_users_own_called_progress_stays(run: Run, dataset: Path, tmp_path: Path) -> None:
     notes = tmp_path / "progress" / "notes.txt"
     notes.parent.mkdir()

@@ -50,6 +50,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of all that is random.", show_default="the model's, or 0")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a trained model that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Trains a model with early stopping; killed and run again, it goes on.
@@ -80,10 +81,14 @@ def train(
         "seed": seed,
     }
     given = _pairs(fit, "--fit") | {name: value for name, value in flags.items() if value is not None}
+    if epochs is not None:
+        given.setdefault("final_epochs", 0)  # the flag holds for every retriever, whatever the model's default
     options = FitOptions.for_model(model_class, given)
     data = Dataset.open(dataset)
     built = model_class(config, data.spec)
     progress = out / "progress"
+    if (out / "checkpoint.json").exists() and not force:
+        raise DataError("a trained model lies in here", file=str(out), remedy="choose another --out, or give --force")
     if progress.exists() and not (progress / "training.json").exists() and any(progress.iterdir()):
         raise DataError("no unfinished training lies in here", file=str(progress), remedy="choose another --out")
     with _bar() as report:

@@ -18,17 +18,13 @@ from honeyguide.sdk import hooks
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.model import API_VERSION, Model
 from honeyguide.sdk.rule import Rule
+from honeyguide.sdk.scrub import without_paths
 
 __all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo"]
 
 ENTRY_POINT_GROUP = "honeyguide.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _Class = TypeVar("_Class", bound=type[Any])
-_PATH = re.compile(
-    # What begins at the root, of a drive or a share too. A folder's name may hold single spaces, the last name none.
-    r"(?<![\w.])(?:[A-Za-z]:[/\\]|/|\\\\)(?=[\w.])"
-    r"(?:[^\s'\"/\\:]+(?: [^\s'\"/\\:]+){0,3}(?<!\()[/\\])*[^\s'\"/\\:,;)\]]*"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ class PluginInfo:
     @property
     def error_message(self) -> str:
         """What the exception said, without paths, one line; "" when the plugin loaded."""
-        return "" if self.error is None else _PATH.sub("<path>", " ".join(str(self.error).split()))[:500]
+        return "" if self.error is None else without_paths(" ".join(str(self.error).split()))[:500]
 
     @property
     def error_traceback(self) -> str:

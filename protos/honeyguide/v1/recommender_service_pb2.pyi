@@ -145,16 +145,20 @@ class ResultRow(_message.Message):
     def __init__(self, ranked: _Optional[_Union[Ranked, _Mapping]] = ..., error: _Optional[_Union[_history_pb2.RowError, _Mapping]] = ...) -> None: ...
 
 class Ranked(_message.Message):
-    __slots__ = ("item_ids", "scores", "sources", "unknown_history_items")
+    __slots__ = ("item_ids", "scores", "sources", "unknown_history_items", "degraded", "reasons")
     ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_HISTORY_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     item_ids: _containers.RepeatedScalarFieldContainer[str]
     scores: _containers.RepeatedScalarFieldContainer[float]
     sources: _containers.RepeatedScalarFieldContainer[Source]
     unknown_history_items: int
-    def __init__(self, item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ..., sources: _Optional[_Iterable[_Union[Source, str]]] = ..., unknown_history_items: _Optional[int] = ...) -> None: ...
+    degraded: bool
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ..., sources: _Optional[_Iterable[_Union[Source, str]]] = ..., unknown_history_items: _Optional[int] = ..., degraded: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RankRequest(_message.Message):
     __slots__ = ("user_id", "history", "item_ids", "pipeline", "now")
@@ -171,18 +175,22 @@ class RankRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., item_ids: _Optional[_Iterable[str]] = ..., pipeline: _Optional[str] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models")
+    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models", "degraded", "reasons")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_HISTORY_ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     unknown_item_ids: _containers.RepeatedScalarFieldContainer[str]
     unknown_history_items: int
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
+    degraded: bool
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
     __slots__ = ("item_id", "k", "pipeline", "filter")

@@ -12,7 +12,6 @@ from types import TracebackType
 
 import grpc
 import structlog
-from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -22,6 +21,7 @@ from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.engine import Engine
 from honeyguide.server.event_store import EventStore
 from honeyguide.server.events import EventServicer
+from honeyguide.server.health import HealthServicer
 from honeyguide.server.interceptor import ErrorInterceptor
 from honeyguide.server.logs import log_plugins
 from honeyguide.server.metrics import Metrics, MetricsEndpoint
@@ -94,7 +94,7 @@ class Server:
         self.engine = Engine(settings, host, self.repository, store, self.metrics, batches, self.runtime.workers)
         self._parts.push_async_callback(self.engine.close)
 
-        self.health = health.HealthServicer()
+        self.health = HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[ErrorInterceptor(self.metrics)],
             options=[

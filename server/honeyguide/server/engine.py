@@ -56,7 +56,7 @@ class Engine:
         """The pipeline that "" means; "" while there is none."""
         if self._settings.default_pipeline:
             return self._settings.default_pipeline
-        names = list(self._configured) or sorted(self._repository.serving)
+        names = list(self._configured) or list(self._repository.serving)  # the first loaded, whatever comes later
         return "default" if "default" in names else names[0] if names else ""
 
     def pipelines(self) -> list[Pipeline]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from time import perf_counter
@@ -21,6 +20,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as a
 from grpc_status import rpc_status
 
 from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, NotFound, OverCapacity
+from honeyguide.sdk.scrub import without_paths
 from honeyguide.server.logs import begin_request
 from honeyguide.server.metrics import Metrics
 from honeyguide.v1.history_pb2 import RowError
@@ -33,8 +33,6 @@ DOMAIN = "honeyguide"
 _MESSAGE_BYTES = 1000
 """Bytes of a message at most. It travels in the trailers up to three times, once with every byte of other scripts as
 three; above 8 kB of trailers gRPC's clients show an error of their own instead."""
-
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.\-+@]+){2,}")
 
 
 def to_row_error(error: Exception) -> RowError:
@@ -155,6 +153,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 def _message(error: HoneyguideError) -> str:
     # What the client sent comes back as it was; everything else may quote the file system.
-    message = error.message if isinstance(error, InvalidArgument | NotFound) else _PATH.sub("<path>", error.message)
+    message = error.message if isinstance(error, InvalidArgument | NotFound) else without_paths(error.message)
     whole = message.encode()
     return message if len(whole) <= _MESSAGE_BYTES else whole[:_MESSAGE_BYTES].decode(errors="ignore") + "…"

@@ -163,6 +163,8 @@ class Pipeline:
             if self.ranks(bundle):
                 self._rerank(bundle, arrays, theirs, rows.shape[1], reasons)
             rows[known], scores[known] = theirs.rows, theirs.scores
+        for reason in reasons:
+            self._metrics.degraded.labels(reason).inc(len(queries))
         order = np.argsort(-scores, axis=1, kind="stable")
         found = Found(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
         sources = np.full(rows.shape, Source.CANDIDATE)

@@ -73,6 +73,8 @@ class RecommenderServicer(RecommenderServiceServicer):
             unknown_item_ids=answer.unknown_item_ids,
             unknown_history_items=answer.unknown_history_items,
             models=_models(answer.models),
+            degraded=bool(answer.reasons),
+            reasons=answer.reasons,
         )
 
     async def SimilarItems(
@@ -192,4 +194,6 @@ def _ranked(answer: Answer) -> Ranked:
         scores=answer.scores,
         sources=answer.sources,  # type: ignore[arg-type]  # Source holds the proto's numbers
         unknown_history_items=answer.unknown_history_items,
+        degraded=bool(answer.reasons),
+        reasons=answer.reasons,
     )

@@ -134,7 +134,9 @@ def _claim(progress: Path, model: Model, options: FitOptions) -> bool:
     file = progress / "training.json"
     if not file.exists():
         progress.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
+        unfinished.replace(file)  # a kill leaves the whole file or none
         return False
     theirs = json.loads(file.read_text("utf-8"))
     if changed := sorted(name for name in mine if theirs.get(name) != mine[name]):

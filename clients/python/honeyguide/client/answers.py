@@ -139,6 +139,9 @@ class Ranking:
     """Candidates the model does not know, in the order given."""
     unknown_history_items: int
     models: tuple[ModelVersion, ...]
+    degraded: bool = False
+    """Whether a part of the pipeline could not run; `reasons` says why."""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,9 @@ class Ranked:
     sources: tuple[str, ...]
     """RETRIEVED or POPULAR for each item."""
     unknown_history_items: int
+    degraded: bool = False
+    """Whether a part of the pipeline could not run; `reasons` says why."""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

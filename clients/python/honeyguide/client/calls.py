@@ -271,6 +271,8 @@ def _ranking(response: recommender_service_pb2.RankResponse) -> answers.Ranking:
         unknown_item_ids=tuple(response.unknown_item_ids),
         unknown_history_items=response.unknown_history_items,
         models=tuple(map(messages.model_version, response.models)),
+        degraded=response.degraded,
+        reasons=tuple(response.reasons),
     )
 
 

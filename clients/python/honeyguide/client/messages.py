@@ -164,7 +164,9 @@ def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> an
         if row.WhichOneof("result") == "ranked":
             sources = tuple(words.get(source, str(source)) for source in row.ranked.sources)
             scores, unknown = tuple(row.ranked.scores), row.ranked.unknown_history_items
-            rows.append(answers.Ranked(tuple(row.ranked.item_ids), scores, sources, unknown))
+            why = tuple(row.ranked.reasons)
+            ranked = answers.Ranked(tuple(row.ranked.item_ids), scores, sources, unknown, row.ranked.degraded, why)
+            rows.append(ranked)
         else:
             rows.append(row_failure(row.error))
     return answers.BatchAnswer(message.sequence, tuple(map(model_version, message.models)), tuple(rows))
