@@ -13,7 +13,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import platform
 import sqlite3
 import statistics
 import sys
@@ -38,6 +37,7 @@ from honeyguide.server.interceptor import ErrorInterceptor
 from honeyguide.server.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
+from machine import machine
 
 CALLERS = (1, 16, 64)
 USERS = 5_000
@@ -212,17 +212,6 @@ def once(folder: Path, ports: tuple[int, int], duration: float) -> dict[str, Fig
     return found | bulk(folder, 200_000)
 
 
-def machine() -> dict[str, Any]:
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {
-        "cpu": cpu.partition(": ")[2] or platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "load_before": os.getloadavg()[0],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/events.json"))
@@ -230,7 +219,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of each measurement")
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    result: dict[str, Any] = {
+        "machine": machine(sqlite=sqlite3.sqlite_version),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     result["command"] = f"python benchmarks/events.py --runs {arguments.runs} --seconds {arguments.seconds}"
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name, serving(Path(name)) as ports:
         runs = [once(Path(name), ports, arguments.seconds) for _ in range(arguments.runs)]

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from machine import machine
 
 TIMED = {"time": "timestamp", "dwell": "dwell"}
 SEQUENCE = {"separator": " ", "header": False, "user": "1", "item": "2"}
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", default=[], help="a `user item` text to measure too")
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
-    load = round(os.getloadavg()[0], 2)
+    system = machine(polars=pl.__version__, numpy=np.__version__)  # with the load before the run
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         logs: dict[str, tuple[Path, dict[str, object]]] = {}
@@ -106,13 +106,7 @@ def main() -> None:
     result = {
         "command": " ".join(["python benchmarks/prepare.py", *(f"--data {path.name}" for path in given.data)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "load_before": load,
-        },
-        "versions": {"polars": pl.__version__, "numpy": np.__version__},
+        "machine": system,
         "runs": given.runs,
         "rows": rows,
     }

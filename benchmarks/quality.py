@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import socket
 import subprocess
 import sys
@@ -34,6 +32,7 @@ from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.checkpoint import Checkpoint, load_checkpoint
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.evaluate import rank_targets
+from machine import machine
 
 MINUTES = {"cf": 10}
 """About how long one seed of a model takes on two free cores."""
@@ -152,12 +151,6 @@ def measure(work: Path, dataset: Dataset, models: list[str], seeds: list[int]) -
             said = {"ranker": checkpoint.report["ranker"], "resumed": checkpoint.report.get("resumed", False)}
             runs.append({"model": model, "seed": seed, "epochs": checkpoint.epochs, "validation": validation} | said)
     return rows, runs
-
-
-def machine() -> Row:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 def main() -> None:

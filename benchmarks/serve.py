@@ -14,7 +14,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -38,7 +37,6 @@ import grpc
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
-from synthetic import CANDIDATES, ITEM_IDS, ITEMS, USER_IDS, USERS, draw
 
 from honeyguide.client import Client, Ranked, UserRow
 from honeyguide.sdk import HistoryBatch, PluginHost
@@ -47,6 +45,8 @@ from honeyguide.server.bundle import LoadedBundle
 from honeyguide.server.runtime import Runtime
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from machine import machine
+from synthetic import CANDIDATES, ITEM_IDS, ITEMS, USER_IDS, USERS, draw
 
 CALLERS = (1, 8, 64)
 PIPELINES = ("retrieve", "rank")
@@ -319,24 +319,16 @@ def once(folder: Path, run: int, bare: int, duration: float, histories: HistoryB
     return found | alone(folder, histories, duration / 2)
 
 
-def machine() -> dict[str, Any]:
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {
-        "cpu": cpu.partition(": ")[2] or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        **{module.__name__: module.__version__ for module in (grpc, onnxruntime, faiss, np)},
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve.json"))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    result: dict[str, Any] = {
+        "machine": machine(**{module.__name__: module.__version__ for module in (grpc, onnxruntime, faiss, np)}),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     result["command"] = f"python benchmarks/serve.py --runs {arguments.runs} --seconds {arguments.seconds}"
     histories = draw()
     result["data"] = {"users": USERS, "items": ITEMS, "events": len(histories.items), "candidates": CANDIDATES}

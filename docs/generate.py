@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from honeyguide.sdk import errors
 from honeyguide.server.settings import describe_settings
@@ -87,7 +88,63 @@ def quality() -> str:
     )
 
 
-PAGES = {"settings.md": settings, "errors.md": error_page, "quality.md": quality}
+def speed() -> str:
+    """Shows the speed results."""
+    parts = []
+    for name, title in (("serve", "Serving"), ("events", "Events"), ("prepare", "Preparing data")):
+        result = json.loads((RESULTS / f"{name}.json").read_text())
+        machine = result["machine"]
+        parts.append(
+            f"## {title}\n\nWritten by `make bench` (`{result['command']}`) on {result['date'][:10]};\n"
+            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"load {machine['load_before']} before the run.\n\n"
+            + (prepare_table if name == "prepare" else measured_table)(result["rows"])
+        )
+    return (
+        "# Speed\n\n"
+        + NOTE
+        + "Medians over runs; the spread is in `benchmarks/results`. Server and client share the cores. A row that\n"
+        "begins with *ceiling* is what such a part can at best reach, measured in the same run. The served network is\n"
+        "`cf` with 3,416 items, 128 dimensions and 200 candidates to rank; 6,040 users with 986,000 events.\n\n"
+        + "\n".join(parts)
+    )
+
+
+def measured_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the medians of each row in words."""
+    return table(
+        ("what", "median"),
+        [
+            (r["what"], ", ".join(f"{number(v['median'])} {k.replace('_', ' ')}" for k, v in r.items() if k != "what"))
+            for r in rows
+        ],
+    )
+
+
+def number(value: float) -> str:
+    """Returns three significant digits, and all digits before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def prepare_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns seconds and peak memory of each log."""
+    columns = ("log", "what", "events", "file MB", "seconds", "peak MB", "growth / file")
+    cells = [
+        (
+            r["log"],
+            f"`{r['what']}`",
+            f"{r['events']:,}",
+            r["file_mb"],
+            r["seconds"],
+            f"{r['peak_mb']:.0f}",
+            r.get("peak_growth_over_file", "–"),
+        )
+        for r in rows
+    ]
+    return table(columns, cells)
+
+
+PAGES = {"settings.md": settings, "errors.md": error_page, "quality.md": quality, "speed.md": speed}
 
 
 if __name__ == "__main__":

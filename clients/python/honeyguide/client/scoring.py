@@ -30,7 +30,7 @@ MAX_BATCH_ITEMS = 20_000
 """Users × k that one message of the stream may ask for."""
 MAX_BATCH_BYTES = 2_000_000
 """Bytes of history in one message; gRPC servers refuse messages above 4 MiB unless told otherwise."""
-PART_ITEMS = 200_000
+PART_ITEMS = 20_000
 """Items in one part file: enough to make writing cheap, few enough to lose seconds, not minutes, to a kill."""
 
 
