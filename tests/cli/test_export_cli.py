@@ -11,9 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from honeyguide.cli.app import build
+from honeyguide.client import AsyncClient
 from honeyguide.sdk import PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import DataError, ExportError
+from honeyguide.server.app import Server
+from honeyguide.server.settings import PipelineSettings, Settings
+from honeyguide.training.checkpoint import load_checkpoint
 from honeyguide.training.dataset import Dataset
+from honeyguide.training.evaluate import score_all
 
 
 def run(*words: object) -> Any:
@@ -64,6 +69,26 @@ def test_a_trained_model_becomes_a_bundle(model: str, home: Path, tmp_path: Path
     assert manifest.metrics == checkpoint["metrics"]
     assert (manifest.config, manifest.plugin) == (checkpoint["config"], checkpoint["plugin"])
     assert manifest.candidates == checkpoint["candidates"]
+
+
+async def test_what_was_trained_answers_over_grpc(home: Path, tmp_path: Path, host: PluginHost) -> None:
+    models = ("cf", "tiny_ranker")
+    for model in models:
+        assert run("export", home / model, home / "shop", "--repository", tmp_path).exit_code == 0
+    held_out = Dataset.open(home / "shop").evaluation("test")
+    ids = Dataset.open(home / "shop").items["item_id"].to_numpy()
+    retrieve = {model: PipelineSettings(model=model, rank=False) for model in models}
+    settings = Settings(repository=tmp_path, events=tmp_path / "events.db", port=0, metrics_port=-1, pipelines=retrieve)
+    histories = np.split(ids[held_out.histories.items], held_out.histories.offsets[1:-1])
+    async with Server(settings, host) as server, AsyncClient(f"127.0.0.1:{server.port}") as client:
+        for model in models:
+            scores, _ = score_all(*load_checkpoint(home / model, host)[1:], held_out.histories)
+            for user, history in enumerate(histories[:10]):
+                answer = await client.recommend(history=history.tolist(), k=5, pipeline=model)
+                assert answer.item_ids == tuple(ids[np.argsort(-scores[user], kind="stable")[:5]])
+                assert [item.score for item in answer] == pytest.approx(
+                    np.sort(scores[user])[::-1][:5].tolist(), rel=1e-4, abs=1e-5
+                )
 
 
 def test_json_is_the_manifest_alone(home: Path, tmp_path: Path) -> None:
