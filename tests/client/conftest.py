@@ -147,9 +147,14 @@ class FakeServer(
             )
             return recommender_service_pb2.ResultRow(error=error)
         who = row.user_id or "+".join(row.history.item_ids)
+        reasons = ["RANK_FAILED"] if who.startswith("poor") else []
         return recommender_service_pb2.ResultRow(
             ranked=recommender_service_pb2.Ranked(
-                item_ids=[f"{who}/{n}" for n in range(k)], scores=[1 / (n + 1) for n in range(k)], sources=[1] * k
+                item_ids=[f"{who}/{n}" for n in range(k)],
+                scores=[1 / (n + 1) for n in range(k)],
+                sources=[1] * k,
+                degraded=bool(reasons),
+                reasons=reasons,
             )
         )
 

@@ -16,7 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from honeyguide.client import Client, InputError, ModelChangedError, ResumeError, UnavailableError, scoring
+from honeyguide.client import (
+    Client,
+    InputError,
+    InternalError,
+    ModelChangedError,
+    ResumeError,
+    UnavailableError,
+    scoring,
+)
 from honeyguide.client.scoring import ScoreOptions, score
 from honeyguide.v1 import history_pb2
 
@@ -52,6 +60,18 @@ def stop_at(batch: int):
             context.abort(grpc.StatusCode.INTERNAL, "broken")
 
     return stop
+
+
+def test_degraded_answers_are_written_and_counted_over_a_resume(fake, tmp_path):
+    names = [f"poor{n}" if n % 4 == 0 else f"u{n}" for n in range(400)]
+    users = write(tmp_path / "users.parquet", {"user_id": names})
+    fake.before_batch = stop_at(25)
+    with pytest.raises(InternalError):
+        run(fake, users, tmp_path / "recs.parquet")
+    fake.before_batch = lambda *_: None
+    done = run(fake, users, tmp_path / "recs.parquet")
+    assert (done.users, done.failed, done.degraded, done.resumed_at) == (400, 0, 100, 200)
+    assert pq.read_table(tmp_path / "recs.parquet")["user_id"].to_pylist() == names
 
 
 def test_every_user_is_answered_once_in_order(fake, users, tmp_path):

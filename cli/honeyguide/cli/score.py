@@ -70,6 +70,7 @@ def score(
                 "output": str(recs),
                 "users": done.users,
                 "failed": done.failed,
+                "degraded": done.degraded,
                 "failed_rows": str(done.failed_rows) if done.failed_rows else None,
                 "resumed_at": done.resumed_at,
                 "models": [str(model) for model in done.models],
@@ -81,6 +82,12 @@ def score(
         resumed = f" (the first {done.resumed_at:,} by an earlier run)" if done.resumed_at else ""
         stdout.print(
             f"{recs}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s", highlight=False, soft_wrap=True
+        )
+    if done.degraded:
+        stderr.print(
+            f"[yellow]{done.degraded:,} users got an answer without a part of the pipeline;[/] see the server's log",
+            highlight=False,
+            soft_wrap=True,
         )
     if done.failed:
         stderr.print(

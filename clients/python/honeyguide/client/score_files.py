@@ -139,6 +139,8 @@ class Journal:
     parts: int = 0
     failed: int = 0
     """Rows that failed so far."""
+    degraded: int = 0
+    """Rows that were answered without a part of the pipeline so far."""
     format_version: int = FORMAT_VERSION
 
 
@@ -161,6 +163,7 @@ class Parts:
         )
         self._rows: list[tuple[object, ...]] = []
         self._failures: list[dict[str, object]] = []
+        self._degraded = 0
         self._next_row = journal.next_row
 
     @staticmethod
@@ -204,6 +207,7 @@ class Parts:
             name: object = user.user_id if self._schema.names[0] == "user_id" else row
             if isinstance(answer, Ranked):
                 self._rows.append((name, answer.item_ids, answer.scores, answer.sources))
+                self._degraded += answer.degraded
             else:
                 self._failures.append({"row": row, "user_id": user.user_id, **asdict(answer)})
         self._next_row += len(users)
@@ -247,9 +251,12 @@ class Parts:
             lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in self._failures)
             _write(self._failed_part(number), lines)
         failed = self.journal.failed + len(self._failures)
-        self.journal = replace(self.journal, next_row=self._next_row, parts=number + 1, failed=failed)
+        degraded = self.journal.degraded + self._degraded
+        self.journal = replace(
+            self.journal, next_row=self._next_row, parts=number + 1, failed=failed, degraded=degraded
+        )
         _write(self._folder / "journal.json", json.dumps(asdict(self.journal), indent=2) + "\n")
-        self._rows, self._failures = [], []
+        self._rows, self._failures, self._degraded = [], [], 0
 
     def _part(self, number: int) -> Path:
         return self._folder / f"part-{number:06d}.parquet"

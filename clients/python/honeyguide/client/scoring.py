@@ -77,6 +77,8 @@ class Scored:
 
     users: int
     failed: int
+    degraded: int
+    """Users that were answered without a part of the pipeline, such as its ranker."""
     resumed_at: int
     """Rows that an earlier run had finished."""
     models: tuple[ModelVersion, ...]
@@ -140,7 +142,8 @@ def score(
             remedy="load that version again (`honeyguide models load`), or begin anew with --restart",
         ) from error
     failed_rows = parts.publish()
-    return Scored(source.rows, parts.journal.failed, journal.next_row, parts.journal.models, failed_rows)
+    end = parts.journal
+    return Scored(source.rows, end.failed, end.degraded, journal.next_row, end.models, failed_rows)
 
 
 def _journal(source: UserFile, output: Path, options: ScoreOptions) -> Journal:
