@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from google.rpc import error_details_pb2
 
 from honeyguide.client import (
     AsyncClient,
+    CancelledError,
     Client,
     DeadlineError,
     Event,
@@ -87,7 +89,7 @@ def test_a_server_without_the_call_is_named():
     server.stop(None).wait()
 
 
-@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED])
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.CANCELLED])
 async def test_reads_are_tried_again_until_they_succeed(fake, code):
     fake.fail("Recommend", code, "BUSY", "later", times=3)
     with Client(fake.address, retry=FAST) as client:
@@ -97,6 +99,17 @@ async def test_reads_are_tried_again_until_they_succeed(fake, code):
     async with AsyncClient(fake.address, retry=FAST) as client:
         assert (await client.recommend("u")).item_ids == ("i-u",)
     assert fake.count("Recommend") == 8
+
+
+def test_a_call_under_way_when_the_client_closes_is_cancelled_and_not_tried_again(fake):
+    client = Client(fake.address, retry=FAST, timeout=30)
+    closing = threading.Timer(0.3, client.close)
+    closing.start()
+    with pytest.raises(CancelledError):
+        client.recommend("slow")
+    closing.join()
+    fake.slow.set()
+    assert fake.count("Recommend") == 1
 
 
 def test_tries_are_bounded(fake):

@@ -84,6 +84,7 @@ class AsyncClient:
             else grpc.aio.insecure_channel(target, OPTIONS)
         )
         self._rpcs = rpcs(self._channel)
+        self._closed = False
         # When a server ends a stream while a message is being sent, grpc.aio 1.81 loses the status and the answers not
         # yet read (`set_internal_error` in its call.py). So streams have a synchronous channel, and a thread each.
         self._stream_channel = open_channel(target, credentials)
@@ -146,6 +147,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
+        self._closed = True
         self._stream_channel.close()
         await self._channel.close()
 
@@ -165,7 +167,8 @@ class AsyncClient:
                 return call.read(await self._rpcs[call.rpc](call.request, timeout=deadline.remaining))
             except grpc.aio.AioRpcError as error:
                 failure = from_rpc(error, self.target)
-                delay = self._retry.delay(failure, attempt, deadline.remaining) if call.safe else None
+                again = call.safe and not self._closed
+                delay = self._retry.delay(failure, attempt, deadline.remaining) if again else None
                 if delay is None:
                     raise failure from error
             await asyncio.sleep(delay)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from honeyguide.client.errors import HoneyguideClientError, OverCapacityError, UnavailableError
+from honeyguide.client.errors import CancelledError, HoneyguideClientError, OverCapacityError, UnavailableError
 
 __all__ = ["RetryPolicy"]
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Tries again after failures that pass: the server is away or has too much work.
+    """Tries again after failures that pass: the server is away, stops, or has too much work.
 
     gRPC's own `retryPolicy` is not used: it does not read the delay a server asks for in `google.rpc.RetryInfo`.
     """
@@ -30,7 +30,9 @@ class RetryPolicy:
         None: do not try again, as the failure would not pass, the tries are used up, or `remaining` seconds until the
         deadline are not enough. The wait is jittered, so that many clients do not come back at once.
         """
-        if not isinstance(failure, UnavailableError | OverCapacityError) or attempt >= self.attempts:
+        # A server that stops cancels the calls it had not yet begun; we ourselves cancel only with the channel.
+        passes = isinstance(failure, CancelledError | OverCapacityError | UnavailableError)
+        if not passes or attempt >= self.attempts:
             return None
         seconds = self.wait(attempt, failure.retry_after)
         return seconds if seconds < remaining else None

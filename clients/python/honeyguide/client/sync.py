@@ -83,6 +83,7 @@ class Client:
         self._retry = retry or RetryPolicy()
         self._channel = open_channel(target, credentials)
         self._rpcs = rpcs(self._channel)
+        self._closed = False
 
     recommend = _method(calls.recommend)
     rank = _method(calls.rank)
@@ -154,6 +155,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
+        self._closed = True
         self._channel.close()
 
     def __enter__(self) -> Client:
@@ -172,7 +174,8 @@ class Client:
                 return call.read(self._rpcs[call.rpc](call.request, timeout=deadline.remaining))
             except grpc.RpcError as error:
                 failure = from_rpc(error, self.target)
-                delay = self._retry.delay(failure, attempt, deadline.remaining) if call.safe else None
+                again = call.safe and not self._closed
+                delay = self._retry.delay(failure, attempt, deadline.remaining) if again else None
                 if delay is None:
                     raise failure from error
             time.sleep(delay)
