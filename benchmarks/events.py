@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
 import sqlite3
-import statistics
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -37,7 +35,7 @@ from honeyguide.server.interceptor import ErrorInterceptor
 from honeyguide.server.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
-from machine import machine
+from record import machine, over_runs, write
 
 CALLERS = (1, 16, 64)
 USERS = 5_000
@@ -226,24 +224,8 @@ def main() -> None:
     result["command"] = f"python benchmarks/events.py --runs {arguments.runs} --seconds {arguments.seconds}"
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name, serving(Path(name)) as ports:
         runs = [once(Path(name), ports, arguments.seconds) for _ in range(arguments.runs)]
-    result["rows"] = [
-        {"what": what}
-        | {
-            figure: {
-                "median": round(statistics.median(values), 3),
-                "least": round(min(values), 3),
-                "most": round(max(values), 3),
-            }
-            for figure in runs[0][what]
-            for values in [[run[what][figure] for run in runs]]
-        }
-        for what in runs[0]
-    ]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    for row in result["rows"]:
-        shown = (f"{figure} {spread['median']:,}" for figure, spread in row.items() if figure != "what")
-        print(f"{row['what']:<50} {'  '.join(shown)}")
+    result["rows"] = over_runs(runs)
+    write(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from machine import machine
+from record import machine
 
 TIMED = {"time": "timestamp", "dwell": "dwell"}
 SEQUENCE = {"separator": " ", "header": False, "user": "1", "item": "2"}

@@ -32,7 +32,7 @@ from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.checkpoint import Checkpoint, load_checkpoint
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.evaluate import rank_targets
-from machine import machine
+from record import machine
 
 MINUTES = {"cf": 10}
 """About how long one seed of a model takes on two free cores."""

@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -45,7 +44,7 @@ from honeyguide.server.bundle import LoadedBundle
 from honeyguide.server.runtime import Runtime
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
-from machine import machine
+from record import machine, over_runs, write
 from synthetic import CANDIDATES, ITEM_IDS, ITEMS, USER_IDS, USERS, draw
 
 CALLERS = (1, 8, 64)
@@ -339,24 +338,8 @@ def main() -> None:
             runs = [once(folder, run, bare, arguments.seconds, histories) for run in range(arguments.runs)]
         with serving(folder) as (port, _, _):
             result["killed_and_resumed"] = killed_and_resumed(port, folder / "users.parquet", folder / "whole.parquet")
-    result["rows"] = [
-        {"what": what}
-        | {
-            figure: {
-                "median": round(statistics.median(values), 3),
-                "least": round(min(values), 3),
-                "most": round(max(values), 3),
-            }
-            for figure in runs[0][what]
-            for values in [[run[what][figure] for run in runs]]
-        }
-        for what in runs[0]
-    ]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    for row in result["rows"]:
-        shown = (f"{figure} {spread['median']:,}" for figure, spread in row.items() if figure != "what")
-        print(f"{row['what']:<75} {'  '.join(shown)}")
+    result["rows"] = over_runs(runs)
+    write(arguments.out, result)
     print(f"killed and resumed: {result['killed_and_resumed']}")
 
 
