@@ -16,7 +16,7 @@ def test_a_bundle_verifies_and_describes_its_model(shared_repository: Path):
     assert manifest.ranks
     assert manifest.candidates == 20
     assert set(manifest.files) == {"index.faiss", "item_vectors.npy", "items.parquet", "rank.onnx", "user.onnx"}
-    assert json.loads((folder / "bundle.json").read_text())["format_version"] == 1
+    assert json.loads((folder / "bundle.json").read_text())["format_version"] == 2
 
 
 def test_vectors_are_plain_float32_rows(shared_repository: Path):

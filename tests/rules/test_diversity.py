@@ -4,14 +4,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeyguide.rules.diversity import Diversity
-from honeyguide.sdk import PluginHost, Ranking, config_from
+from honeyguide.sdk import Categories, HistoryBatch, PluginHost, Ranking, config_from
 from honeyguide.sdk.errors import ConfigError
 
 
 def ranking(scores, vectors, rows=None) -> Ranking:
     scores = np.atleast_2d(np.asarray(scores, np.float32))
     rows = np.arange(scores.shape[1])[None, :].repeat(len(scores), 0) if rows is None else rows
-    return Ranking(np.asarray(rows, np.int32), scores, np.asarray(vectors, np.float32))
+    rows = np.asarray(rows, np.int32)
+    return Ranking(
+        rows=rows,
+        scores=scores,
+        item_vectors=np.asarray(vectors, np.float32),
+        history=HistoryBatch.from_lists([[]] * len(rows)),
+        categories=Categories(np.zeros(len(vectors) + 1, np.int64), np.empty(0, np.int32)),
+    )
 
 
 def diversity(**options) -> Diversity:

@@ -28,6 +28,9 @@ MANIFEST_WITH_ALL = Manifest(
     max_length=200,
     ranks=True,
     candidates=100,
+    steps=True,
+    explains=True,
+    retrievers=(("transformer", 3), ("cf", 1)),
     vocabulary="cd" * 32,
     index=IndexInfo("hnsw", 0.993),
     metrics={"retrieve/ndcg@10": 0.12},
@@ -96,8 +99,8 @@ def test_a_bundle_in_another_s_place_is_foreign(name, version, tmp_path: Path):
         ("{", CorruptBundle, "bundle.json cannot be read"),
         ("[1]", ForeignBundle, "has no format_version: it is not a Honeyguide bundle"),
         ('{"model": "x"}', ForeignBundle, "has no format_version"),
-        ('{"format_version": 2}', ForeignBundle, "has format 2; this server reads 1: export the model again"),
-        ('{"format_version": 1}', CorruptBundle, r"cannot be read \(KeyError: 'data'\)"),
+        ('{"format_version": 1}', ForeignBundle, "has format 1; this server reads 2: export the model again"),
+        ('{"format_version": 2}', CorruptBundle, r"cannot be read \(KeyError: 'data'\)"),
     ],
 )
 def test_text_that_is_no_manifest_is_refused(text, error, message):

@@ -3,6 +3,7 @@ from honeyguide import sdk
 FROZEN = [
     "API_VERSION",
     "Arrays",
+    "Categories",
     "DataSpec",
     "EvaluationSet",
     "FeatureScaler",

@@ -62,8 +62,10 @@ def export(
         folder = repository / manifest.name / str(manifest.version)
         sizes = [(file, f"{(folder / file).stat().st_size / 1e6:.2f} MB") for file in manifest.files]
         print_table(f"{manifest.name} version {manifest.version} in {folder}", ("file", "size"), sizes)
-        index = f"{manifest.index.kind} index, recall@100 against exact"
-        figures = [(index, f"{manifest.index.recall_at_100:.4f}")]
+        figures = []
+        if manifest.index is not None:
+            index = f"{manifest.index.kind} index, recall@100 against exact"
+            figures.append((index, f"{manifest.index.recall_at_100:.4f}"))
         figures += [
             (figure, f"{value:.3g}" if "diff" in figure else f"{value:.4g}") for figure, value in manifest.proof.items()
         ]

@@ -7,11 +7,12 @@ from honeyguide.sdk.hooks import hookimpl
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import IndexInfo, Manifest, read_manifest, verify
 from honeyguide.sdk.model import API_VERSION, Arrays, Model, Network, TensorSpec
-from honeyguide.sdk.rule import Ranking, Rule
+from honeyguide.sdk.rule import Categories, Ranking, Rule
 
 __all__ = [
     "API_VERSION",
     "Arrays",
+    "Categories",
     "DataSpec",
     "EvaluationSet",
     "FeatureScaler",

@@ -26,10 +26,12 @@ __all__ = [
     "verify",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 USER_GRAPH = "user.onnx"
 RANK_GRAPH = "rank.onnx"
+STEP_GRAPH = "step.onnx"
+EXPLAIN_GRAPH = "explain.onnx"
 ITEM_VECTORS = "item_vectors.npy"
 INDEX = "index.faiss"
 ITEMS = "items.parquet"
@@ -68,9 +70,10 @@ class Manifest:
     data: DataSpec
     """What it was trained on."""
     inputs: tuple[TensorSpec, ...]
-    """Inputs of the user graph; its output is "user_vector" [batch, dimension]."""
+    """Inputs of the user graph; its output is "user_vector" [batch, dimension]. Where the bundle steps, there is also
+    "state" [batch, S]."""
     dimension: int
-    """Length of user and item vectors."""
+    """Length of user and item vectors; 0 where there are none."""
     max_length: int
     """How many newest events are encoded."""
     ranks: bool
@@ -78,9 +81,18 @@ class Manifest:
     "retrieval_scores" [batch, n, sources] float32 → "scores" [batch, n]. A PAD candidate's score means nothing."""
     candidates: int
     """How many candidates the ranker was fitted on; how many to retrieve for it. 0 where it does not rank."""
+    steps: bool
+    """Whether there is a step graph: "state" [batch, S] and the user graph's inputs for one event, their length 1 →
+    "next_state" [batch, S] and "user_vector"."""
+    explains: bool
+    """Whether there is an explain graph: the user graph's inputs and "candidates" → "shares" [batch, n, length]."""
+    retrievers: tuple[tuple[str, int], ...]
+    """Name and version of the bundles that retrieve for this one, in the order of the rank graph's sources. Empty where
+    it retrieves itself; otherwise it has neither user graph nor vectors nor index."""
     vocabulary: str
     """SHA-256 of the item ids in row order, joined by newlines."""
-    index: IndexInfo
+    index: IndexInfo | None
+    """None where it does not retrieve."""
     metrics: Mapping[str, float]
     """Offline metrics on validation users, such as "retrieve/ndcg@10"."""
     proof: Mapping[str, float]
@@ -107,7 +119,8 @@ class Manifest:
                 )
             raw["data"] = DataSpec.from_dict(raw["data"])
             raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])
-            raw["index"] = IndexInfo(**raw["index"])
+            raw["index"] = None if raw["index"] is None else IndexInfo(**raw["index"])
+            raw["retrievers"] = tuple((name, version) for name, version in raw["retrievers"])
             return cls(**raw)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptBundle(

@@ -50,6 +50,9 @@ class Model(ABC):
     fit_defaults: ClassVar[Mapping[str, Any]] = {}
     """Training options this model is better off with, by the names of `honeyguide.training.fit.FitOptions`, such as
     ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
+    retrieves: ClassVar[bool] = True
+    """Whether it has user and item vectors. A model without them ranks what others retrieve: its network has `rank`,
+    and none of `Network`'s required methods."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         self.config = config
@@ -92,6 +95,11 @@ class Network(Protocol):
       is better. Its own parameters live in a submodule named ``ranker``.
     - ``rank_loss(batch, candidates, retrieval_scores, target [B]) -> scalar`` replaces the listwise softmax over
       ``rank``'s scores; ``target`` is the place of the true next item among the candidates.
+    - ``state(batch) -> [B, S]``, ``step(state, batch) -> [B, S]`` and ``vector(state) -> [B, d]``, all three or none:
+      what a history comes to, that with one more event (``batch`` is encoded, of length 1, without padding), and the
+      user vector it stands for. ``user(batch)`` is ``vector(state(batch))``. So a server need not read a history twice.
+    - ``explain(batch, candidates [B, n] tokens) -> [B, n, L]`` says which events carried a candidate: shares of 0 or
+      more that sum to 1 over the real events, 0 at padding.
     """
 
     def positions(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -110,6 +118,7 @@ class Network(Protocol):
         """Returns the scalar training loss.
 
         ``batch`` also holds "targets" [B, L]: each position's next token, or 0; and "earlier" [B, E]: tokens of the
-        user's events before the first position, padded as ever, for networks that leave what was seen out of a softmax.
+        user's events before the first position, padded as ever, for networks that leave what was seen out of a softmax;
+        and, where the training asks for it, "weights" [B, L]: what each target counts for, 1 on average.
         """
         ...

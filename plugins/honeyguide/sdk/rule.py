@@ -9,7 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranking", "Rule"]
+from honeyguide.sdk.history import HistoryBatch
+
+__all__ = ["Categories", "Ranking", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """Says which categories each item of a catalogue is in."""
+
+    offsets: NDArray[np.int64]
+    """(items + 1,) item i is in categories ``codes[offsets[i]:offsets[i + 1]]``."""
+    codes: NDArray[np.int32]
+    """Categories as numbers from 0, ascending within an item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,10 @@ class Ranking:
     """(batch, n) scores, descending; -inf where rows is -1."""
     item_vectors: NDArray[np.float32]
     """(items, d) the first retriever's item vectors; may be memory-mapped, never changed."""
+    history: HistoryBatch
+    """(batch) what the users did; some may be empty."""
+    categories: Categories
+    """The catalogue's categories."""
 
 
 class Rule(ABC):

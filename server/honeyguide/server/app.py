@@ -139,10 +139,11 @@ class Server:
                 continue
             manifest = bundle.manifest
             steps = ["retrieve", *["rank"] * pipeline.ranks(bundle), *(rule.name for rule in pipeline.options.rules)]
+            index = manifest.index.kind if manifest.index else "none"
             lines.append(
                 f"pipeline {pipeline.options.name}{' (default)' * (pipeline.options.name == self.engine.default)}: "
                 f"{' → '.join(steps)} with {manifest.name}/{manifest.version} ({manifest.model_class}, "
-                f"{manifest.data.items:,} items, index {manifest.index.kind}) on {_device(bundle.provider)}"
+                f"{manifest.data.items:,} items, index {index}) on {_device(bundle.provider)}"
             )
         lines += [
             f"not served: {entry.problem}" for entry in self.repository.entries() if entry.state == BundleState.FAILED

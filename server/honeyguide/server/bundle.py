@@ -86,6 +86,11 @@ class LoadedBundle:
         return self.manifest.name, self.manifest.version
 
     @property
+    def exact(self) -> bool:
+        """Whether the index finds the very best items."""
+        return self.manifest.index is not None and self.manifest.index.kind == "flat"
+
+    @property
     def provider(self) -> str:
         """Where the graphs run."""
         return str(self._user_graph.get_providers()[0])

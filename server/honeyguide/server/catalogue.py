@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from honeyguide.sdk import Categories
+
 __all__ = ["Catalogue", "ItemFilter"]
 
 Rows = NDArray[np.int32]
@@ -43,6 +45,12 @@ class Catalogue:
         self._titles = np.array(titles, dtype=object)
         self._row_of = {item_id: row for row, item_id in enumerate(item_ids)}
         self._categories = categories
+        pairs = [np.stack([rows, np.full_like(rows, code)]) for code, rows in enumerate(categories.values())]
+        items, codes = np.concatenate([np.empty((2, 0), np.int32), *pairs], axis=1)
+        order = np.lexsort((codes, items))
+        offsets = np.searchsorted(items[order], np.arange(len(item_ids) + 1)).astype(np.int64)
+        self.categories = Categories(offsets, codes[order])
+        """Each item's categories as numbers."""
         self.popular_order: Rows = np.argsort(-popularity, kind="stable").astype(np.int32)
         """(items,) rows, the most popular first."""
         self.popularity: NDArray[np.float32] = (popularity / max(int(popularity.max(initial=0)), 1)).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Arrays, Ranking, Rule
+from honeyguide.sdk import Arrays, HistoryBatch, Ranking, Rule
 from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.server.bundle import LoadedBundle
 from honeyguide.server.catalogue import ItemFilter
@@ -140,7 +140,7 @@ class Pipeline:
             found.rows[known], found.scores[known] = theirs.rows, theirs.scores
         considered = found.rows
         for rule in self.options.rules:
-            found = self._apply(rule, bundle, found, ks, reasons)
+            found = self._apply(rule, bundle, histories.batch, found, ks, reasons)
         found, sources = _fill(bundle, found, considered, limits, ks)
         for reason in reasons:
             self._metrics.degraded.labels(reason).inc(len(queries))
@@ -203,14 +203,28 @@ class Pipeline:
             shift = np.where(present, scores, np.inf).min(1)[full] - before[full, -1]
             tail[full] += shift[:, None]
 
-    def _apply(self, rule: Rule, bundle: LoadedBundle, found: Found, ks: NDArray[np.int_], reasons: list[str]) -> Found:
+    def _apply(
+        self,
+        rule: Rule,
+        bundle: LoadedBundle,
+        histories: HistoryBatch,
+        found: Found,
+        ks: NDArray[np.int_],
+        reasons: list[str],
+    ) -> Found:
         """Returns the ranking as the rule leaves it: every item keeps its own score."""
         rows, scores = np.full_like(found.rows, -1), np.full_like(found.scores, -np.inf)
         try:
             with self._metrics.stage("rules"):
                 for k in np.unique(ks):
                     mine = np.flatnonzero(ks == k)
-                    ranking = Ranking(found.rows[mine], found.scores[mine], bundle.item_vectors)
+                    ranking = Ranking(
+                        rows=found.rows[mine],
+                        scores=found.scores[mine],
+                        item_vectors=bundle.item_vectors,
+                        history=histories.take(mine),
+                        categories=bundle.catalogue.categories,
+                    )
                     places = _checked(rule.apply(ranking, int(k)), ranking.rows)
                     width = places.shape[1]
                     rows[mine, :width] = np.where(places >= 0, np.take_along_axis(ranking.rows, places, 1), -1)
@@ -224,7 +238,7 @@ class Pipeline:
 
 
 def _retriever(bundle: LoadedBundle) -> Retriever:
-    return Retriever(bundle.index, bundle.item_vectors, exact=bundle.manifest.index.kind == "flat")
+    return Retriever(bundle.index, bundle.item_vectors, exact=bundle.exact)
 
 
 def _limits(bundle: LoadedBundle, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]) -> Limits:
