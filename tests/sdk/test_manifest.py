@@ -15,6 +15,7 @@ MANIFEST_WITH_ALL = Manifest(
     api_version=1,
     plugin="honeyguide 0.1.0",
     config={"width": 64, "decay": 0.5, "name": "ä", "sizes": [1, 2]},
+    weights="ab" * 32,
     data=DataSpec(
         items=10,
         repeats=True,

@@ -52,6 +52,7 @@ def export_bundle(
     plugin: str,
     metrics: Mapping[str, float],
     candidates: int = 0,
+    weights: str = "",
     exact_up_to: int = EXACT_UP_TO,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -70,6 +71,7 @@ def export_bundle(
         plugin: distribution and version of the model's plugin, such as "honeyguide 0.1.0".
         metrics: offline metrics to write down, such as "retrieve/ndcg@10".
         candidates: how many items to retrieve for the ranker; 0 exports no ranker.
+        weights: SHA-256 of the checkpoint's weights, "" where the network comes from none.
         exact_up_to: the largest catalogue that gets an exact index.
         progress: called with what is being done, for a person who waits.
 
@@ -102,6 +104,7 @@ def export_bundle(
                 api_version=model.api_version,
                 plugin=plugin,
                 config=config_to(model.config),
+                weights=weights,
                 data=model.data,
                 inputs=model.inputs(),
                 dimension=parts.dimension,

@@ -67,6 +67,8 @@ class Manifest:
     """Distribution and version of the plugin, such as "honeyguide 0.1.0"."""
     config: Mapping[str, Any]
     """The model class's options."""
+    weights: str
+    """SHA-256 of the checkpoint's weights, 64 hexadecimal digits; "" where it was made from none."""
     data: DataSpec
     """What it was trained on."""
     inputs: tuple[TensorSpec, ...]
