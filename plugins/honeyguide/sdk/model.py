@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from honeyguide.sdk.data import DataSpec
     from honeyguide.sdk.history import HistoryBatch
 
-__all__ = ["API_VERSION", "Arrays", "Model", "Network", "TensorSpec"]
+__all__ = ["API_VERSION", "Arrays", "Model", "Network", "TensorSpec", "last_event"]
 
 API_VERSION = 1
 """Version of this contract. A plugin says which it was written for."""
@@ -122,3 +122,17 @@ class Network(Protocol):
         and, where the training asks for it, "weights" [B, L]: what each target counts for, 1 on average.
         """
         ...
+
+
+def last_event(model: Model, histories: HistoryBatch) -> Arrays:
+    """Encodes the newest event of each history, none of them empty: a step graph's inputs beside "state".
+
+    Every input's "length" axis is 1. The event before is encoded with it and then left out, so that what an input says
+    of both, such as the time between them, is right.
+    """
+    arrays = model.encode(histories.newest(2))
+    axes = {spec.name: spec.axes for spec in model.inputs()}
+    return {
+        name: array.take([-1], axes[name].index("length")) if "length" in axes[name] else array
+        for name, array in arrays.items()
+    }

@@ -1,0 +1,39 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyguide.sdk.candidates import source_scores, union
+
+
+def test_the_first_list_comes_first_and_the_second_adds_what_is_new():
+    first = np.array([[5, 3, 9], [1, -1, -1], [-1, -1, -1]], np.int32)
+    second = np.array([[3, 7, 5, 0], [4, 1, 2, -1], [-1, -1, -1, -1]])
+    assert union([first, second]).tolist() == [[5, 3, 9, 7, 0], [1, 4, 2, -1, -1], [-1, -1, -1, -1, -1]]
+
+
+def test_one_retriever_s_list_stays_as_it_is():
+    assert union([np.array([[2, 0, 1]])]).tolist() == [[2, 0, 1]]
+
+
+def test_without_any_candidate_one_column_is_left():
+    assert union([np.full((2, 3), -1), np.full((2, 0), -1)]).tolist() == [[-1], [-1]]
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(-1, 6)), st.lists(st.integers(-1, 6))), min_size=1, max_size=5))
+def test_union_equals_a_plain_loop(users):
+    tables = []
+    for side in (0, 1):
+        width = max(len(user[side]) for user in users)
+        tables.append(np.array([user[side] + [-1] * (width - len(user[side])) for user in users]).reshape(len(users), width))
+    joined = union(tables)
+    for row, user in zip(joined.tolist(), users, strict=True):
+        expected = list(dict.fromkeys(item for item in user[0] + user[1] if item >= 0))
+        assert row == expected + [-1] * (joined.shape[1] - len(expected))
+
+
+def test_every_source_scores_every_candidate_and_padding_is_zero():
+    users = [np.array([[1.0, 2.0]], np.float32), np.array([[3.0]], np.float32)]
+    items = [np.array([[1, 0], [0, 1], [1, 1]], np.float32), np.array([[1], [2], [4]], np.float32)]
+    scores = source_scores(np.array([[2, 0, -1]]), users, items)
+    assert scores.dtype == np.float32
+    assert scores.tolist() == [[[3.0, 12.0], [1.0, 3.0], [0.0, 0.0]]]
