@@ -15,7 +15,7 @@ from honeyguide.training.evaluate import score_all
 from honeyguide.training.fit import FitOptions, fit
 from honeyguide.training.train import train
 
-SMALL = Config(dimension=16, max_length=8, neighbours=5, events=3, hidden=8)
+SMALL = Config(dimension=16, max_length=8, neighbours=5, events=3, attended=4, ranker_hidden=8)
 ITEMS = 12
 
 
@@ -104,7 +104,9 @@ def test_ranking_begins_as_retrieval() -> None:
 def test_the_ranker_sees_what_followed_the_newest_events() -> None:
     _, network = make(repeats=True)
     network.observe(HistoryBatch.from_lists([[0, 1], [0, 1], [0, 1], [2, 3]]))
-    evidence = network._evidence(torch.tensor([[0, 3, 1]]), torch.tensor([[2, 4]]))  # after items 2, 0: item 1 or 3?
+    evidence = network.ranker.evidence(
+        torch.tensor([[0, 3, 1]]), torch.tensor([[2, 4]])
+    )  # after items 2, 0: item 1 or 3?
     newest_first_table = evidence.reshape(2, 3, -1)[:, 2, 0]
     assert newest_first_table[0] > 0  # item 1 came right after item 0
     assert newest_first_table[1] == 0
@@ -170,7 +172,7 @@ def test_what_was_observed_before_is_forgotten() -> None:
     _, network = make()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.observe(HistoryBatch.from_lists([[7, 8, 9]]))
-    assert not torch.equal(network.lifts, before["lifts"])
+    assert not torch.equal(network.ranker.lifts, before["ranker.lifts"])
     network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 

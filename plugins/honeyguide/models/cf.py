@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from honeyguide.models.options import RankerOptions, at_least, shares
 from honeyguide.sdk import Model, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 
@@ -16,7 +17,7 @@ __all__ = ["CollaborativeFiltering", "Config", "register_models"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RankerOptions):
     """Holds the options of ``cf``."""
 
     dimension: int = 128
@@ -25,24 +26,13 @@ class Config:
     """How many of a user's newest events count: the lags with a weight of their own; 1–32,767."""
     dropout: float = 0.3
     """Share of the history's item vectors' cells set to 0 while learning, 0 or more and below 1."""
-    neighbours: int = 200
-    """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
-    events: int = 10
-    """Newest events that the ranker looks at, 1 or more."""
-    hidden: int = 64
-    """Width of the ranker's perceptron, 1 or more."""
-    ranker_dropout: float = 0.1
-    """As ``dropout``, inside the ranker's perceptron."""
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "max_length", "neighbours", "events", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        super().__post_init__()
+        at_least(self, 1, ("dimension", "max_length"))
+        shares(self, ("dropout",))
         if self.max_length > 32_767:
             raise ValueError(f"max_length is {self.max_length}; allowed: at most 32767")
-        for name in ("dropout", "ranker_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more and below 1")
 
 
 class CollaborativeFiltering(Model):

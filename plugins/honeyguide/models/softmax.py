@@ -1,4 +1,4 @@
-"""Computes the cross-entropy over a whole catalogue in little memory, fused with its gradients."""
+"""Computes the cross-entropy over a whole catalogue in little memory, fused with its gradients; or over drawn items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Seen", "full_softmax_loss"]
+__all__ = ["Seen", "fast_bfloat16", "full_softmax_loss", "sampled_softmax_loss"]
 
 _CELLS = 1 << 22  # scores at a time: 1,024 positions of 4,096 items, which a core's cache still holds
 _MASKED = -1e4
@@ -49,7 +49,14 @@ class Seen:
 
 
 def full_softmax_loss(
-    users: Tensor, items: Tensor, bias: Tensor, targets: Tensor, seen: Seen | None = None, *, half: bool | None = None
+    users: Tensor,
+    items: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    seen: Seen | None = None,
+    weights: Tensor | None = None,
+    *,
+    half: bool | None = None,
 ) -> Tensor:
     """Returns the mean cross-entropy of ``users @ items.T + bias`` against the targets.
 
@@ -62,21 +69,54 @@ def full_softmax_loss(
         bias: [N] added to each item's score.
         targets: [P] catalogue rows; a target is never masked.
         seen: what to leave out of the softmax; None leaves nothing out.
+        weights: [P] what each position counts for, 1 on average; None: all alike.
         half: whether matrices are multiplied in bfloat16; the softmax is float32 all the same. None: where the
             processor has instructions for it.
     """
-    half = _fast_bfloat16(users.device) if half is None else half
+    half = fast_bfloat16(users.device) if half is None else half
     kind = torch.bfloat16 if half else users.dtype
-    loss: Tensor = _FullSoftmax.apply(users, items, bias, targets, seen, kind)  # type: ignore[no-untyped-call]  # torch's
+    share = torch.full_like(users[:, 0], 1.0 / len(users)) if weights is None else weights / len(users)
+    loss: Tensor = _FullSoftmax.apply(users, items, bias, targets, seen, share, kind)  # type: ignore[no-untyped-call]  # torch's
     return loss
 
 
+def sampled_softmax_loss(
+    users: Tensor, items: Tensor, targets: Tensor, drawn: Tensor, expected: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Returns the mean cross-entropy of ``users @ items.T`` against the targets, over the target and drawn items.
+
+    Each drawn item stands for as many as it was expected to be drawn less often than once: its score is less log
+    ``expected`` (Bengio & Senécal, 2008). The target is there for certain, so its score is as it is, and a draw of it
+    does not count twice (Khrylchenko et al., RecSys 2025).
+
+    Args:
+        users: [P, d] user vectors.
+        items: [N, d] item vectors.
+        targets: [P] catalogue rows.
+        drawn: [M] catalogue rows, the same for all positions.
+        expected: [M] how often each was expected among M draws, above 0.
+        weights: as in `full_softmax_loss`.
+    """
+    scores = users @ items[drawn].T - expected.log()  # [P, M]
+    scores = scores.masked_fill(targets[:, None] == drawn, _MASKED)
+    own = (users * items[targets]).sum(1, keepdim=True)  # [P, 1]
+    losses = torch.cat([own, scores], 1).logsumexp(1) - own.squeeze(1)
+    return (losses if weights is None else losses * weights).mean()
+
+
 class _FullSoftmax(torch.autograd.Function):
-    """Computes value and gradients together: d loss / d score = softmax − one-hot, over P."""
+    """Computes value and gradients together: d loss / d score = (softmax − one-hot) · weight."""
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, items: Tensor, bias: Tensor, targets: Tensor, seen: Seen | None, kind: torch.dtype
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        seen: Seen | None,
+        weights: Tensor,
+        kind: torch.dtype,
     ) -> Tensor:
         positions = len(users)
         d_users, d_items, d_bias = torch.empty_like(users), torch.zeros_like(items), torch.zeros_like(bias)
@@ -86,7 +126,7 @@ class _FullSoftmax(torch.autograd.Function):
         size = max(16, min(1024, _CELLS // len(items)))
         for start in range(0, positions, size):
             part = slice(start, min(start + size, positions))
-            target = targets[part, None]  # [p, 1]
+            target, weight = targets[part, None], weights[part, None]  # [p, 1]
             scores = (users[part] @ across).float().add_(bias)  # [p, N]
             own = scores.gather(1, target)  # [p, 1]
             if seen is not None:
@@ -94,24 +134,24 @@ class _FullSoftmax(torch.autograd.Function):
             best = scores.amax(1, keepdim=True)
             share = scores.sub_(best).exp_()
             mass = share.sum(1, keepdim=True)
-            total += (mass.log() + best - own).sum()
-            share.div_(mass * positions)
-            share.scatter_add_(1, target, torch.full_like(own, -1.0 / positions))  # now it is d loss / d score
+            total += ((mass.log() + best - own) * weight).sum()
+            share.mul_(weight / mass)
+            share.scatter_add_(1, target, -weight)  # now it is d loss / d score
             d_bias += share.sum(0)
             share = share.to(kind)
             d_users[part] = share @ items
             d_items += share.T @ users[part]
         ctx.save_for_backward(d_users, d_items, d_bias)
-        return total / positions
+        return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         d_users, d_items, d_bias = ctx.saved_tensors
-        return grad * d_users, grad * d_items, grad * d_bias, None, None, None
+        return grad * d_users, grad * d_items, grad * d_bias, None, None, None, None
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -1,0 +1,54 @@
+"""Lays out the events of histories as the arrays that sequence models read, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, TensorSpec
+
+__all__ = ["encode_events", "event_inputs", "numbers_of"]
+
+_GAP = 10.0  # log(1 + seconds) / 10 is 0 to 2: a minute .41, a day 1.14, a year 1.73
+
+
+def numbers_of(data: DataSpec, features: bool) -> int:
+    """Returns how many numbers describe an event beside its item and type."""
+    return (len(data.features) + data.has_time) if features else 0
+
+
+def event_inputs(data: DataSpec, features: bool) -> tuple[TensorSpec, ...]:
+    """Describes what `encode_events` returns.
+
+    These are "tokens"; "numbers" [batch, length, numbers], the features the data has and the time since the event
+    before; and "types" [batch, length], 0 for an unknown event type. What the data lacks is left out.
+    """
+    specs = [TensorSpec("tokens", "int64", ("batch", "length"))]
+    if count := numbers_of(data, features):
+        specs.append(TensorSpec("numbers", "float32", ("batch", "length", count)))
+    if features and data.event_types:
+        specs.append(TensorSpec("types", "int64", ("batch", "length")))
+    return tuple(specs)
+
+
+def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features: bool) -> Arrays:
+    """Returns the arrays that `event_inputs` describes, of each user's newest events."""
+    arrays: dict[str, NDArray[np.generic]] = {"tokens": batch.tokens(max_length)}
+    if numbers_of(data, features):
+        zeros = np.zeros(len(batch.items), np.float32)
+        columns = [batch.features.get(scaler.name, zeros) for scaler in data.features]
+        if data.has_time:
+            columns.append(_gaps(batch) if batch.time_ms is not None else zeros)
+        arrays["numbers"] = np.stack([batch.padded(column, max_length) for column in columns], axis=2)
+    if features and data.event_types:
+        types = np.zeros(len(batch.items), np.int64) if batch.event_type is None else batch.event_type.astype(np.int64)
+        arrays["types"] = batch.padded(types, max_length)
+    return arrays
+
+
+def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:
+    """Returns (events,) the scaled logarithm of the seconds since the same user's event before; 0 for the first."""
+    assert batch.time_ms is not None
+    seconds = np.diff(batch.time_ms, prepend=batch.time_ms[:1]) / 1000.0
+    seconds[batch.offsets[:-1][batch.lengths > 0]] = 0.0
+    return (np.log1p(np.maximum(seconds, 0.0)) / _GAP).astype(np.float32)

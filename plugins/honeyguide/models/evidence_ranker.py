@@ -1,0 +1,134 @@
+"""Ranks candidates by what retrieval said, by what followed the newest events elsewhere, and by target attention.
+
+    score(c) = Σ_s α_s · logit_s(c) + w · features(c) + MLP(features(c))
+
+w and the perceptron's last layer start at 0 and each α at 1 / S, so that ranking begins as retrieval. The features are
+the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity; the history's
+length; each source's logit less the list's best, and log place; and target attention: what the candidate finds among the
+newest events (Zhou et al., "Deep interest network", KDD 2018).
+
+B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours, A attended events.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from honeyguide.models.evidence import TABLES, item_evidence
+from honeyguide.models.options import RankerOptions
+from honeyguide.sdk import HistoryBatch
+
+__all__ = ["EvidenceRanker"]
+
+_LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
+_HEADS, _WIDTH = 4, 16
+
+
+class EvidenceRanker(nn.Module):
+    """Scores candidates; all its inputs but the parameters are counts and the retrievers' scores."""
+
+    neighbours: Tensor
+    lifts: Tensor
+    log_popularity: Tensor
+
+    def __init__(self, options: RankerOptions, items: int, sources: int = 1) -> None:
+        super().__init__()
+        self.events, self.items = options.events, items
+        kept = min(options.neighbours, items)
+        self.register_buffer("neighbours", torch.zeros(items + 1, kept, dtype=torch.int32))  # tokens, by token
+        self.register_buffer("lifts", torch.zeros(items + 1, kept, len(TABLES)))
+        self.register_buffer("log_popularity", torch.zeros(items + 1))
+        self.attention = TargetAttention(items, options.attended) if options.attended else None
+        features = self.events * len(TABLES) + 2 + 2 * sources + (_HEADS if self.attention else 0)
+        # A feature that hardly varies is not blown up: the standard deviation counts as 0.1 at least.
+        self.standardise = nn.BatchNorm1d(features, eps=1e-2, momentum=None, affine=False)
+        self.alpha = nn.Parameter(torch.full((sources,), 1.0 / sources))
+        self.linear = nn.Linear(features, 1, bias=False)
+        self.inner = nn.Linear(features, options.ranker_hidden)
+        self.outer = nn.Linear(options.ranker_hidden, 1, bias=False)
+        self.dropout = nn.Dropout(options.ranker_dropout)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.outer.weight)
+
+    def observe(self, histories: HistoryBatch) -> None:
+        """Counts popularity and evidence; forgets what was counted before."""
+        evidence = item_evidence(histories, self.items, self.neighbours.shape[1])
+        popularity = np.bincount(histories.items, minlength=self.items)
+        self.neighbours[1:] = torch.from_numpy(evidence.neighbours)
+        self.lifts[1:] = torch.from_numpy(evidence.lifts)
+        self.log_popularity[1:] = torch.from_numpy(np.log1p(popularity).astype(np.float32))
+
+    def forward(self, tokens: Tensor, candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
+        """Returns [B, n] scores.
+
+        Args:
+            tokens: [B, L] of the history.
+            candidates: [B, n] tokens, in any order; 0 is padding.
+            retrieval_scores: [B, n, S].
+        """
+        real = candidates > 0
+        logits, places = [], []
+        for source in retrieval_scores.unbind(2):  # [B, n]
+            best = source.masked_fill(~real, -1e9).amax(1, keepdim=True)
+            logits.append((source - best).clamp(_LOWEST, 0.0))
+            # From the scores: candidates come in any order.
+            place = ((logits[-1][:, None, :] > logits[-1][:, :, None]) & real[:, None, :]).sum(2)
+            places.append(torch.log1p(place.float()))
+        logit = torch.stack(logits, 2)  # [B, n, S]
+        length = torch.log1p((tokens > 0).sum(1).float())[:, None].expand_as(logits[0])
+        with torch.no_grad():
+            evidence = self.evidence(tokens, candidates)
+        features = [evidence, torch.stack([self.log_popularity[candidates], length, *places], 2), logit]
+        if self.attention is not None:
+            features.append(self.attention(tokens, candidates))
+        x = torch.cat(features, 2)
+        x = self.standardise(x.transpose(1, 2)).transpose(1, 2)
+        curved = self.outer(self.dropout(functional.gelu(self.inner(x))))
+        scores: Tensor = logit @ self.alpha + (self.linear(x) + curved).squeeze(-1)
+        return scores
+
+    def evidence(self, tokens: Tensor, candidates: Tensor) -> Tensor:
+        """Returns [B, n, H · T]: the lifts of each candidate after each of the newest events."""
+        newest = functional.pad(tokens, (self.events, 0))[:, -self.events :]  # [B, H]
+        wanted = candidates.to(torch.int32)[:, :, None]
+        columns = []
+        for event in newest.unbind(1):  # one at a time: the comparison takes B · n · M cells, 10 MB for 64 users
+            match = self.neighbours[event][:, None, :] == wanted  # [B, n, M]
+            columns.append(match.float() @ self.lifts[event])  # [B, n, T]
+        return torch.cat(columns, 2)
+
+
+class TargetAttention(nn.Module):
+    """Lets each candidate look for what speaks for it among the newest events."""
+
+    def __init__(self, items: int, attended: int) -> None:
+        super().__init__()
+        self.attended = attended
+        self.asked = nn.Parameter(torch.randn(items + 1, _HEADS * _WIDTH) * 0.1)  # a candidate's queries
+        self.offered = nn.Parameter(torch.randn(items + 1, _HEADS * _WIDTH) * 0.1)  # an event's keys
+        self.recency = nn.Parameter(
+            -torch.arange(attended - 1, -1, -1.0)[None] / torch.tensor([[2.0], [5], [15], [50]])
+        )
+
+    def forward(self, tokens: Tensor, candidates: Tensor) -> Tensor:
+        """Returns [B, n, heads]: the logarithm of how well the best events fit, each weighed by its recency."""
+        _, fit = self.fit(tokens, candidates)
+        return fit.logsumexp(3).transpose(1, 2)
+
+    def shares(self, tokens: Tensor, candidates: Tensor) -> Tensor:
+        """Returns [B, n, L]: the mean over heads of how much attention a candidate gives each event."""
+        newest, fit = self.fit(tokens, candidates)
+        shares = fit.softmax(3).mean(1) * (newest > 0)[:, None, :]
+        return functional.pad(shares, (tokens.shape[1], 0))[:, :, -tokens.shape[1] :]
+
+    def fit(self, tokens: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the [B, A] newest tokens, and [B, heads, n, A] how each candidate fits each event."""
+        newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]
+        batch, count = candidates.shape
+        asked = self.asked[candidates].view(batch, count, _HEADS, _WIDTH).transpose(1, 2)
+        offered = self.offered[newest].view(batch, self.attended, _HEADS, _WIDTH).transpose(1, 2)
+        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]
+        return newest, fit.masked_fill((newest == 0)[:, None, None, :], _LOWEST)

@@ -1,0 +1,70 @@
+"""Holds the options that several models share, and the checks of their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["RankerOptions", "SequenceOptions", "at_least", "shares"]
+
+
+@dataclass(frozen=True)
+class RankerOptions:
+    """Holds the options of the evidence ranker (see `honeyguide.models.evidence_ranker`)."""
+
+    neighbours: int = 200
+    """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
+    events: int = 10
+    """Newest events whose neighbours count as evidence, each with weights of its own; 1 or more."""
+    attended: int = 50
+    """Newest events that each candidate attends to, 0 or more; 0 leaves target attention out."""
+    ranker_hidden: int = 64
+    """Width of the ranker's perceptron, 1 or more."""
+    ranker_dropout: float = 0.1
+    """Share of the perceptron's cells set to 0 while learning, 0 or more and below 1."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, ("neighbours", "events", "ranker_hidden"))
+        at_least(self, 0, ("attended",))
+        shares(self, ("ranker_dropout",))
+
+
+@dataclass(frozen=True)
+class SequenceOptions(RankerOptions):
+    """Holds what every model that reads a history as a sequence can be told."""
+
+    dimension: int = 128
+    """Dimensions of user and item vectors, 1 or more; one more is added for the items' bias."""
+    max_length: int = 200
+    """How many of a user's newest events are read, 1–32,767."""
+    dropout: float = 0.3
+    """Share of cells set to 0 while learning, 0 or more and below 1."""
+    features: bool = True
+    """Whether dwell, clicks, quantity, value, event type and the time between events are read, where the data has them."""
+    tied: bool = False
+    """Whether the history's items and the candidates share one table."""
+    negatives: int = -1
+    """Items that a target is told from: 0 is the whole catalogue, more are drawn at random and shared by a batch; -1 is
+    0 up to 50,000 items and 4,096 beyond."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("dimension", "max_length"))
+        at_least(self, -1, ("negatives",))
+        shares(self, ("dropout",))
+        if self.max_length > 32_767:
+            raise ValueError(f"max_length is {self.max_length}; allowed: at most 32767")
+
+
+def at_least(config: object, least: int, names: Sequence[str]) -> None:
+    """Raises `ValueError` for the first option below ``least``."""
+    for name in names:
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} is {getattr(config, name)}; allowed: {least} or more")
+
+
+def shares(config: object, names: Sequence[str]) -> None:
+    """Raises `ValueError` for the first option that is no share: 0 or more and below 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} is {getattr(config, name)}; allowed: 0 or more and below 1")

@@ -1,0 +1,114 @@
+"""Builds the two ends that sequence networks share: events to vectors, and vectors to scores with their loss.
+
+B users, L positions, d dimensions, N items, P positions with a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from honeyguide.models.events import numbers_of
+from honeyguide.models.options import SequenceOptions
+from honeyguide.models.softmax import Seen, full_softmax_loss, sampled_softmax_loss
+from honeyguide.sdk import DataSpec, HistoryBatch
+
+__all__ = ["EventEmbedding", "ItemHead"]
+
+_FULL_UP_TO = 50_000  # items; a softmax over more takes longer than all else in a network
+_NEGATIVES = 4096
+_TEMPERATURE = 0.05
+
+
+class EventEmbedding(nn.Module):
+    """Turns each event into a vector: its item, and what else is known of it; padding is a vector of zeros."""
+
+    def __init__(self, config: SequenceOptions, data: DataSpec) -> None:
+        super().__init__()
+        width, numbers = config.dimension, numbers_of(data, config.features)
+        self.table = nn.Parameter(torch.randn(data.items + 1, width) * 0.02)  # by token; row 0 is PAD
+        self.norm = nn.LayerNorm(width)
+        self.numbers = nn.Linear(numbers, width) if numbers else None
+        typed = config.features and bool(data.event_types)
+        self.types = nn.Embedding(len(data.event_types) + 1, width) if typed else None
+        for part in (self.numbers, self.types):
+            if part is not None:
+                nn.init.normal_(part.weight, std=0.02)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, L, d]."""
+        tokens = batch["tokens"]
+        x = self.norm(self.table[tokens])
+        if self.numbers is not None:
+            x = x + self.numbers(batch["numbers"])
+        if self.types is not None:
+            x = x + self.types(batch["types"])
+        vectors: Tensor = self.dropout(x) * (tokens > 0)[:, :, None]
+        return vectors
+
+
+class ItemHead(nn.Module):
+    """Makes user vectors and item vectors of one space, and the loss over them.
+
+    With the whole catalogue in the softmax a score is ``LayerNorm(user) · item + bias``; with drawn negatives it is
+    their cosine over a temperature, which keeps rare items from growing wild.
+    """
+
+    frequency: Tensor
+
+    def __init__(self, config: SequenceOptions, data: DataSpec, tied: nn.Parameter) -> None:
+        """Builds it; ``tied`` [N + 1, d] is the history's table, used where the config says so."""
+        super().__init__()
+        self.data = data
+        automatic = 0 if data.items <= _FULL_UP_TO else _NEGATIVES
+        self.negatives = automatic if config.negatives < 0 else min(config.negatives, data.items)
+        self._tied = [tied] if config.tied else []  # in a list, so that it is one module's parameter alone
+        self.table = None if config.tied else nn.Parameter(torch.randn(data.items, config.dimension) * 0.02)
+        self.bias = None if self.negatives else nn.Parameter(torch.zeros(data.items))
+        self.norm = nn.LayerNorm(config.dimension)
+        # how often an item is drawn as a negative, of all draws
+        self.register_buffer("frequency", torch.full((data.items,), 1.0 / data.items))
+
+    def observe(self, histories: HistoryBatch) -> None:
+        """Counts how often each item is met: half of the negatives are drawn so, half evenly."""
+        counts = torch.from_numpy(np.bincount(histories.items, minlength=self.data.items)).float()
+        self.frequency.copy_(0.5 / self.data.items + 0.5 * counts / counts.sum().clamp_min(1.0))
+
+    def vectors(self) -> Tensor:
+        """Returns the [N, d] items' own vectors."""
+        table = self._tied[0][1:] if self.table is None else self.table
+        return functional.normalize(table, dim=1) if self.negatives else table
+
+    def items(self) -> Tensor:
+        """Returns [N, d + 1] with the bias in the last column, or [N, d] where there is none."""
+        return self.vectors() if self.bias is None else torch.cat([self.vectors(), self.bias[:, None]], 1)
+
+    def users(self, hidden: Tensor) -> Tensor:
+        """Returns user vectors [..., d + 1] or [..., d] from what a network came to, [..., d]."""
+        x = self.norm(hidden)
+        if self.bias is None:
+            return functional.normalize(x, dim=-1) / _TEMPERATURE
+        return torch.cat([x, torch.ones_like(x[..., :1])], -1)
+
+    def loss(self, hidden: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns the mean cross-entropy of the next items; what a user has seen is left out where items do not repeat.
+
+        Args:
+            hidden: [B, L, d].
+            batch: a training batch, as `honeyguide.sdk.Network.loss` gets it.
+        """
+        tokens, targets = batch["tokens"], batch["targets"]
+        chosen = (targets > 0) & (tokens > 0)  # [B, L], P of them
+        wanted = targets[chosen] - 1
+        weights = batch["weights"][chosen] if "weights" in batch else None
+        if self.bias is None:
+            drawn = torch.multinomial(self.frequency, self.negatives, replacement=True)
+            expected = self.frequency[drawn] * self.negatives
+            return sampled_softmax_loss(self.users(hidden[chosen]), self.vectors(), wanted, drawn, expected, weights)
+        seen = None if self.data.repeats else Seen.of(tokens, batch["earlier"], self.data.items, chosen)
+        return full_softmax_loss(self.norm(hidden[chosen]), self.vectors(), self.bias, wanted, seen, weights)
