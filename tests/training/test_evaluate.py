@@ -144,6 +144,8 @@ def test_the_ranker_reorders_candidates_and_the_rest_stays_behind(host: PluginHo
     stage = rank_targets(model, network, data, candidates=3, longest=5)["rank"]
     assert stage.lists[0].tolist() == [2, 1, 0, 3, 4]  # the ranker prefers the largest of rows 0, 1, 2
     assert stage.ranks.tolist() == [3.0, 1.0, 4.0, 6.0]
+    # The ranker gives 3, 2, 1 (tokens), the retrieval 9, 8, 7 and 6, 5: what comes behind goes on below the ranker's 1.
+    assert stage.scores[0].tolist() == [3.0, 2.0, 1.0, 0.0, -1.0]
 
 
 def test_more_candidates_than_items_left_rank_the_same(host: PluginHost) -> None:
@@ -151,6 +153,7 @@ def test_more_candidates_than_items_left_rank_the_same(host: PluginHost) -> None
     data = EvaluationSet(HistoryBatch.from_lists([[2, 0]]), np.array([0]), np.array([1], np.int32))
     stage = rank_targets(model, network, data, candidates=100, longest=4)["rank"]
     assert stage.lists.tolist() == [[3, 1, -1, -1]]
+    assert stage.scores.tolist() == [[4.0, 2.0, -np.inf, -np.inf]]
     assert stage.ranks.tolist() == [2.0]
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "rank_targets",
     "rerank",
     "score_all",
+    "stage_metrics",
     "top",
 ]
 
@@ -46,6 +47,8 @@ class StageRanks:
     """(targets,) as in `honeyguide.sdk.metrics.per_user_at`."""
     lists: NDArray[np.int32]
     """(users, longest k) recommended rows, best first, -1 where there are fewer."""
+    scores: NDArray[np.float32]
+    """(users, longest k) scores of ``lists``, descending; -inf where there are fewer."""
     ranked: NDArray[np.int64]
     """(users,) how many items were ranked for each."""
 
@@ -90,7 +93,14 @@ def evaluate(
         longest=max(ks),
         batch_users=batch_users,
     )
-    return {name: _metrics(stage, data, ks, model.data.items) for name, stage in stages.items()}
+    return {name: stage_metrics(stage, data, ks, model.data.items) for name, stage in stages.items()}
+
+
+def stage_metrics(stage: StageRanks, data: EvaluationSet, ks: Sequence[int], items: int) -> dict[str, float]:
+    """Computes what `evaluate` returns for one stage."""
+    values = metrics_at(stage.ranks, data.target_users, len(data), ks)
+    values |= {f"coverage@{k}": coverage(stage.lists[:, :k], items) for k in ks}
+    return values | {"auc": auc(stage.ranks, data.target_users, len(data), stage.ranked)}
 
 
 def rank_targets(
@@ -113,10 +123,12 @@ def rank_targets(
                 stages[name] = StageRanks(
                     ranks=np.empty(len(data.target_items), np.float64),
                     lists=np.full((len(data), part.lists.shape[1]), -1, np.int32),
+                    scores=np.full((len(data), part.lists.shape[1]), -np.inf, np.float32),
                     ranked=np.zeros(len(data), np.int64),
                 )
             stages[name].ranks[targets] = part.ranks
             stages[name].lists[users] = part.lists
+            stages[name].scores[users] = part.scores
             stages[name].ranked[users] = part.ranked
     return stages
 
@@ -135,9 +147,11 @@ def _rank_part(
         counts = np.tile(popularity.astype(np.float32), (len(data), 1))  # (users, items)
         if not model.data.repeats:
             mask_seen(counts, data.histories)
+        rows, best = top(counts, longest)
         stages["popularity"] = StageRanks(
             ranks=target_ranks(counts, data.target_users, data.target_items),
-            lists=top(counts, longest)[0],
+            lists=rows,
+            scores=best,
             ranked=np.isfinite(counts).sum(1),
         )
     scores, batch = score_all(model, network, data.histories)
@@ -145,6 +159,7 @@ def _rank_part(
     retrieve = StageRanks(
         ranks=target_ranks(scores, data.target_users, data.target_items),
         lists=rows[:, :longest],
+        scores=best[:, :longest],
         ranked=np.isfinite(scores).sum(1),
     )
     stages["retrieve"] = retrieve
@@ -155,6 +170,7 @@ def _rank_part(
         stages["rank"] = StageRanks(
             ranks=_behind(retrieve.ranks, again, head, data),
             lists=np.concatenate([reordered, rows[:, candidates:]], 1)[:, :longest],
+            scores=_on_one_scale(again, best)[:, :longest],
             ranked=retrieve.ranked,
         )
     return stages
@@ -259,7 +275,12 @@ def _behind(
     return ranks
 
 
-def _metrics(stage: StageRanks, data: EvaluationSet, ks: Sequence[int], items: int) -> dict[str, float]:
-    values = metrics_at(stage.ranks, data.target_users, len(data), ks)
-    values |= {f"coverage@{k}": coverage(stage.lists[:, :k], items) for k in ks}
-    return values | {"auc": auc(stage.ranks, data.target_users, len(data), stage.ranked)}
+def _on_one_scale(again: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns (users, longest) scores of the reranked (users, n), best first, and of those behind, as a server does.
+
+    The retrieval's scores of those behind are shifted so that they go on where the ranker's end.
+    """
+    count = again.shape[1]
+    full = np.isfinite(again).all(1, keepdims=True)  # where it is not, nobody stands behind
+    shift = np.where(full, again, 0.0).min(1, keepdims=True) - np.where(full, before[:, count - 1 : count], 0.0)
+    return np.concatenate([-np.sort(-again, axis=1), before[:, count:] + shift], 1).astype(np.float32)
