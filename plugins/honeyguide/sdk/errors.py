@@ -16,6 +16,7 @@
     │   ├── ModelChanged            FAILED_PRECONDITION  MODEL_CHANGED
     │   └── ModelInUse              FAILED_PRECONDITION  MODEL_IN_USE
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
+    │   └── ConformanceError        FAILED_PRECONDITION  CONFORMANCE_FAILED
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
     ├── OverCapacity                RESOURCE_EXHAUSTED   OVER_CAPACITY
     ├── DeadlinePassed              DEADLINE_EXCEEDED    DEADLINE_PASSED
@@ -32,6 +33,7 @@ from typing import ClassVar
 __all__ = [
     "BundleError",
     "ConfigError",
+    "ConformanceError",
     "CorruptBundle",
     "DataError",
     "DeadlinePassed",
@@ -178,6 +180,12 @@ class PluginError(HoneyguideError):
 
     code = "FAILED_PRECONDITION"
     reason = "PLUGIN_ERROR"
+
+
+class ConformanceError(PluginError):
+    """Reports a promise of the plugin contract that a model does not keep."""
+
+    reason = "CONFORMANCE_FAILED"
 
 
 class ExportError(HoneyguideError):
