@@ -57,6 +57,7 @@ def train(
 
     Example: honeyguide train cf data/shop --out runs/cf --option window=5 --epochs 50
     """
+    import dataclasses
     import shutil
 
     from honeyguide.cli.output import print_json, print_metrics, print_next
@@ -105,9 +106,10 @@ def train(
         candidates=trained.candidates,
         epochs=trained.epochs,
         metrics=trained.metrics,
+        options=dataclasses.asdict(options),
         report=trained.report,
     )
-    save_checkpoint(out, checkpoint, trained.network)
+    save_checkpoint(out, checkpoint, trained.network, trained.first)
     shutil.rmtree(progress)
     if json:
         print_json(

@@ -3,9 +3,9 @@
     score(c) = Σ_s α_s · logit_s(c) + w · features(c) + MLP(features(c))
 
 w and the perceptron's last layer start at 0 and each α at 1 / S, so that ranking begins as retrieval. The features are
-the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity; the history's
-length; each source's logit less the list's best, and log place; and target attention: what the candidate finds among the
-newest events (Zhou et al., "Deep interest network", KDD 2018).
+the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity; the
+history's length; each source's logit less the list's best, and log place; and target attention: what the candidate
+finds among the newest events (Zhou et al., "Deep interest network", KDD 2018).
 
 B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours, A attended events.
 """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["RankerOptions", "SequenceOptions", "at_least", "shares"]
+__all__ = ["SEQUENCE_FIT", "RankerOptions", "SequenceOptions", "at_least", "shares"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SequenceOptions(RankerOptions):
     dropout: float = 0.3
     """Share of cells set to 0 while learning, 0 or more and below 1."""
     features: bool = True
-    """Whether dwell, clicks, quantity, value, event type and the time between events are read, where the data has them."""
+    """Whether dwell, clicks, quantity, value, event type and the time between events are read, if the data has them."""
     tied: bool = False
     """Whether the history's items and the candidates share one table."""
     negatives: int = -1
@@ -68,3 +69,19 @@ def shares(config: object, names: Sequence[str]) -> None:
     for name in names:
         if not 0 <= getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name)}; allowed: 0 or more and below 1")
+
+
+SEQUENCE_FIT: Mapping[str, Any] = {
+    "final_epochs": 5,
+    "patience": 12,  # the rate falls to the end, and the last epochs are the best
+    "beta2": 0.98,
+    "weight_decay": 0.01,
+    "schedule": "one-cycle",
+    "batch_tokens": 9600,
+    "min_batches": 100,
+    "ranker_tail": 10,
+    "ranker_epochs": 3,
+    "ranker_lr": 3e-3,
+    "ranker_weight_decay": 1e-3,
+}
+"""Training options that suit every sequence model, found on MovieLens-1M's validation users."""

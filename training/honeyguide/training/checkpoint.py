@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.data import DataSpec
@@ -22,11 +22,12 @@ from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
 from honeyguide.training.tensor_file import state_of
 
-__all__ = ["Checkpoint", "load_checkpoint", "plugin_of", "save_checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint", "load_first", "plugin_of", "save_checkpoint"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
+FIRST = "first.safetensors"
 _AGAIN = "train the model again with `honeyguide train`"
 
 
@@ -51,22 +52,36 @@ class Checkpoint:
     """The best epoch."""
     metrics: Mapping[str, float]
     """On the validation users, such as "retrieve/ndcg@10"."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained: the fields of `honeyguide.training.fit.FitOptions`."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """How training went."""
+    weights: str = ""
+    """SHA-256 of the weights' file; made when it is saved."""
+    first: str = ""
+    """As ``weights``, of the first retriever, which never saw the steps held back; "" where there was none."""
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: nn.Module) -> None:
-    """Writes a run folder; the description comes last, so a folder that has one is complete."""
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, network: nn.Module, first: Mapping[str, Tensor] | None = None
+) -> None:
+    """Writes a run folder; the description comes last, so a folder that has one is complete.
+
+    Args:
+        folder: made where it is missing.
+        checkpoint: its ``weights`` and ``first`` are made here.
+        network: the trained network.
+        first: the state of the first retriever, from which a joint ranker can learn without leaks.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    draft = folder / f"{WEIGHTS}.part"
-    save_file(state_of(network), draft)
-    digest = file_sha256(draft)
-    _publish(draft, folder / WEIGHTS)
-    plain = dataclasses.asdict(checkpoint)
+    (folder / FIRST).unlink(missing_ok=True)
+    digests = {"weights": _save(state_of(network), folder / WEIGHTS)}
+    if first is not None:
+        digests["first"] = _save(first, folder / FIRST)
     draft = folder / f"{CHECKPOINT}.part"
-    text = json.dumps({"format_version": FORMAT_VERSION} | plain | {"weights_sha256": digest}, indent=2)
-    draft.write_text(text + "\n", "utf-8")
+    plain = dataclasses.asdict(checkpoint) | digests
+    draft.write_text(json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2) + "\n", "utf-8")
     _publish(draft, folder / CHECKPOINT)
 
 
@@ -78,9 +93,7 @@ def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Mod
         PluginError: no installed plugin offers the model.
     """
     folder = Path(path)
-    raw = _read(folder / CHECKPOINT)
-    digest = raw.pop("weights_sha256")
-    checkpoint = Checkpoint(**raw)
+    checkpoint = Checkpoint(**_read(folder / CHECKPOINT))
     model_class = host.model(checkpoint.model)
     try:
         config = config_from(model_class.Config, checkpoint.config)
@@ -92,8 +105,26 @@ def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Mod
         ) from error
     model = model_class(config, checkpoint.spec)
     network = model.network()
-    _load_weights(folder / WEIGHTS, digest, network, checkpoint)
+    _load_weights(folder / WEIGHTS, checkpoint.weights, network, checkpoint)
     return checkpoint, model, network.eval()
+
+
+def load_first(path: str | Path, checkpoint: Checkpoint, model: Model) -> nn.Module:
+    """Reads the first retriever of a run folder, as `load_checkpoint` reads the final one.
+
+    Raises:
+        DataError: there is none, or it is broken.
+    """
+    file = Path(path) / FIRST
+    if not checkpoint.first:
+        raise DataError(
+            "there is no such file: the run was trained without holding steps back for a ranker",
+            file=str(file),
+            remedy="train it again with --candidates above 0",
+        )
+    network = model.network()
+    _load_weights(file, checkpoint.first, network, checkpoint)
+    return network.eval()
 
 
 def plugin_of(host: PluginHost, model: str) -> str:
@@ -108,7 +139,7 @@ def _read(file: Path) -> dict[str, Any]:
         found = raw.pop("format_version")
         if found == FORMAT_VERSION:
             raw["spec"] = DataSpec.from_dict(raw["spec"])
-            names = {f.name for f in dataclasses.fields(Checkpoint)} | {"weights_sha256"}
+            names = {f.name for f in dataclasses.fields(Checkpoint)}
             if set(raw) == names:
                 return dict(raw)
             found = f"{found} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
@@ -147,6 +178,15 @@ def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Check
             remedy=f"install that version, or {_AGAIN}",
         )
     network.load_state_dict(weights)
+
+
+def _save(state: Mapping[str, Tensor], file: Path) -> str:
+    """Writes tensors and returns the file's SHA-256."""
+    draft = file.with_name(f"{file.name}.part")
+    save_file(dict(state), draft)
+    digest = file_sha256(draft)
+    _publish(draft, file)
+    return digest
 
 
 def _publish(draft: Path, file: Path) -> None:

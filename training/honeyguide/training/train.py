@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError
@@ -21,6 +21,7 @@ from honeyguide.training.evaluate import best_device, evaluate, flatten, popular
 from honeyguide.training.fit import FitOptions, fit
 from honeyguide.training.loop import Report
 from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
+from honeyguide.training.tensor_file import state_of
 
 __all__ = ["Trained", "train"]
 
@@ -40,6 +41,8 @@ class Trained:
     """How many retrieved items to rerank; 0 where there is no ranker, or it did not earn its place."""
     metrics: Mapping[str, float]
     """On the validation users, such as "retrieve/ndcg@10"."""
+    first: Mapping[str, Tensor] | None
+    """The first retriever's weights, where there was one; a joint ranker learns from its lists."""
     report: Mapping[str, Any]
     """What happened, JSON-ready: scores by epoch of each phase; "ranker", the gate's verdict in words; "seconds", and
     "resumed", whether these are only those since training was resumed."""
@@ -77,6 +80,7 @@ def train(
     torch.manual_seed(options.seed)
     network = model.network()
     told: dict[str, Any] = {"resumed": resumed}
+    state: Mapping[str, Tensor] | None = None
     n = min(options.candidates, model.data.items) if hasattr(network, "rank") else 0
     verdict = "" if n else ("switched off" if hasattr(network, "rank") else "the model has none")
     if n and _learns(network):
@@ -86,6 +90,7 @@ def train(
             first = first_steps(training, examples)
             result = fit(model, network, part, first, options, phase="first", progress=progress, report=report)
             told["first"] = dataclasses.asdict(result)
+            state = state_of(network)
             examples = examples.sample(options.ranker_lists, options.seed)
             lists = make_lists(model, network.to(best_device()), training, examples, n)
             network.cpu()
@@ -114,7 +119,7 @@ def train(
     popularity = popularity_of(training, model.data.items)
     metrics = evaluate(model, network, validation, candidates=n, popularity=popularity)
     told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
-    return Trained(network.cpu(), result.epochs, n, flatten(metrics), told)
+    return Trained(network.cpu(), result.epochs, n, flatten(metrics), state, told)
 
 
 def _learns(network: nn.Module) -> bool:

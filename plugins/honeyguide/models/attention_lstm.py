@@ -1,0 +1,59 @@
+"""Offers the model ``attention_lstm``: long- and short-term interest from a convolution, an LSTM and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from honeyguide.models.events import encode_events, event_inputs
+from honeyguide.models.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
+from honeyguide.sdk.hooks import RegisterModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["AttentionLstm", "Config", "register_models"]
+
+
+@dataclass(frozen=True)
+class Config(SequenceOptions):
+    """Holds the options of ``attention_lstm``."""
+
+    hidden: int = 256
+    """Cells of the LSTM, 1 or more."""
+    window: int = 3
+    """Events that the convolution sees at a time, 1 or more."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("hidden", "window"))
+
+
+class AttentionLstm(Model):
+    """Fuses what a user likes in the long run with the last events (see `honeyguide.models.attention_lstm_network`)."""
+
+    name = "attention_lstm"
+    Config = Config
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the arrays of `honeyguide.models.events`."""
+        return event_inputs(self.data, self.config.features)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events."""
+        return encode_events(batch, self.data, self.max_length, self.config.features)
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.attention_lstm_network import AttentionLstmNetwork
+
+        return AttentionLstmNetwork(self.config, self.data)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``attention_lstm``."""
+    register(AttentionLstm)

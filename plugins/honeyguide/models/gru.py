@@ -1,0 +1,57 @@
+"""Offers the model ``gru``: a gated recurrent unit over the history, which a server steps event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from honeyguide.models.events import encode_events, event_inputs
+from honeyguide.models.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
+from honeyguide.sdk.hooks import RegisterModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Config", "Gru", "register_models"]
+
+
+@dataclass(frozen=True)
+class Config(SequenceOptions):
+    """Holds the options of ``gru``."""
+
+    hidden: int = 256
+    """Cells of the recurrent state, 1 or more."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("hidden",))
+
+
+class Gru(Model):
+    """Reads a history with a GRU (see `honeyguide.models.gru_network`)."""
+
+    name = "gru"
+    Config = Config
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the arrays of `honeyguide.models.events`."""
+        return event_inputs(self.data, self.config.features)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events."""
+        return encode_events(batch, self.data, self.max_length, self.config.features)
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.gru_network import GruNetwork
+
+        return GruNetwork(self.config, self.data)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``gru``."""
+    register(Gru)

@@ -1,0 +1,82 @@
+"""Offers the model ``transformer``: causal self-attention over the history (the SASRec family)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from honeyguide.models.events import encode_events, event_inputs
+from honeyguide.models.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
+from honeyguide.sdk.hooks import RegisterModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Config", "Transformer", "register_models"]
+
+_DAY = 86_400_000.0
+
+
+@dataclass(frozen=True)
+class Config(SequenceOptions):
+    """Holds the options of ``transformer``."""
+
+    blocks: int = 2
+    """Layers of attention and perceptron, 1 or more."""
+    heads: int = 4
+    """Attention heads of a block, 1 or more; ``dimension`` is a multiple of it."""
+    expansion: int = 2
+    """Width of a block's perceptron in multiples of ``dimension``, 1 or more."""
+    time_bias: bool = False
+    """Whether attention also depends on the time from an event to the answer, where the data has times."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("blocks", "heads", "expansion"))
+        if self.dimension % self.heads:
+            raise ValueError(f"dimension is {self.dimension}; allowed: a multiple of heads, which is {self.heads}")
+
+
+class Transformer(Model):
+    """Attends from the newest event to all before (see `honeyguide.models.transformer_network`)."""
+
+    name = "transformer"
+    Config = Config
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 3e-3}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the arrays of `honeyguide.models.events`, and "ages" [batch, length]."""
+        ages = (TensorSpec("ages", "float32", ("batch", "length")),) if self._timed else ()
+        return event_inputs(self.data, self.config.features) + ages
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events; "ages" are days from each event to now."""
+        arrays = dict(encode_events(batch, self.data, self.max_length, self.config.features))
+        if self._timed:
+            ages = np.zeros(len(batch.items), np.float32)
+            if batch.time_ms is not None:
+                newest = batch.time_ms[np.maximum(batch.offsets[1:] - 1, 0)]
+                now = newest if batch.now_ms is None else np.maximum(batch.now_ms, newest)
+                ages = ((np.repeat(now, batch.lengths) - batch.time_ms) / _DAY).astype(np.float32)
+            arrays["ages"] = batch.padded(ages, self.max_length)
+        return arrays
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.transformer_network import TransformerNetwork
+
+        return TransformerNetwork(self.config, self.data)
+
+    @property
+    def _timed(self) -> bool:
+        return bool(self.config.time_bias and self.data.has_time)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``transformer``."""
+    register(Transformer)
