@@ -46,7 +46,7 @@ class Transformer(Model):
 
     name = "transformer"
     Config = Config
-    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 3e-3}
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Describes the arrays of `honeyguide.models.events`, and "ages" [batch, length]."""
