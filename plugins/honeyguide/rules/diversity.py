@@ -14,10 +14,11 @@ __all__ = ["Diversity", "register_rules"]
 
 
 class Diversity(Rule):
-    """Picks items one by one, each the best of ``trade_off · relevance − (1 − trade_off) · similarity``.
+    """Picks k items one by one, each the best of ``trade_off · relevance − (1 − trade_off) · similarity``.
 
     Relevance is the user's score, min-max normalised over the pool; similarity is the largest cosine between an item's
-    vector and those picked before. The first pick is the best-ranked item.
+    vector and those picked before. The first pick is the best-ranked item. The others stay behind in their old order,
+    so that a rule that runs after has something to choose from.
     """
 
     name = "diversity"
@@ -38,27 +39,29 @@ class Diversity(Rule):
                 raise ValueError(f"pool is {self.pool}; it must be 1 or more")
 
     def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
-        """Returns (batch, min(k, n)) places, -1 where a user has fewer candidates."""
+        """Returns (batch, n) places: the k picks, then the others."""
         pool = max(self.config.pool, k)
         rows, scores = ranking.rows[:, :pool], ranking.scores[:, :pool]  # (batch, n)
         batch, count = rows.shape
-        picked = np.full((batch, min(k, count)), -1, np.intp)
-        if not picked.size:
-            return picked
+        turn = np.full(ranking.rows.shape, k, np.intp)  # at which step each place was picked; k: never
+        turn[ranking.rows < 0] = k + 1
+        if not turn.size:
+            return turn
         there = rows >= 0
         relevance = self.config.trade_off * _min_max(scores, there)
         vectors = _unit(ranking.item_vectors[np.maximum(rows, 0)])  # (batch, n, d)
         nearest = np.full((batch, count), -np.inf, np.float32)  # cosine with the most similar item picked so far
         users = np.arange(batch)
         gain = relevance
-        for step in range(picked.shape[1]):
+        for step in range(min(k, count)):
             best = np.where(there, gain, -np.inf).argmax(1)  # (batch,), the better-ranked of equals
-            picked[:, step] = np.where(there[users, best], best, -1)
+            turn[users, best] = np.where(there[users, best], step, turn[users, best])
             there[users, best] = False
             similarity = np.einsum("bnd,bd->bn", vectors, vectors[users, best])
             nearest = np.maximum(nearest, similarity)
             gain = relevance - (1.0 - self.config.trade_off) * nearest
-        return picked
+        order = np.argsort(turn, axis=1, kind="stable")
+        return np.where(np.take_along_axis(turn, order, 1) <= k, order, -1)
 
 
 @hookimpl

@@ -1,0 +1,75 @@
+"""Keeps one category from filling the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import Categories, Ranking, Rule, hookimpl
+from honeyguide.sdk.hooks import RegisterRule
+
+__all__ = ["CategoryCap", "register_rules"]
+
+
+class CategoryCap(Rule):
+    """Lets at most ``cap`` items of one category into the first k, walking down the ranking.
+
+    An item of several categories counts in each of them, and is passed over when one of them is full. An item without
+    a category is free. What is passed over moves behind in its old order, and nothing is dropped: where the candidates
+    cannot fill k places within the cap, the best of the others do, because k items are worth more than the cap.
+    """
+
+    name = "category_cap"
+
+    @dataclass(frozen=True)
+    class Config:
+        """Holds the options of the rule."""
+
+        cap: int = 3
+        """The most items of one category among the first k; 1 or more."""
+
+        def __post_init__(self) -> None:
+            if self.cap < 1:
+                raise ValueError(f"cap is {self.cap}; it must be 1 or more")
+
+    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+        """Returns (batch, n) places: those within the cap first, at most k, then the others."""
+        there = ranking.rows >= 0  # (batch, n)
+        batch, count = there.shape
+        codes, none = _codes(ranking.rows, ranking.categories)
+        taken = np.zeros_like(there)
+        held = np.zeros((batch, none + 1), np.int32)  # how many items of each category were taken
+        left = np.full(batch, k)  # how many more fit into the first k
+        users = np.arange(batch)[:, None]
+        for place in range(count):
+            theirs = codes[:, place]  # (batch, width)
+            fits = there[:, place] & (left > 0) & (held[users, theirs] < self.config.cap).all(1)
+            taken[:, place] = fits
+            held[users[fits], theirs[fits]] += 1
+            held[:, none] = 0  # this one is no category
+            left -= fits
+            if not left.any():
+                break
+        order = np.argsort(np.where(taken, 0, np.where(there, 1, 2)), axis=1, kind="stable")
+        return np.where(np.take_along_axis(there, order, 1), order, -1)
+
+
+@hookimpl
+def register_rules(register: RegisterRule) -> None:
+    """Registers the rule."""
+    register(CategoryCap)
+
+
+def _codes(rows: NDArray[np.int32], categories: Categories) -> tuple[NDArray[np.intp], int]:
+    """Returns (batch, n, width) categories of each item, and the number that pads where it has fewer."""
+    first = categories.offsets[np.maximum(rows, 0)]
+    lengths = np.where(rows >= 0, categories.offsets[np.maximum(rows, 0) + 1] - first, 0)
+    nth = np.arange(lengths.max(initial=0))
+    inside = nth < lengths[:, :, None]
+    codes = np.zeros(inside.shape, np.intp)
+    codes[inside] = categories.codes[(first[:, :, None] + nth)[inside]]
+    none = int(codes.max(initial=-1)) + 1
+    codes[~inside] = none
+    return codes, none
