@@ -15,7 +15,8 @@ def test_a_bundle_verifies_and_describes_its_model(shared_repository: Path):
     assert manifest.model_class == "tiny_ranker"
     assert manifest.ranks
     assert manifest.candidates == 20
-    assert set(manifest.files) == {"index.faiss", "item_vectors.npy", "items.parquet", "rank.onnx", "user.onnx"}
+    graphs = {"explain.onnx", "rank.onnx", "step.onnx", "user.onnx"}
+    assert set(manifest.files) == {"index.faiss", "item_vectors.npy", "items.parquet"} | graphs
     assert json.loads((folder / "bundle.json").read_text())["format_version"] == 2
 
 

@@ -13,7 +13,9 @@ import torch
 from bundles import evaluation_set, make_bundle
 from torch import Tensor, nn
 
-from honeyguide.exporters.proof import Run, prove_graphs, prove_ranking, torch_user
+from honeyguide.exporters.proof import prove_graphs
+from honeyguide.exporters.ranking import prove_ranking
+from honeyguide.exporters.runs import Run, torch_user
 from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError
 
@@ -142,8 +144,12 @@ def sound() -> tuple[Model, nn.Module, Run]:
     return model, network, torch_user(network)
 
 
+def no_candidates(histories, count):
+    raise AssertionError("user vectors need no candidates")
+
+
 def test_the_proof_reaches_the_longest_history_even_where_no_user_has_it():
-    model, network, user = sound()
+    model, _, user = sound()
     seen = []
 
     def spy(inputs):
@@ -152,7 +158,7 @@ def test_the_proof_reaches_the_longest_history_even_where_no_user_has_it():
 
     histories = evaluation_set(60).histories
     assert histories.lengths.max() < model.max_length == 20
-    prove_graphs(model, network, np.zeros((60, 8), np.float32), histories, spy, None)
+    prove_graphs(model, {"user_vector": (user, spy)}, histories, no_candidates)
     assert seen == [(batch, length) for length in (1, 2, 20) for batch in (1, 2, 17)]
 
 
@@ -162,7 +168,7 @@ def test_an_index_that_loses_items_fails_the_ranking_proof():
     broken = faiss.IndexFlatIP(8)
     broken.add(-vectors)  # finds the worst items first
     with pytest.raises(ExportError, match=r"NDCG@10 after retrieve is 0\.\d+ through ONNX \+ FAISS and 0\.\d+ in"):
-        prove_ranking(model, network, vectors, broken, evaluation_set(60), user, None, 0)
+        prove_ranking(model, vectors, broken, evaluation_set(60), (user, user), None, 0)
 
 
 def test_seen_items_are_masked_only_where_items_do_not_repeat(tmp_path: Path):

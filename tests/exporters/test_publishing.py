@@ -8,6 +8,7 @@ import torch
 from bundles import evaluation_set, items_table, make_bundle
 
 from honeyguide.exporters import bundle, export_bundle
+from honeyguide.exporters.publish import published_versions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import ExportError, InvalidArgument
 
@@ -44,7 +45,7 @@ def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
     folder = Path(sys.modules["bundles"].__file__).parent
     assert subprocess.run([sys.executable, "-c", program], cwd=folder, check=False).returncode == 9
     assert names(tmp_path / "tiny") == [".export-lock", ".export-unfinished"]
-    assert bundle.published_versions(tmp_path / "tiny") == []
+    assert published_versions(tmp_path / "tiny") == []
     assert make_bundle(tmp_path).version == 1
     assert names(tmp_path / "tiny") == [".export-lock", "1"]
 
@@ -54,6 +55,7 @@ def test_whoever_waits_is_told_what_is_being_done(tmp_path: Path, host: PluginHo
     export_bundle(tmp_path, "tiny", **arguments(host), progress=told.append)
     assert told == [
         "tracing user.onnx",
+        "tracing step.onnx",
         "proving the graphs",
         "building the index",
         "proving the ranking, user 0 of 40",

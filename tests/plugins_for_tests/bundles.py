@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,14 +13,17 @@ import polars as pl
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Manifest, Model, PluginHost, config_from
 from honeyguide.sdk.host import ENTRY_POINT_GROUP
 
-__all__ = ["TINY_PLUGIN", "evaluation_set", "items_table", "make_bundle", "tiny_host"]
+if TYPE_CHECKING:
+    from torch import nn
 
-TINY_PLUGIN = metadata.EntryPoint("tiny_gru", "tiny_gru", ENTRY_POINT_GROUP)
+__all__ = ["TINY_PLUGINS", "evaluation_set", "items_table", "make_bundle", "make_joint_bundle", "tiny_host"]
+
+TINY_PLUGINS = tuple(metadata.EntryPoint(name, name, ENTRY_POINT_GROUP) for name in ("tiny_gru", "tiny_joint"))
 
 
 def tiny_host() -> PluginHost:
-    """Loads the plugins that are installed, and the tiny GRU."""
-    return PluginHost.load([*metadata.entry_points(group=ENTRY_POINT_GROUP), TINY_PLUGIN])
+    """Loads the plugins that are installed, and the tiny ones."""
+    return PluginHost.load([*metadata.entry_points(group=ENTRY_POINT_GROUP), *TINY_PLUGINS])
 
 
 def items_table(items: int) -> pl.DataFrame:
@@ -65,19 +68,9 @@ def make_bundle(
     ``model`` is the name of a model of `tiny_host`, or a class. ``candidates`` is, by default, 20 where the network
     ranks and else 0. Different seeds give bundles that recommend differently.
     """
-    import torch
-
     from honeyguide.exporters import export_bundle
 
-    cls = tiny_host().model(model) if isinstance(model, str) else model
-    instance = cls(config_from(cls.Config, config or {}), DataSpec(items=items, repeats=repeats, fingerprint="0" * 64))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = instance.network()
-        for table in (module for module in network.modules() if isinstance(module, torch.nn.Embedding)):
-            torch.nn.init.normal_(table.weight, std=0.5)
-            with torch.no_grad():
-                table.weight[0] = 0.0  # PAD
+    instance, network = _untrained(model, items, repeats, seed, config)
     ranks = hasattr(network, "rank")
     return export_bundle(
         repository,
@@ -91,3 +84,56 @@ def make_bundle(
         candidates=(20 if ranks else 0) if candidates is None else candidates,
         exact_up_to=exact_up_to,
     )
+
+
+def make_joint_bundle(
+    repository: Path,
+    name: str = "joint",
+    *,
+    retrievers: Sequence[tuple[str, int]] = (("tiny", 1), ("tiny_ranker", 1)),
+    model: str | type[Model] = "tiny_joint",
+    items: int = 60,
+    repeats: bool = False,
+    candidates: int = 10,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Exports an untrained joint ranker to ``repository/name/<next version>/`` in about a second.
+
+    ``retrievers`` are bundles that `make_bundle` put into the same repository, of the same ``items`` and ``repeats``;
+    ``candidates`` is how many each of them retrieves. The rest is as in `make_bundle`.
+    """
+    from honeyguide.exporters import export_joint_bundle
+
+    instance, network = _untrained(model, items, repeats, seed, config)
+    return export_joint_bundle(
+        repository,
+        name,
+        model=instance,
+        network=network,
+        items=items_table(items),
+        evaluation=evaluation_set(items),
+        plugin="tests 0.0.0",
+        metrics={"rank/ndcg@10": 0.0},
+        candidates=candidates,
+        retrievers=retrievers,
+        host=tiny_host(),
+    )
+
+
+def _untrained(
+    model: str | type[Model], items: int, repeats: bool, seed: int, config: Mapping[str, Any] | None
+) -> tuple[Model, nn.Module]:
+    """Builds a model and its network with random weights, larger than usual so that scores differ."""
+    import torch
+
+    cls = tiny_host().model(model) if isinstance(model, str) else model
+    instance = cls(config_from(cls.Config, config or {}), DataSpec(items=items, repeats=repeats, fingerprint="0" * 64))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = instance.network()
+        for table in (module for module in network.modules() if isinstance(module, torch.nn.Embedding)):
+            torch.nn.init.normal_(table.weight, std=0.5)
+            with torch.no_grad():
+                table.weight[0] = 0.0  # PAD
+    return instance, network

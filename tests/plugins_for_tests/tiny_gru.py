@@ -1,4 +1,4 @@
-"""A whole plugin in one file: a one-layer GRU that recommends, and a sister that also ranks.
+"""A whole plugin in one file: a one-layer GRU that recommends and steps, and a sister that also ranks and explains.
 
 It shows that the contract is not CF's alone, and stands in for a trained model where a test needs a bundle.
 """
@@ -18,7 +18,7 @@ __all__ = ["TinyGru", "TinyRanker", "register_models"]
 
 
 class TinyGru(Model):
-    """Encodes a history with a GRU (Hidasi et al., 2016) over item embeddings."""
+    """Encodes a history with a GRU (Hidasi et al., 2016) over item embeddings; its state goes on event by event."""
 
     name = "tiny_gru"
 
@@ -34,7 +34,7 @@ class TinyGru(Model):
 
 
 class TinyRanker(Model):
-    """Encodes as `TinyGru` does and ranks candidates by inner product plus a learnt popularity."""
+    """Encodes as `TinyGru` does, ranks by inner product plus a learnt popularity, and explains by likeness of items."""
 
     name = "tiny_ranker"
     Config = TinyGru.Config
@@ -59,14 +59,24 @@ def _network(items: int, width: int, *, ranks: bool) -> nn.Module:
             super().__init__()
             self.embedding = nn.Embedding(items + 1, width, padding_idx=0)  # PAD is row 0
             # Without biases a zero input leaves the zero state alone, so padding on the left changes nothing.
-            self.gru = nn.GRU(width, width, batch_first=True, bias=False)
+            self.gru = nn.GRU(width, 2 * width, batch_first=True, bias=False)
+            self.out = nn.Linear(2 * width, width, bias=False)
 
         def positions(self, batch: Mapping[str, Tensor]) -> Tensor:
-            states, _ = self.gru(self.embedding(batch["tokens"]))  # (batch, length, width)
-            return states
+            states, _ = self.gru(self.embedding(batch["tokens"]))  # (batch, length, 2 width)
+            return self.out(states)  # (batch, length, width)
 
         def user(self, batch: Mapping[str, Tensor]) -> Tensor:
-            return self.positions(batch)[:, -1]  # (batch, width)
+            return self.vector(self.state(batch))  # (batch, width)
+
+        def state(self, batch: Mapping[str, Tensor]) -> Tensor:
+            return self.gru(self.embedding(batch["tokens"]))[0][:, -1]  # (batch, 2 width)
+
+        def step(self, state: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+            return self.gru(self.embedding(batch["tokens"]), state[None])[0][:, -1]  # (batch, 2 width)
+
+        def vector(self, state: Tensor) -> Tensor:
+            return self.out(state)  # (batch, width)
 
         def items(self) -> Tensor:
             return self.embedding.weight[1:]  # (items, width)
@@ -84,5 +94,9 @@ def _network(items: int, width: int, *, ranks: bool) -> nn.Module:
         def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
             own = torch.einsum("bd,bnd->bn", self.user(batch), self.embedding(candidates))
             return own + self.ranker(candidates).squeeze(-1)  # (batch, n); what retrieval said is not needed
+
+        def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
+            likeness = self.embedding(candidates) @ self.embedding(batch["tokens"]).mT  # (batch, n, length)
+            return likeness.masked_fill(batch["tokens"][:, None] == 0, -torch.inf).softmax(-1)
 
     return RankingGruNetwork() if ranks else GruNetwork()

@@ -24,7 +24,8 @@ def test_union_equals_a_plain_loop(users):
     tables = []
     for side in (0, 1):
         width = max(len(user[side]) for user in users)
-        tables.append(np.array([user[side] + [-1] * (width - len(user[side])) for user in users]).reshape(len(users), width))
+        rows = [user[side] + [-1] * (width - len(user[side])) for user in users]
+        tables.append(np.array(rows, np.int64).reshape(len(users), width))
     joined = union(tables)
     for row, user in zip(joined.tolist(), users, strict=True):
         expected = list(dict.fromkeys(item for item in user[0] + user[1] if item >= 0))

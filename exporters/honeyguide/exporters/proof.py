@@ -1,215 +1,98 @@
-"""Proves that what a bundle computes is what the network computes; a bundle that fails is not written."""
+"""Proves that a graph computes what the network's method computes; a bundle that fails is not written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.exporters.graphs import EXAMPLE_BATCH, EXAMPLE_LENGTH, as_tensors
-from honeyguide.sdk import Arrays, EvaluationSet, HistoryBatch, Model
+from honeyguide.exporters.graphs import EXAMPLE_BATCH, EXAMPLE_LENGTH
+from honeyguide.exporters.lists import Retrieve, as_inputs
+from honeyguide.exporters.runs import Run
+from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.errors import ExportError
-from honeyguide.sdk.metrics import mask_seen, metrics_at, target_ranks
 
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = ["open_session", "prove_graphs", "prove_ranking", "user_vectors"]
+__all__ = ["BATCHES", "ROUNDING", "one_line", "prove_graphs", "witnesses"]
 
 BATCHES = (1, 2, 17)
 RTOL, ATOL = 1e-4, 1e-5
-NDCG_TOLERANCE = 0.001
-_ROUNDING = 1e-3  # a graph that computes something else is further off than this
-USERS = 10_000
-"""How many validation users are ranked in full; more are sampled evenly, as the figure no longer moves."""
-_CHUNK = 256  # users at a time
-_CELLS = 50_000_000  # scores at a time, 200 MB: fewer users where the catalogue is large
+ROUNDING = 1e-3
+"""A graph that computes something else is further off than this."""
+_SHARE_TOLERANCE = 1e-3
 
 Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
-Run = Callable[[Mapping[str, Any]], Floats]
-"""Maps a graph's inputs by name to its one output."""
-
-
-def open_session(path: Path) -> Run:
-    """Opens a graph on ONNX Runtime's CPU provider: the proof must not depend on the machine's accelerator."""
-    import onnxruntime  # type: ignore[import-untyped,unused-ignore]  # some builds ship types, this one does not
-
-    # The GPU build warns once, on loading, that it finds no GPU; here none is asked for.
-    onnxruntime.set_default_logger_severity(3)
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch wants the cores in between
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, dict(inputs))[0]
-
-
-def torch_user(network: nn.Module) -> Run:
-    """Wraps ``network.user`` so that it takes and returns numpy arrays."""
-    import torch
-
-    def run(inputs: Arrays) -> Floats:
-        with torch.inference_mode():
-            return network.user(as_tensors(inputs)).numpy()  # type: ignore[operator,no-any-return]  # see graphs.UserGraph
-
-    return run
-
-
-def torch_rank(network: nn.Module) -> Run:
-    """Wraps ``network.rank`` so that it takes the rank graph's inputs and returns a numpy array."""
-    import torch
-
-    def run(inputs: Arrays) -> Floats:
-        tensors = as_tensors(inputs)
-        candidates, scores = tensors.pop("candidates"), tensors.pop("retrieval_scores")
-        with torch.inference_mode():
-            return network.rank(tensors, candidates, scores).numpy()  # type: ignore[operator,no-any-return]  # as above
-
-    return run
-
-
-def user_vectors(model: Model, user: Run, histories: HistoryBatch) -> Floats:
-    """Returns (users, d) vectors, a bounded batch at a time."""
-    users = np.arange(len(histories))
-    chunks = [users[start : start + _CHUNK] for start in range(0, len(users), _CHUNK)]
-    return np.concatenate([user(model.encode(histories.take(chunk))) for chunk in chunks])
 
 
 def prove_graphs(
-    model: Model, network: nn.Module, vectors: Floats, histories: HistoryBatch, user: Run, rank: Run | None
+    model: Model, pairs: Mapping[str, tuple[Run, Run]], histories: HistoryBatch, retrieve: Retrieve
 ) -> dict[str, float]:
     """Compares torch and ONNX for batches {1, 2, 17} × lengths {1, 2, longest}, within rtol 1e-4 and atol 1e-5.
 
     Args:
         model: encodes the histories.
-        network: the network in evaluation mode.
-        vectors: (items, d) item vectors; they choose the candidates to rank.
+        pairs: by a graph's first output ("user_vector", "scores", "shares") the network's method and the graph.
         histories: held-out users, at least one.
-        user: the exported user graph.
-        rank: the exported rank graph, or None.
+        retrieve: finds the candidates that graphs of scores and shares are tried with.
 
     Returns:
         The largest absolute difference by output.
 
     Raises:
-        ExportError: with every figure and the likely cause.
+        ExportError: with every figure and the likely cause; also for shares that are none.
     """
-    pairs = {"user_vector": (torch_user(network), user)}
-    if rank is not None:
-        pairs["scores"] = (torch_rank(network), rank)
-    witnesses = _witnesses(histories, model.max_length)
-    worst = dict.fromkeys(pairs, 0.0)
+    users = witnesses(histories, model.max_length)
+    worst: dict[str, float] = {}
 
-    def compare(name: str, batch: int, length: int) -> str:
-        """Compares one output at one shape; returns the problem, "" where there is none."""
-        in_torch, in_onnx = pairs[name]
-        inputs = model.encode(witnesses.take(np.arange(batch)).newest(length))
+    def compare(graph: str, batch: int, length: int) -> str:
+        """Compares one graph at one shape; returns the problem, "" where there is none."""
+        in_torch, in_onnx = pairs[graph]
+        part = users.take(np.arange(batch)).newest(length)
+        inputs: dict[str, NDArray[Any]] = dict(model.encode(part))
         columns = slice(None)
+        if graph != "user_vector":
+            rows, scores = retrieve(part, 1 + 5 * batch)  # another n for each batch: it is free too
+            rows, scores = np.pad(rows, ((0, 0), (0, 1)), constant_values=-1), np.pad(scores, ((0, 0), (0, 1), (0, 0)))
+            # What the PAD in the last column gets means nothing, but it must not disturb its neighbours.
+            inputs, columns = inputs | as_inputs(rows, scores), slice(-1)
+        if graph == "shares":
+            del inputs["retrieval_scores"]
         try:
-            if name == "scores":
-                scores = pairs["user_vector"][0](inputs) @ vectors.T  # (batch, items)
-                rows, best = _top(scores, min(1 + 5 * batch, len(vectors)))  # another n for each batch: it is free too
-                rows, best = np.pad(rows, ((0, 0), (0, 1)), constant_values=-1), np.pad(best, ((0, 0), (0, 1)))
-                # What the PAD in the last column scores means nothing, but it must not disturb its neighbours.
-                inputs, columns = {**inputs, **_candidates(rows, best)}, slice(-1)
-            expected = in_torch(inputs)[:, columns]
+            expected = {name: values[:, columns] for name, values in in_torch(inputs).items()}
         except Exception as error:  # boundary: a plugin's network may raise anything
-            return f"the network itself fails ({type(error).__name__}: {_line(error)})"
+            return f"the network itself fails ({type(error).__name__}: {one_line(error)})"
         try:
-            difference = np.abs(in_onnx(inputs)[:, columns] - expected)
+            found = {name: values[:, columns] for name, values in in_onnx(inputs).items()}
+            differences = {name: np.abs(found[name] - values) for name, values in expected.items()}
         except Exception as error:  # boundary: ONNX Runtime raises classes of its own for a graph it cannot run
-            return _line(error)
-        worst[name] = max(worst[name], float(difference.max()))
-        return "" if (difference <= ATOL + RTOL * np.abs(expected)).all() else f"differs by {difference.max():.3g}"
+            return one_line(error)
+        if graph == "shares":
+            _check_shares(found[graph], part.lengths)
+        wrong = []
+        for name, difference in differences.items():
+            worst[name] = max(worst.get(name, 0.0), float(difference.max()))
+            if not (difference <= ATOL + RTOL * np.abs(expected[name])).all():
+                wrong.append(f"{'' if name == graph else f'{name} '}differs by {difference.max():.3g}")
+        return ", ".join(wrong)
 
     cases = [(b, length) for length in sorted({1, min(2, model.max_length), model.max_length}) for b in BATCHES]
-    for name in pairs:
-        problems = {case: problem for case in cases if (problem := compare(name, *case))}
+    for graph in pairs:
+        problems = {case: problem for case in cases if (problem := compare(graph, *case))}
         if problems:
             listed = [f"batch {batch} × length {length}: {text}" for (batch, length), text in problems.items()]
             more = f"; and {len(listed) - 4} more" * (len(listed) > 4)
-            small = worst[name] < _ROUNDING and all(text.startswith("differs") for text in problems.values())
-            at_example = compare(name, EXAMPLE_BATCH, min(EXAMPLE_LENGTH, model.max_length))
+            small = max(worst.values()) < ROUNDING and all("differs by" in text for text in problems.values())
+            at_example = compare(graph, EXAMPLE_BATCH, min(EXAMPLE_LENGTH, model.max_length))
             raise ExportError(
-                f"the exported {name} is not the network's (allowed: rtol {RTOL:g}, atol {ATOL:g}): "
+                f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {ATOL:g}): "
                 f"{'; '.join(listed[:4])}{more}; likely cause: {_cause(bool(at_example), small)}"
             )
     return {f"{name}/max_abs_difference": value for name, value in worst.items()}
 
 
-def prove_ranking(
-    model: Model,
-    network: nn.Module,
-    vectors: Floats,
-    index: Any,
-    evaluation: EvaluationSet,
-    user: Run,
-    rank: Run | None,
-    candidates: int,
-    progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, float]:
-    """Compares NDCG@10 of ONNX + FAISS with that of torch over the full catalogue, after each stage.
-
-    Args:
-        model: encodes the histories.
-        network: the network in evaluation mode.
-        vectors: (items, d) item vectors.
-        index: the FAISS index over them.
-        evaluation: validation users.
-        user: the exported user graph.
-        rank: the exported rank graph, or None.
-        candidates: how many items are retrieved for the ranker.
-        progress: called with how far it is.
-
-    Returns:
-        NDCG@10 by stage ("retrieve", "rank") and path ("torch", "served"), and the differences.
-
-    Raises:
-        ExportError: where a difference is above .001, with the figures and the likely cause.
-    """
-    sample = np.unique(np.linspace(0, len(evaluation) - 1, min(len(evaluation), USERS)).astype(np.int64))
-    in_torch, in_onnx = torch_user(network), user
-    rankers = {} if rank is None else {"torch": torch_rank(network), "served": rank}
-    depth = min(max(candidates, 10), len(vectors))
-    chunk = int(np.clip(_CELLS // len(vectors), 1, _CHUNK))
-    ranks: dict[str, list[NDArray[np.float64]]] = {}
-    users: list[Rows] = []
-    for start in range(0, len(sample), chunk):
-        progress(f"proving the ranking, user {start:,} of {len(sample):,}")
-        part = evaluation.take(sample[start : start + chunk])
-        arrays = model.encode(part.histories)
-        targets = part.target_users, part.target_items
-        users.append(part.target_users + start)
-        scores = in_torch(arrays) @ vectors.T  # (users, items)
-        if not model.data.repeats:
-            mask_seen(scores, part.histories)
-        ranks.setdefault("retrieve/ndcg@10/torch", []).append(target_ranks(scores, *targets))
-        lists = {"torch": _top(scores, depth), "served": _search(index, in_onnx(arrays), scores, depth, part.histories)}
-        ranks.setdefault("retrieve/ndcg@10/served", []).append(_ranks_among(*lists["served"], *targets))
-        for path, run in rankers.items():
-            rows, best = lists[path][0][:, :candidates], lists[path][1][:, :candidates]
-            ranked = np.where(rows < 0, -np.inf, run({**arrays, **_candidates(rows, best)}))
-            ranks.setdefault(f"rank/ndcg@10/{path}", []).append(_ranks_among(rows, ranked, *targets))
-    flat = np.concatenate(users)
-    figures = {
-        name: metrics_at(np.concatenate(parts), flat, len(sample), [10])["ndcg@10"] for name, parts in ranks.items()
-    }
-    for stage in ("retrieve", "rank") if rankers else ("retrieve",):
-        served, own = figures[f"{stage}/ndcg@10/served"], figures[f"{stage}/ndcg@10/torch"]
-        figures[f"{stage}/ndcg@10/difference"] = served - own
-        if not abs(served - own) <= NDCG_TOLERANCE:  # `not <=` catches NaN as well
-            raise ExportError(
-                f"NDCG@10 after {stage} is {served:.4f} through ONNX + FAISS and {own:.4f} in torch over "
-                f"{len(sample)} validation users (allowed difference: {NDCG_TOLERANCE}); likely cause: "
-                "the index misses items (see its recall), or many items have equal scores"
-            )
-    return figures | {"users": float(len(sample))}
-
-
-def _witnesses(histories: HistoryBatch, longest: int) -> HistoryBatch:
+def witnesses(histories: HistoryBatch, longest: int) -> HistoryBatch:
     """Picks 17 users; the first is stretched to the longest history allowed by repeating its events in place."""
     recent = histories.newest(longest)
     first = int(np.argmax(recent.lengths))
@@ -226,37 +109,25 @@ def _witnesses(histories: HistoryBatch, longest: int) -> HistoryBatch:
     )
 
 
-def _top(scores: Floats, count: int) -> tuple[Rows, Floats]:
-    """Returns the (users, count) best rows and their scores, descending; -1 where the score is -inf."""
-    import torch
-
-    best, rows = torch.topk(torch.from_numpy(scores), count)
-    return np.where(np.isneginf(best.numpy()), -1, rows.numpy()), best.numpy()
+def one_line(error: Exception) -> str:
+    """Returns the beginning of an error's text, for a message of one line."""
+    return " ".join(str(error).split())[:200]
 
 
-def _search(index: Any, queries: Floats, masked: Floats, count: int, seen: HistoryBatch) -> tuple[Rows, Floats]:
-    """Searches the index and drops what ``masked`` (users, items) has at -inf; shaped as `_top`'s answer."""
-    wide = min(count + int(seen.lengths.max()), index.ntotal)  # enough even if everything seen comes first
-    best, rows = index.search(queries, wide)
-    dropped = (rows < 0) | np.isneginf(np.take_along_axis(masked, np.maximum(rows, 0), axis=1))
-    order = np.argsort(dropped, axis=1, kind="stable")[:, :count]
-    dropped, rows, best = (np.take_along_axis(column, order, axis=1) for column in (dropped, rows, best))
-    return np.where(dropped, -1, rows), np.where(dropped, -np.inf, best)
-
-
-def _candidates(rows: Rows, scores: Floats) -> dict[str, NDArray[Any]]:
-    """Lays retrieved rows out as the rank graph takes them: PAD is token 0 with score 0."""
-    shown = np.where(rows < 0, 0, scores).astype(np.float32)
-    return {"candidates": rows + 1, "retrieval_scores": shown[..., None]}
-
-
-def _ranks_among(rows: Rows, scores: Floats, target_users: Rows, targets: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Ranks targets among (users, n) listed rows as `target_ranks` does; inf where a target is not listed."""
-    listed = rows[target_users] == targets[:, None]  # (targets, n)
-    own = np.where(listed, scores[target_users], -np.inf).max(1, keepdims=True)
-    theirs = scores[target_users]
-    ranks = (theirs > own).sum(1) + ((theirs == own).sum(1) + 1) / 2.0
-    return np.where(listed.any(1), ranks, np.inf)
+def _check_shares(shares: Floats, lengths: NDArray[np.int64]) -> None:
+    """Refuses (batch, n, length) numbers that do not say how much each real event carried."""
+    real = np.arange(shares.shape[-1]) >= shares.shape[-1] - lengths[:, None, None]  # (batch, 1, length)
+    sums = np.where(real, shares, 0).sum(-1)
+    furthest = float(sums.flat[np.abs(sums - 1).argmax()])
+    problem = ""
+    if not (shares >= 0).all():  # `not >=` catches NaN as well
+        problem = f"one of them is {shares.min():.3g}; likely cause: no softmax over the events"
+    elif not abs(furthest - 1) <= _SHARE_TOLERANCE:
+        problem = f"those of the real events sum to {furthest:.3g}; likely cause: padding takes part in the softmax"
+    elif (shares * ~real).any():
+        problem = f"padding gets {(shares * ~real).max():.3g}; likely cause: padding is not masked"
+    if problem:
+        raise ExportError(f"what explain returns are no shares (0 or more, 1 in all, 0 at padding): {problem}")
 
 
 def _cause(wrong_at_example: bool, small: bool) -> str:
@@ -266,7 +137,3 @@ def _cause(wrong_at_example: bool, small: bool) -> str:
     if wrong_at_example:
         return "the method is random, or acts otherwise when exported than in evaluation mode"
     return "an axis is frozen: a number read from a shape, or a Conv1d before an LSTM without .contiguous()"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,0 +1,110 @@
+"""Opens the bundles that retrieve for a joint ranker, and retrieves with all of them as a server does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.exporters.lists import top
+from honeyguide.exporters.publish import published_versions
+from honeyguide.exporters.runs import Run, open_session, user_vectors
+from honeyguide.sdk import HistoryBatch, Manifest, Model, PluginHost, config_from, read_manifest, verify
+from honeyguide.sdk.candidates import source_scores, union
+from honeyguide.sdk.errors import BundleError, ConfigError, ExportError
+from honeyguide.sdk.manifest import ITEM_VECTORS, USER_GRAPH
+from honeyguide.sdk.metrics import mask_seen
+
+__all__ = ["Retriever", "joint_candidates", "open_retrievers"]
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """Holds what retrieving with a published bundle takes."""
+
+    model: Model
+    user: Run
+    items: Floats
+    """(items, d), memory-mapped."""
+
+
+def open_retrievers(
+    repository: Path, names: Sequence[tuple[str, int]], joint: Manifest, host: PluginHost
+) -> list[Retriever]:
+    """Opens and verifies bundles.
+
+    Args:
+        repository: the folder of bundles.
+        names: name and version of each, at least one.
+        joint: the manifest of the bundle they retrieve for.
+        host: the plugins that offer their models.
+
+    Raises:
+        ExportError: where one is missing, broken, has no vectors, or has another vocabulary or data than the joint one.
+        PluginError: where no plugin offers a retriever's model.
+    """
+    if not names:
+        raise ExportError("no retrievers: a joint ranker needs at least one bundle that retrieves for it")
+    return [_open(repository / name / str(version), joint, host) for name, version in names]
+
+
+def joint_candidates(
+    retrievers: Sequence[Retriever], histories: HistoryBatch, count: int, *, repeats: bool
+) -> tuple[Rows, Floats]:
+    """Returns the (users, n) union of every retriever's best rows and their (users, n, sources) scores.
+
+    Args:
+        retrievers: in the order of the rank graph's sources.
+        histories: none of them empty.
+        count: how many rows EACH retriever finds.
+        repeats: whether what was seen may come again; else it is masked.
+    """
+    vectors = [user_vectors(one.model, one.user, histories) for one in retrievers]
+    lists = []
+    for one, own in zip(retrievers, vectors, strict=True):
+        scores = own @ one.items.T  # (users, items)
+        if not repeats:
+            mask_seen(scores, histories)
+        lists.append(top(scores, count)[0])
+    rows = union(lists)
+    return rows, source_scores(rows, vectors, [one.items for one in retrievers])
+
+
+def _open(folder: Path, joint: Manifest, host: PluginHost) -> Retriever:
+    label = f"retriever {folder.parent.name}/{folder.name}"
+    if not folder.is_dir():
+        home = folder.parent
+        versions = [str(version) for version in published_versions(home)] if home.is_dir() else []
+        there = f"{home.name} has version {', '.join(versions)}" if versions else f"there is no bundle {home.name!r}"
+        raise ExportError(f"{label} does not exist ({there}): export it first")
+    try:
+        manifest = read_manifest(folder)
+        verify(folder, manifest)
+    except BundleError as error:
+        raise ExportError(f"{label} cannot be used: {error.message}") from error
+    if manifest.index is None:
+        raise ExportError(f"{label} does not retrieve, it ranks what others retrieve: name a bundle that retrieves")
+    own, wanted = asdict(manifest.data) | {"item ids": manifest.vocabulary}, asdict(joint.data)
+    wanted["item ids"] = joint.vocabulary
+    # The fingerprint may differ: it covers the events as well, and these do not reach a bundle.
+    if differing := [name for name in wanted if own[name] != wanted[name] and name != "fingerprint"]:
+        raise ExportError(
+            f"{label} was made from other data than {joint.name!r}: its {' and '.join(differing)} differ; "
+            "train and export both from the same data set"
+        )
+    cls = host.model(manifest.model_class)
+    try:
+        model = cls(config_from(cls.Config, manifest.config), manifest.data)
+    except ConfigError as error:
+        raise ExportError(
+            f"{label} was made by {manifest.plugin}, whose options differ from the installed plugin's ({error}): "
+            "export it again"
+        ) from error
+    items = np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
+    return Retriever(model, open_session(folder / USER_GRAPH), items)
