@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import faiss
-import numpy as np
 import pytest
 import torch
 from bundles import evaluation_set, make_bundle
