@@ -119,7 +119,7 @@ def test_a_pickle_under_the_weights_name_is_refused(run: Path, host: PluginHost)
         load_checkpoint(run, host)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 1}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 2}', "\udcff"])
 def test_a_broken_description_is_refused(run: Path, host: PluginHost, text: str) -> None:
     (run / "checkpoint.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match="cannot be read"):
@@ -128,7 +128,7 @@ def test_a_broken_description_is_refused(run: Path, host: PluginHost, text: str)
 
 def test_another_format_is_refused(run: Path, host: PluginHost) -> None:
     edit(run, format_version=99)
-    with pytest.raises(DataError, match="has format 99; this honeyguide reads 1"):
+    with pytest.raises(DataError, match="has format 99; this honeyguide reads 2"):
         load_checkpoint(run, host)
 
 

@@ -66,10 +66,10 @@ def test_lists_hold_their_target_and_nothing_seen(host: PluginHost, checkerboard
     torch.manual_seed(0)
     network = model.network()
     _, examples = hold_back(training, 8, seed=0)
-    lists = make_lists(model, network, training, examples, 10)
+    lists = make_lists([(model, network)], training, examples, 10)
     assert 0 < len(lists) < len(examples)
     assert (lists.rows[np.arange(len(lists)), lists.places] == lists.examples.targets).all()
-    assert (np.diff(lists.scores, axis=1) <= 0).all()
+    assert (np.diff(lists.scores[:, :, 0], axis=1) <= 0).all()
     for rows, start, stop in zip(lists.rows, lists.examples.starts, lists.examples.stops, strict=True):
         assert not set(rows.tolist()) & set(training.items[start:stop].tolist())
 
@@ -82,7 +82,7 @@ def test_fitting_the_ranker_leaves_the_rest_as_it_was(host: PluginHost, checkerb
     network = model.network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _, examples = hold_back(training, 8, seed=0)
-    lists = make_lists(model, network, training, examples, 12)
+    lists = make_lists([(model, network)], training, examples, 12)
     result = fit_ranker(model, network, training, lists, FitOptions.for_model(cls, {}))
     assert result.scores[result.epochs] > result.scores[0] + 0.3
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}

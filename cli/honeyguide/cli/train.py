@@ -31,6 +31,10 @@ def train(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A training option that has no flag of its own; may be repeated."),
     ] = None,
+    retriever: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run folder of a model that retrieves for this one, such as joint; may be repeated."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs.", show_default="the model's, or 100")] = None,
     patience: Annotated[
         int | None,
@@ -64,14 +68,24 @@ def train(
     from honeyguide.sdk.config import config_from, config_to
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.checkpoint import Checkpoint, plugin_of, save_checkpoint
+    from honeyguide.training.checkpoint import Checkpoint, copy_run, plugin_of, save_checkpoint
     from honeyguide.training.dataset import Dataset
     from honeyguide.training.fit import FitOptions
+    from honeyguide.training.joint import read_runs, train_joint
     from honeyguide.training.train import train as train_model
 
     host = PluginHost.load()
     model_class = host.model(model)
-    config = config_from(model_class.Config, _pairs(option, "--option"))
+    settings = _pairs(option, "--option")
+    if retriever and model_class.retrieves:
+        raise typer.BadParameter(f"model {model!r} retrieves for itself", param_hint="--retriever")
+    if not model_class.retrieves:
+        if not retriever:
+            raise typer.BadParameter(
+                f"model {model!r} ranks what others retrieve: name their runs", param_hint="--retriever"
+            )
+        settings["sources"] = len(retriever)
+    config = config_from(model_class.Config, settings)
     flags = {
         "epochs": epochs,
         "patience": patience,
@@ -86,6 +100,7 @@ def train(
         given.setdefault("final_epochs", 0)  # the flag holds for every retriever, whatever the model's default
     options = FitOptions.for_model(model_class, given)
     data = Dataset.open(dataset)
+    runs = [] if model_class.retrieves else read_runs(retriever or (), host, data.spec.fingerprint)
     built = model_class(config, data.spec)
     progress = out / "progress"
     if (out / "checkpoint.json").exists() and not force:
@@ -93,9 +108,14 @@ def train(
     if progress.exists() and not (progress / "training.json").exists() and any(progress.iterdir()):
         raise DataError("no unfinished training lies in here", file=str(progress), remedy="choose another --out")
     with _bar() as report:
-        trained = train_model(
-            built, data.training(), data.evaluation("validation"), options, progress=progress, report=report
-        )
+        learn, watch = data.training(), data.evaluation("validation")
+        if model_class.retrieves:
+            trained = train_model(built, learn, watch, options, progress=progress, report=report)
+        else:
+            trained = train_joint(built, runs, learn, watch, options, progress=progress, report=report)
+    folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(runs))
+    for run, folder in zip(runs, folders, strict=True):
+        copy_run(run.folder, out / folder)
     checkpoint = Checkpoint(
         model=model,
         config=config_to(config),
@@ -106,6 +126,7 @@ def train(
         candidates=trained.candidates,
         epochs=trained.epochs,
         metrics=trained.metrics,
+        retrievers=folders,
         options=dataclasses.asdict(options),
         report=trained.report,
     )

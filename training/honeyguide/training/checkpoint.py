@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
 from honeyguide.training.tensor_file import state_of
 
-__all__ = ["Checkpoint", "load_checkpoint", "load_first", "plugin_of", "save_checkpoint"]
+__all__ = ["Checkpoint", "copy_run", "load_checkpoint", "load_first", "plugin_of", "save_checkpoint"]
 
 FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint.json"
@@ -56,6 +57,8 @@ class Checkpoint:
     """How it was trained: the fields of `honeyguide.training.fit.FitOptions`."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """How training went."""
+    retrievers: tuple[str, ...] = ()
+    """Folders of the runs that retrieve for it, copied beneath its own; empty where it retrieves itself."""
     weights: str = ""
     """SHA-256 of the weights' file; made when it is saved."""
     first: str = ""
@@ -83,6 +86,13 @@ def save_checkpoint(
     plain = dataclasses.asdict(checkpoint) | digests
     draft.write_text(json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2) + "\n", "utf-8")
     _publish(draft, folder / CHECKPOINT)
+
+
+def copy_run(source: Path, target: Path) -> None:
+    """Copies a run without its first retriever, so that what ranks for it has it at hand wherever it goes."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, CHECKPOINT):
+        shutil.copyfile(source / name, target / name)
 
 
 def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Model, nn.Module]:
@@ -139,6 +149,7 @@ def _read(file: Path) -> dict[str, Any]:
         found = raw.pop("format_version")
         if found == FORMAT_VERSION:
             raw["spec"] = DataSpec.from_dict(raw["spec"])
+            raw["retrievers"] = tuple(raw["retrievers"])
             names = {f.name for f in dataclasses.fields(Checkpoint)}
             if set(raw) == names:
                 return dict(raw)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from honeyguide.sdk.candidates import union
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
@@ -20,6 +21,7 @@ from honeyguide.training.batches import tensors
 
 __all__ = [
     "KS",
+    "Source",
     "StageRanks",
     "best_device",
     "device_of",
@@ -28,6 +30,7 @@ __all__ = [
     "popularity_of",
     "rank_targets",
     "rerank",
+    "retrieve",
     "score_all",
     "stage_metrics",
     "top",
@@ -37,6 +40,10 @@ KS = (5, 10, 20)
 """The cuts that are reported unless others are asked for."""
 _SCORES = 1 << 24
 """The most scores held at once: 64 MB of float32."""
+
+
+Source = tuple[Model, nn.Module]
+"""A model that retrieves, with its network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ def evaluate(
     *,
     candidates: int = 0,
     popularity: NDArray[np.integer] | None = None,
+    sources: Sequence[Source] = (),
     ks: Sequence[int] = KS,
     batch_users: int = 256,
 ) -> dict[str, dict[str, float]]:
@@ -75,9 +83,11 @@ def evaluate(
         model: what encodes.
         network: what scores; it is put into eval mode.
         data: users with their targets.
-        candidates: how many retrieved items the network reranks; the others keep their order behind. 0 leaves the
+        candidates: how many items of each source the network reranks; the others keep their order behind. 0 leaves the
             stage "rank" out.
         popularity: (items,) events of each item; where given, the stage "popularity" is added.
+        sources: what retrieves for a model that only ranks; the stage "retrieve" is the first one's. Empty: the model
+            retrieves for itself.
         ks: the cuts.
         batch_users: the most users scored at once; it bounds memory and changes no result.
 
@@ -90,6 +100,7 @@ def evaluate(
         data,
         candidates=candidates,
         popularity=popularity,
+        sources=sources,
         longest=max(ks),
         batch_users=batch_users,
     )
@@ -110,6 +121,7 @@ def rank_targets(
     *,
     candidates: int = 0,
     popularity: NDArray[np.integer] | None = None,
+    sources: Sequence[Source] = (),
     longest: int = 0,
     batch_users: int = 256,
 ) -> dict[str, StageRanks]:
@@ -117,7 +129,7 @@ def rank_targets(
     stages: dict[str, StageRanks] = {}
     for users in _chunks(model, data.histories, batch_users):
         targets = np.isin(data.target_users, users)  # both ascend, so the part keeps the order
-        parts = _rank_part(model, network, data.take(users), candidates, popularity, longest)
+        parts = _rank_part(model, network, data.take(users), candidates, popularity, sources, longest)
         for name, part in parts.items():
             if name not in stages:
                 stages[name] = StageRanks(
@@ -139,6 +151,7 @@ def _rank_part(
     data: EvaluationSet,
     candidates: int,
     popularity: NDArray[np.integer] | None,
+    sources: Sequence[Source],
     longest: int,
 ) -> dict[str, StageRanks]:
     """Does `rank_targets` for users few enough to hold all their scores."""
@@ -154,26 +167,59 @@ def _rank_part(
             scores=best,
             ranked=np.isfinite(counts).sum(1),
         )
-    scores, batch = score_all(model, network, data.histories)
+    found = [score_all(*source, data.histories) for source in sources or [(model, network)]]
+    scores = found[0][0]
     rows, best = top(scores, max(longest, candidates))
-    retrieve = StageRanks(
+    first = StageRanks(
         ranks=target_ranks(scores, data.target_users, data.target_items),
         lists=rows[:, :longest],
         scores=best[:, :longest],
         ranked=np.isfinite(scores).sum(1),
     )
-    stages["retrieve"] = retrieve
+    stages["retrieve"] = first
     if candidates > 0:
-        head = rows[:, :candidates]  # (users, n)
-        again = rerank(network, batch, head, best[:, :candidates])
-        reordered = np.take_along_axis(head, np.argsort(-again, axis=1, kind="stable"), 1)
+        head, given = _candidates([part for part, _ in found], candidates)  # (users, n), (users, n, sources)
+        batch = tensors(model, data.histories, device_of(network)) if sources else found[0][1]
+        again = rerank(network, batch, head, given)
+        order = np.argsort(-again, axis=1, kind="stable")
+        tail, scale = rows[:, candidates:], _on_one_scale(again, best)
+        if sources:  # nothing stands behind joint candidates
+            tail = np.full((len(rows), longest), -1, np.int32)
+            scale = np.concatenate([-np.sort(-again, 1), np.full(tail.shape, -np.inf, np.float32)], 1)
         stages["rank"] = StageRanks(
-            ranks=_behind(retrieve.ranks, again, head, data),
-            lists=np.concatenate([reordered, rows[:, candidates:]], 1)[:, :longest],
-            scores=_on_one_scale(again, best)[:, :longest],
-            ranked=retrieve.ranked,
+            ranks=_behind(first.ranks, again, head, data),
+            lists=np.concatenate([np.take_along_axis(head, order, 1), tail], 1)[:, :longest],
+            scores=scale[:, :longest],
+            ranked=first.ranked,
         )
     return stages
+
+
+def retrieve(
+    sources: Sequence[Source], histories: HistoryBatch, n: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Returns the candidates of histories, none of them empty, as a server finds them.
+
+    Args:
+        sources: what retrieves; all have one catalogue.
+        histories: the users.
+        n: how many items each source finds.
+
+    Returns:
+        (users, m) rows: the first source's best first, then what is new in the second's, and so on, -1 where there are
+        fewer; and (users, m, sources) the score that each source gives each row, whoever found it.
+    """
+    return _candidates([score_all(model, network, histories)[0] for model, network in sources], n)
+
+
+def _candidates(scores: Sequence[NDArray[np.float32]], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Does `retrieve` for the (users, items) scores of each source."""
+    if len(scores) == 1:
+        rows, best = top(scores[0], n)
+        return rows, best[:, :, None]
+    rows = union([top(part, n)[0] for part in scores]).astype(np.int32)
+    given = np.stack([np.take_along_axis(part, np.maximum(rows, 0), 1) for part in scores], 2)
+    return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), given)
 
 
 @torch.inference_mode()
@@ -207,10 +253,18 @@ def score_all(
 def rerank(
     network: nn.Module, batch: dict[str, torch.Tensor], rows: NDArray[np.int32], retrieval: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Scores (users, n) candidate rows by the network's ranker; -inf where the row is -1."""
+    """Scores (users, n) candidate rows by the network's ranker; -inf where the row is -1.
+
+    Args:
+        network: it ranks.
+        batch: the encoded users, on the network's device.
+        rows: (users, n).
+        retrieval: (users, n, sources) retrieval scores, or (users, n) of one source.
+    """
     calls: Any = network  # `rank` is optional, so the protocol lacks it
     device = device_of(network)
-    given = np.where(rows < 0, 0.0, retrieval)[:, :, None].astype(np.float32)  # (users, n, 1 source)
+    given = retrieval.reshape(*rows.shape, -1)
+    given = np.where(rows[:, :, None] < 0, 0.0, given).astype(np.float32)
     tokens = torch.from_numpy(rows.astype(np.int64) + 1).to(device)
     scores = calls.rank(batch, tokens, torch.from_numpy(given).to(device)).float().cpu().numpy()
     scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)

@@ -8,7 +8,7 @@ ranker can mend those when it serves, and an item put in by hand would stand out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
 from honeyguide.training.batches import before, buckets, find_steps, tensors
-from honeyguide.training.evaluate import device_of, rerank, score_all, top
+from honeyguide.training.evaluate import Source, device_of, rerank, retrieve
 from honeyguide.training.fit import FitOptions
 from honeyguide.training.loop import LoopResult, Report, Task, run
 
@@ -91,9 +91,9 @@ class Lists:
 
     examples: Examples
     rows: NDArray[np.int32]
-    """(examples, n) candidates by retrieval score, best first, -1 where there are fewer."""
+    """(examples, n) candidates as `honeyguide.training.evaluate.retrieve` gives them, -1 where there are fewer."""
     scores: NDArray[np.float32]
-    """(examples, n) their retrieval scores."""
+    """(examples, n, sources) their retrieval scores."""
     places: Long
     """(examples,) where in the list the target stands."""
 
@@ -105,23 +105,25 @@ class Lists:
         return Lists(self.examples.take(places), self.rows[places], self.scores[places], self.places[places])
 
 
-def make_lists(model: Model, network: nn.Module, histories: HistoryBatch, examples: Examples, n: int) -> Lists:
-    """Retrieves ``n`` candidates for each example and keeps those whose target is among them."""
-    size = max(min(256, (1 << 24) // model.data.items), 1)
+def make_lists(sources: Sequence[Source], histories: HistoryBatch, examples: Examples, n: int) -> Lists:
+    """Retrieves ``n`` candidates of each source for each example and keeps the lists that hold their target."""
+    items = sources[0][0].data.items
+    size = max(min(256, (1 << 24) // items), 1)
     parts: list[Lists] = []
     for start in range(0, len(examples), size):
         part = examples.take(np.arange(start, min(start + size, len(examples))))
-        scores, _ = score_all(model, network, before(histories, part.starts, part.stops))
-        rows, best = top(scores, n)
+        rows, scores = retrieve(sources, before(histories, part.starts, part.stops), n)
         match = rows == part.targets[:, None]
-        parts.append(Lists(part, rows, best, match.argmax(1)).take(np.flatnonzero(match.any(1))))
+        parts.append(Lists(part, rows, scores, match.argmax(1)).take(np.flatnonzero(match.any(1))))
+    longest = max(p.rows.shape[1] for p in parts)
+    wide = [((0, 0), (0, longest - p.rows.shape[1])) for p in parts]
     users, starts, stops, targets = (
         np.concatenate([getattr(p.examples, name) for p in parts]) for name in ("users", "starts", "stops", "targets")
     )
     return Lists(
         examples=Examples(users, starts, stops, targets),
-        rows=np.concatenate([p.rows for p in parts]),
-        scores=np.concatenate([p.scores for p in parts]),
+        rows=np.concatenate([np.pad(p.rows, w, constant_values=-1) for p, w in zip(parts, wide, strict=True)]),
+        scores=np.concatenate([np.pad(p.scores, (*w, (0, 0))) for p, w in zip(parts, wide, strict=True)]),
         places=np.concatenate([p.places for p in parts]),
     )
 
@@ -199,10 +201,12 @@ class _ListBatches:
 
 
 def _list_tensors(model: Model, histories: HistoryBatch, lists: Lists) -> dict[str, Any]:
-    scores = np.where(lists.rows < 0, np.float32(0.0), lists.scores)[:, :, None]
+    longest = int((lists.rows >= 0).sum(1).max())
+    rows = lists.rows[:, :longest]
+    scores = np.where(rows[:, :, None] < 0, np.float32(0.0), lists.scores[:, :longest])
     return {
         "history": tensors(model, before(histories, lists.examples.starts, lists.examples.stops)),
-        "candidates": torch.from_numpy(lists.rows.astype(np.int64) + 1),
+        "candidates": torch.from_numpy(rows.astype(np.int64) + 1),
         "scores": torch.from_numpy(scores),
         "target": torch.from_numpy(lists.places),
     }

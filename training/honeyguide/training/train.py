@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from honeyguide.sdk.config import config_to
@@ -23,7 +25,7 @@ from honeyguide.training.loop import Report
 from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
 from honeyguide.training.tensor_file import state_of
 
-__all__ = ["Trained", "train"]
+__all__ = ["Trained", "claim", "gate", "train"]
 
 _FEWEST_LISTS = 50
 _SIGNIFICANT = 0.05
@@ -76,7 +78,7 @@ def train(
         DataError: there is nothing to predict.
     """
     started = time.perf_counter()
-    resumed = progress is not None and _claim(progress, model, options)
+    resumed = progress is not None and claim(progress, model, options)
     torch.manual_seed(options.seed)
     network = model.network()
     told: dict[str, Any] = {"resumed": resumed}
@@ -92,7 +94,7 @@ def train(
             told["first"] = dataclasses.asdict(result)
             state = state_of(network)
             examples = examples.sample(options.ranker_lists, options.seed)
-            lists = make_lists(model, network.to(best_device()), training, examples, n)
+            lists = make_lists([(model, network.to(best_device()))], training, examples, n)
             network.cpu()
         if lists is None or len(lists) < _FEWEST_LISTS:
             n, verdict = 0, f"not fitted: fewer than {_FEWEST_LISTS} candidate lists held their target"
@@ -110,16 +112,27 @@ def train(
     if n:
         stages = rank_targets(model, network, validation, candidates=n)
         before, after = stages["retrieve"].ndcg(validation), stages["rank"].ndcg(validation)
-        p = paired_bootstrap(before, after, options.seed)
-        gain = float(after.mean() - before.mean())
-        kept = gain > 0 and p < _SIGNIFICANT
-        told["gate"] = {"candidates": n, "ndcg10_gain": gain, "p": p, "kept": kept}
-        verdict = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(validation)} users, p = {p:.4f}"
-        n = n if kept else 0
+        told["gate"], verdict = gate(before, after, n, options.seed)
+        n = n if told["gate"]["kept"] else 0
     popularity = popularity_of(training, model.data.items)
     metrics = evaluate(model, network, validation, candidates=n, popularity=popularity)
     told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
     return Trained(network.cpu(), result.epochs, n, flatten(metrics), state, told)
+
+
+def gate(
+    before: NDArray[np.float64], after: NDArray[np.float64], candidates: int, seed: int
+) -> tuple[dict[str, Any], str]:
+    """Decides whether a ranker stays: the (users,) NDCG@10 with it is significantly above that without it.
+
+    Returns:
+        What was found, JSON-ready, and the verdict in words.
+    """
+    p = paired_bootstrap(before, after, seed)
+    gain = float(after.mean() - before.mean())
+    kept = gain > 0 and p < _SIGNIFICANT
+    words = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(before)} users, p = {p:.4f}"
+    return {"candidates": candidates, "ndcg10_gain": gain, "p": p, "kept": kept}, words
 
 
 def _learns(network: nn.Module) -> bool:
@@ -128,13 +141,17 @@ def _learns(network: nn.Module) -> bool:
     return isinstance(ranker, nn.Module) and any(p.requires_grad for p in ranker.parameters())
 
 
-def _claim(progress: Path, model: Model, options: FitOptions) -> bool:
-    """Writes down whose training this is, or checks that it is the same one; returns whether one was under way."""
+def claim(progress: Path, model: Model, options: FitOptions, more: Mapping[str, Any] | None = None) -> bool:
+    """Writes down whose training this is, or checks that it is the same one; returns whether one was under way.
+
+    Raises `ConfigError` where it is another one.
+    """
     mine = {
         "model": model.name,
         "config": config_to(model.config),
         "options": dataclasses.asdict(options),
         "data": model.data.fingerprint,
+        **(more or {}),
     }
     file = progress / "training.json"
     if not file.exists():

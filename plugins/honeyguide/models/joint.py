@@ -1,0 +1,51 @@
+"""Offers the model ``joint``: one ranker over the candidates of several retrievers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from honeyguide.models.options import SEQUENCE_FIT, RankerOptions, at_least
+from honeyguide.sdk import Model, hookimpl
+from honeyguide.sdk.hooks import RegisterModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Config", "Joint", "register_models"]
+
+
+@dataclass(frozen=True)
+class Config(RankerOptions):
+    """Holds the options of ``joint``."""
+
+    sources: int = 3
+    """How many models retrieve for it, 1 or more; training sets it."""
+    max_length: int = 200
+    """How many of a user's newest events the ranker sees, 1 or more."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("sources", "max_length"))
+
+
+class Joint(Model):
+    """Ranks what other models retrieve, by all their scores and the evidence of `honeyguide.models.evidence_ranker`."""
+
+    name = "joint"
+    Config = Config
+    retrieves = False
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "candidates": 100}
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.joint_network import JointNetwork
+
+        return JointNetwork(self.config, self.data)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``joint``."""
+    register(Joint)

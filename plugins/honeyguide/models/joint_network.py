@@ -1,0 +1,36 @@
+"""Builds the network of the model ``joint``: the evidence ranker with a score from each retriever.
+
+B users, n candidates, S retrievers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from honeyguide.models.evidence_ranker import EvidenceRanker
+from honeyguide.sdk import DataSpec, HistoryBatch
+
+if TYPE_CHECKING:
+    from honeyguide.models.joint import Config
+
+__all__ = ["JointNetwork"]
+
+
+class JointNetwork(nn.Module):
+    """Ranks, and has no vectors of its own."""
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__()
+        self.ranker = EvidenceRanker(config, data.items, config.sources)
+
+    def observe(self, histories: HistoryBatch) -> None:
+        """Counts popularity and the ranker's evidence."""
+        self.ranker.observe(histories)
+
+    def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
+        """Returns [B, n] scores; ``retrieval_scores`` is [B, n, S]."""
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
+        return scores

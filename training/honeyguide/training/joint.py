@@ -1,0 +1,135 @@
+"""Trains a joint ranker over the candidates of retrievers that are trained already.
+
+The recipe of `honeyguide.training.ranker` holds for it too: it learns from the lists of each run's first retriever,
+which never saw the steps it is asked about, and serves over the final ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.model import Model
+from honeyguide.training.checkpoint import Checkpoint, load_checkpoint, load_first
+from honeyguide.training.evaluate import Source, best_device, evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.fit import FitOptions
+from honeyguide.training.loop import Report
+from honeyguide.training.ranker import fit_ranker, hold_back, make_lists
+from honeyguide.training.train import Trained, claim, gate
+
+__all__ = ["Run", "read_runs", "sources_of", "train_joint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Holds one trained retriever."""
+
+    folder: Path
+    checkpoint: Checkpoint
+    model: Model
+    network: nn.Module
+    """The final retriever."""
+
+    @property
+    def source(self) -> Source:
+        """The final retriever, as it serves."""
+        return self.model, self.network
+
+
+def read_runs(folders: Sequence[Path], host: PluginHost, fingerprint: str) -> list[Run]:
+    """Reads the retrievers' run folders.
+
+    Raises:
+        DataError: one is broken, does not retrieve, or was trained on another data set.
+    """
+    runs = [Run(folder, *load_checkpoint(folder, host)) for folder in folders]
+    for run in runs:
+        if not run.model.retrieves:
+            raise DataError("its model retrieves nothing", file=str(run.folder), remedy="name a run that retrieves")
+        if run.checkpoint.spec.fingerprint != fingerprint:
+            raise DataError(
+                f"it was trained on {run.checkpoint.dataset!r} as it was then, which is another data set",
+                file=str(run.folder),
+                remedy="train it on this data set",
+            )
+    return runs
+
+
+def sources_of(folder: Path, checkpoint: Checkpoint, host: PluginHost) -> list[Source]:
+    """Returns what retrieves for the model in a run folder: nothing but itself, or the runs beneath it."""
+    runs = [Run(folder / name, *load_checkpoint(folder / name, host)) for name in checkpoint.retrievers]
+    return [run.source for run in runs]
+
+
+def train_joint(
+    model: Model,
+    runs: Sequence[Run],
+    training: HistoryBatch,
+    validation: EvaluationSet,
+    options: FitOptions,
+    *,
+    progress: Path | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Trains a ranker over several retrievers' candidates; the gate sets it against the best run on its own.
+
+    Args:
+        model: a model that does not retrieve, its config's ``sources`` the number of runs.
+        runs: the retrievers, whose first ones held back as many steps as ``options`` asks for, or more, by one seed.
+        training: all training histories, the same that the runs learnt from.
+        validation: the users that the gate watches.
+        options: how to train; ``candidates`` counts for each retriever.
+        progress: as for `honeyguide.training.train.train`.
+        report: told of every batch.
+
+    Raises:
+        ConfigError: a run held back fewer steps, or ``progress`` holds a training with other arguments.
+        DataError: a run kept no first retriever.
+    """
+    started = time.perf_counter()
+    for run in runs:
+        held = int(run.checkpoint.options.get("ranker_tail", 0))
+        if held < options.ranker_tail:
+            raise ConfigError(
+                f"{run.folder} held {held} steps back, the ranker is to learn from {options.ranker_tail}: "
+                f"give --fit ranker_tail={held}"
+            )
+    resumed = progress is not None and claim(
+        progress, model, options, {"retrievers": [run.checkpoint.weights for run in runs]}
+    )
+    torch.manual_seed(options.seed)
+    network: Any = model.network()
+    n = min(options.candidates, model.data.items)
+    part, examples = hold_back(training, options.ranker_tail, options.seed)
+    examples = examples.sample(options.ranker_lists, options.seed)
+    firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
+    lists = make_lists(firsts, training, examples, n)
+    network.observe(part)
+    result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
+    told: dict[str, Any] = {"resumed": resumed, "ranker_fit": dataclasses.asdict(result) | {"lists": len(lists)}}
+    told["ranker_fit"]["target_retrieved"] = len(lists) / len(examples)
+    network.observe(training)
+    network.to(best_device())
+    sources = [(run.model, run.network.to(best_device())) for run in runs]
+    alone = [
+        rank_targets(*source, validation, candidates=run.checkpoint.candidates)
+        for run, source in zip(runs, sources, strict=True)
+    ]
+    best = max((stages.get("rank", stages["retrieve"]).ndcg(validation) for stages in alone), key=lambda v: v.mean())
+    after = rank_targets(model, network, validation, candidates=n, sources=sources)["rank"].ndcg(validation)
+    told["gate"], verdict = gate(best, after, n, options.seed)
+    n = n if told["gate"]["kept"] else 0
+    popularity = popularity_of(training, model.data.items)
+    metrics = evaluate(model, network, validation, candidates=n, popularity=popularity, sources=sources)
+    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
+    return Trained(network.cpu(), 0, n, flatten(metrics), None, told)
