@@ -14,6 +14,7 @@ import pytest
 from honeyguide.sdk import PluginHost, Ranking, Rule
 from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.server.bundle import LoadedBundle
+from honeyguide.server.loading import load_bundle
 from honeyguide.server.catalogue import ItemFilter
 from honeyguide.server.histories import InlineHistory, UserInput
 from honeyguide.server.metrics import Metrics
@@ -26,7 +27,7 @@ ITEMS = 60  # of the shared bundles: "item-0" is the most popular, categories ar
 
 @pytest.fixture(scope="module")
 def bundle(shared_repository: Path, host: PluginHost) -> LoadedBundle:
-    return LoadedBundle.load(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
+    return load_bundle(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
 
 
 def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:

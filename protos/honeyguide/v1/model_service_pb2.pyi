@@ -23,7 +23,7 @@ MODEL_STATE_SERVING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "items", "ranks", "max_length", "provider", "index", "index_recall", "metrics", "create_time", "data_fingerprint")
+    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "items", "ranks", "max_length", "provider", "index", "index_recall", "metrics", "create_time", "data_fingerprint", "retrievers")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Model(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     DATA_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     state: ModelState
@@ -63,7 +64,8 @@ class Model(_message.Message):
     metrics: _containers.ScalarMap[str, float]
     create_time: _timestamp_pb2.Timestamp
     data_fingerprint: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., items: _Optional[int] = ..., ranks: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data_fingerprint: _Optional[str] = ...) -> None: ...
+    retrievers: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., items: _Optional[int] = ..., ranks: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data_fingerprint: _Optional[str] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

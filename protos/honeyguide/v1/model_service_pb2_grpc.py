@@ -100,7 +100,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """Stops serving a model. FAILED_PRECONDITION when a pipeline other than its own single-model one needs it.
+        """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
+        pipeline other than its own single-model one needs it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

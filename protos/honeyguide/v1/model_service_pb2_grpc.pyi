@@ -46,7 +46,9 @@ class ModelServiceStub:
     FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
     """
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]
-    """Stops serving a model. FAILED_PRECONDITION when a pipeline other than its own single-model one needs it."""
+    """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
+    pipeline other than its own single-model one needs it.
+    """
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListPipelinesRequest, _model_service_pb2.ListPipelinesResponse]
     """Lists the pipelines, the default first."""
     ListPlugins: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]
@@ -70,7 +72,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
     """
     UnloadModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]  # type: ignore[assignment]
-    """Stops serving a model. FAILED_PRECONDITION when a pipeline other than its own single-model one needs it."""
+    """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
+    pipeline other than its own single-model one needs it.
+    """
     ListPipelines: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListPipelinesRequest, _model_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists the pipelines, the default first."""
     ListPlugins: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]  # type: ignore[assignment]
@@ -115,7 +119,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.UnloadModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.UnloadModelResponse, _abc.Awaitable[_model_service_pb2.UnloadModelResponse]]:
-        """Stops serving a model. FAILED_PRECONDITION when a pipeline other than its own single-model one needs it."""
+        """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
+        pipeline other than its own single-model one needs it.
+        """
 
     @_abc_1.abstractmethod
     def ListPipelines(

@@ -18,6 +18,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.bundle import LoadedBundle
 from honeyguide.server.engine import Engine
 from honeyguide.server.event_store import EventStore
 from honeyguide.server.events import EventServicer
@@ -26,6 +27,7 @@ from honeyguide.server.interceptor import ErrorInterceptor
 from honeyguide.server.logs import log_plugins
 from honeyguide.server.metrics import Metrics, MetricsEndpoint
 from honeyguide.server.models import ModelServicer
+from honeyguide.server.pipeline import Pipeline
 from honeyguide.server.recommender import RecommenderServicer
 from honeyguide.server.reflection import add_reflection
 from honeyguide.server.repository import BundleState, Repository
@@ -82,7 +84,9 @@ class Server:
         log_plugins(host)
         self.runtime = Runtime.detect(settings.threads)
         self.metrics = Metrics()
-        self.repository = Repository(settings.repository, host, self.runtime, self.metrics.serving)
+        self.repository = Repository(
+            settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
+        )
         _check_free(settings.host, settings.port)  # before the slow part
         store = EventStore(settings.events)
         self._parts.callback(store.close)
@@ -106,7 +110,7 @@ class Server:
         )
         self._parts.push_async_callback(self._grpc.stop, None)
         add_RecommenderServiceServicer_to_server(RecommenderServicer(self.engine, self.metrics), self._grpc)
-        add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads), self._grpc)
+        add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads, self.engine.forget), self._grpc)
         models = ModelServicer(self.repository, self.engine, host, self._refresh_health)
         add_ModelServiceServicer_to_server(models, self._grpc)
         add_HealthServicer_to_server(self.health, self._grpc)
@@ -137,13 +141,10 @@ class Server:
             if bundle is None:
                 lines.append(f"pipeline {pipeline.options.name}: model {pipeline.options.model} is not loaded")
                 continue
-            manifest = bundle.manifest
             steps = ["retrieve", *["rank"] * pipeline.ranks(bundle), *(rule.name for rule in pipeline.options.rules)]
-            index = manifest.index.kind if manifest.index else "none"
             lines.append(
                 f"pipeline {pipeline.options.name}{' (default)' * (pipeline.options.name == self.engine.default)}: "
-                f"{' → '.join(steps)} with {manifest.name}/{manifest.version} ({manifest.model_class}, "
-                f"{manifest.data.items:,} items, index {index}) on {_device(bundle.provider)}"
+                f"{' → '.join(steps)} with {_described(bundle, pipeline)} on {_device(bundle.provider)}"
             )
         lines += [
             f"not served: {entry.problem}" for entry in self.repository.entries() if entry.state == BundleState.FAILED
@@ -205,6 +206,16 @@ def _port_taken(host: str, port: int) -> str:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _described(bundle: LoadedBundle, pipeline: Pipeline) -> str:
+    """Names the bundles that take part, retrieval first."""
+    found = []
+    for manifest in (part.manifest for part in pipeline.bundles(bundle)):
+        index = f", index {manifest.index.kind}" if manifest.index else ""
+        items = f"{manifest.data.items:,} items"
+        found.append(f"{manifest.name}/{manifest.version} ({manifest.model_class}, {items}{index})")
+    return " + ".join(found)
 
 
 def _device(provider: str) -> str:

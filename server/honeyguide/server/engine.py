@@ -84,9 +84,15 @@ class Engine:
         """Returns the bundle that a pipeline's next batch is answered by; raises `NothingServed`."""
         return self._repository.get(pipeline.options.model)
 
-    def serving(self, pipeline: str) -> tuple[str, int]:
-        """Returns name and version of the bundle that a pipeline's next batch is answered by."""
-        return self.bundle(self.pipeline(pipeline)).key
+    def models(self, name: str) -> tuple[tuple[str, int], ...]:
+        """Returns name and version of the bundles that a pipeline's next batch is answered by."""
+        pipeline = self.pipeline(name)
+        return pipeline.models(self.bundle(pipeline))
+
+    async def forget(self, user_id: str) -> None:
+        """Drops what is kept of a user, who was deleted."""
+        # Behind the batch that runs: it may have read the events before they went, and keep what they came to.
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._repository.forget, user_id)
 
     def needed_by(self, model: str) -> list[str]:
         """Returns the configured pipelines that need a model."""

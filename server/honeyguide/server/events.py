@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -30,11 +30,20 @@ _DAY_MS = 86_400_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+async def _nothing_kept(user_id: str) -> None:
+    """Is for a server that keeps nothing of users but their events."""
+
+
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     """Translates between messages and the store."""
 
     def __init__(
-        self, store: EventStore, metrics: Metrics, executor: Executor, clock: Callable[[], float] = time.time
+        self,
+        store: EventStore,
+        metrics: Metrics,
+        executor: Executor,
+        deleted: Callable[[str], Awaitable[None]] = _nothing_kept,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Keeps its parts.
 
@@ -42,11 +51,13 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             store: where events go.
             metrics: counts accepted, duplicate and rejected events.
             executor: runs reads of the disk.
+            deleted: awaited with the id of a user whose events were deleted.
             clock: seconds since 1970-01-01 UTC.
         """
         self._store = store
         self._metrics = metrics
         self._executor = executor
+        self._deleted = deleted
         self._clock = clock
 
     async def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:  # noqa: ARG002, N802  # gRPC's
@@ -89,7 +100,9 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""
         _check_text("user_id", request.user_id, 1, 256)
-        return pb.DeleteUserResponse(deleted_events=await self._store.delete_user(request.user_id))
+        deleted = await self._store.delete_user(request.user_id)
+        await self._deleted(request.user_id)
+        return pb.DeleteUserResponse(deleted_events=deleted)
 
 
 def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:

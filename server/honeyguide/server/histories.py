@@ -46,6 +46,11 @@ class UserInput:
     now_ms: int = 0
     """The moment of the request."""
 
+    @property
+    def known_as(self) -> str | None:
+        """The user whose stored events are the whole history; None where there is no such user."""
+        return None if self.history is not None and self.history.item_ids else self.user_id
+
 
 @dataclass(frozen=True, slots=True)
 class Histories:

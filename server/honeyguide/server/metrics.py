@@ -45,6 +45,12 @@ class Metrics:
         self.events = Counter(
             "honeyguide_events", "Events received: accepted, duplicate or rejected.", ["outcome"], registry=r
         )
+        self.users = Counter(
+            "honeyguide_users",
+            "Users a bundle met: encoded whole, stepped by their new events, or reused unchanged.",
+            ["model", "outcome"],
+            registry=r,
+        )
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
         )

@@ -86,17 +86,20 @@ class ModelServicer(ModelServiceServicer):
         except NothingServed as error:
             message.problem = error.message
             return message
-        version = ModelVersion(name=bundle.key[0], version=bundle.key[1])
-        message.retrievers.append(version)
+        message.retrievers.extend(_version(retriever.key) for retriever in pipeline.retrievers(bundle))
         message.drop_seen = pipeline.drops_seen(bundle)
         if pipeline.ranks(bundle):
-            message.ranker.CopyFrom(version)
+            message.ranker.CopyFrom(_version(bundle.key))
         return message
 
 
 def _check(version: int) -> None:
     if version < 0:
         raise InvalidArgument("version", version, "1 or more, or 0")
+
+
+def _version(key: tuple[str, int]) -> ModelVersion:
+    return ModelVersion(name=key[0], version=key[1])
 
 
 def _model(entry: BundleEntry) -> pb.Model:
@@ -132,6 +135,7 @@ def _described(manifest: Manifest) -> pb.Model:
         metrics=manifest.metrics,
         create_time=created,
         data_fingerprint=manifest.data.fingerprint,
+        retrievers=map(_version, manifest.retrievers),
     )
 
 

@@ -30,6 +30,8 @@ class RecommendQuery:
     drop_seen: bool | None = None
     """None: as the pipeline does."""
     filter: ItemFilter | None = None
+    explain: bool = False
+    """Whether `Answer.because` is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,15 @@ class Answer:
     """Answers one query; the columns are equally long, best first."""
 
     models: tuple[tuple[str, int], ...]
-    """Name and version of the bundles that took part."""
+    """Name and version of the bundles that took part, retrieval first."""
+    scored_by: str
+    """Name of the model whose scores these are, but for the popular items."""
     item_ids: list[str]
     scores: list[float]
     sources: list[int]
     titles: list[str]
+    because: Sequence[tuple[str, ...]] = ()
+    """By item, the items of the history that carried it, most important first; empty unless asked for and known."""
     unknown_history_items: int = 0
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates of a `RankQuery` that the catalogue lacks."""

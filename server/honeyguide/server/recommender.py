@@ -136,7 +136,7 @@ class RecommenderServicer(RecommenderServiceServicer):
                 errors[place] = to_row_error(error)
                 self._metrics.row_errors.labels(error.reason).inc()
         answers = await self._engine.recommend(options.pipeline, queries, deadline, patient=True) if queries else []
-        models = answers[0].models if answers else (self._engine.serving(options.pipeline),)
+        models = answers[0].models if answers else self._engine.models(options.pipeline)
         _require(options, models)
         found = iter(answers)
         rows = [
@@ -147,7 +147,7 @@ class RecommenderServicer(RecommenderServiceServicer):
 
     def _check_models(self, options: StreamOptions) -> None:
         """Checks the pipeline and the pinned versions before the first batch."""
-        _require(options, (self._engine.serving(options.pipeline),))
+        _require(options, self._engine.models(options.pipeline))
 
 
 def _deadline(context: grpc.aio.ServicerContext[Any, Any]) -> float:
@@ -173,17 +173,23 @@ def _models(models: Iterable[tuple[str, int]]) -> list[ModelVersion]:
 
 
 def _items(answer: Answer) -> list[Item]:
-    model = answer.models[0][0]
+    nothing: tuple[str, ...] = ()
     return [
         Item(
             item_id=item_id,
             score=score,
             source=source,  # type: ignore[arg-type]  # Source holds the proto's numbers
-            source_model="" if source == Source.POPULAR else model,
+            source_model="" if source == Source.POPULAR else answer.scored_by,
             title=title,
+            because=because,
         )
-        for item_id, score, source, title in zip(
-            answer.item_ids, answer.scores, answer.sources, answer.titles, strict=True
+        for item_id, score, source, title, because in zip(
+            answer.item_ids,
+            answer.scores,
+            answer.sources,
+            answer.titles,
+            answer.because or [nothing] * len(answer.item_ids),
+            strict=True,
         )
     ]
 

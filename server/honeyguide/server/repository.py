@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -12,16 +13,17 @@ from types import MappingProxyType
 
 import structlog
 
-from honeyguide.sdk import Manifest, PluginHost, read_manifest
+from honeyguide.sdk import Manifest, PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, NothingServed
-from honeyguide.server.bundle import LoadedBundle
+from honeyguide.server.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.loading import load_bundle
 from honeyguide.server.runtime import Runtime
 
 __all__ = ["BundleEntry", "BundleState", "Repository"]
 
 
 class BundleState(IntEnum):
-    """Says whether a bundle serves; the numbers are those of the proto."""
+    """Says whether a bundle serves under its own name; the numbers are those of the proto."""
 
     AVAILABLE = 1
     SERVING = 2
@@ -47,7 +49,8 @@ class Repository:
     """Is a folder ``<name>/<version>/`` of bundles, of which one version of each name may serve.
 
     What serves is one immutable mapping; a swap changes the reference to it. A call under way keeps the bundle it began
-    with, and the bundle goes when its last call ends.
+    with, and the bundle goes when its last call ends. So does a joint bundle with the retrievers that it pins: each
+    version is in memory once, however many need it, and as long as one does.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Repository:
         host: PluginHost,
         runtime: Runtime,
         changed: Callable[[str, int], None] = lambda _name, _version: None,
+        cache_users: int = 0,
     ) -> None:
         """Loads nothing yet; raises `ConfigError` where there is no bundle at all.
 
@@ -64,9 +68,12 @@ class Repository:
             host: the plugins.
             runtime: opens the graphs.
             changed: called with the name and the version that serves now, 0: none.
+            cache_users: how many users' vectors each bundle keeps.
         """
         self._folder, self._host, self._runtime, self._changed = folder, host, runtime, changed
+        self._cache_users = cache_users
         self._serving: Mapping[str, LoadedBundle] = MappingProxyType({})
+        self._loaded: weakref.WeakValueDictionary[tuple[str, int], LoadedBundle] = weakref.WeakValueDictionary()
         self._problems: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
         self._log = structlog.get_logger("honeyguide.repository")
@@ -119,15 +126,7 @@ class Repository:
             version = version or versions[0]
             if version not in versions:
                 raise ModelNotFound(f"no version {version} of model {name!r}; there are: {_listed(versions)}")
-            try:
-                bundle = LoadedBundle.load(self._folder / name / str(version), self._host, self._runtime)
-            except BundleError as error:
-                self._problems[name, version] = error.message
-                self._log.error(
-                    "bundle does not load", model=name, version=version, problem=error.message, exc_info=error.__cause__
-                )
-                raise
-            self._problems.pop((name, version), None)
+            bundle = self._open(name, version)
             before = self._serving.get(name)
             self._serving = MappingProxyType({**self._serving, name: bundle})
             self._changed(name, version)
@@ -146,6 +145,12 @@ class Repository:
         self._log.info("model unloaded", model=name, version=version)
         return version
 
+    def forget(self, user_id: str) -> None:
+        """Drops what the bundles that serve, and those they pin, keep of a user."""
+        for bundle in self._serving.values():
+            for retriever in bundle.retrievers:
+                retriever.cache.forget(user_id)
+
     def entries(self) -> list[BundleEntry]:
         """Lists every bundle, by name, then newest version first."""
         return [self._entry(name, version) for name, versions in self._versions().items() for version in versions]
@@ -159,16 +164,47 @@ class Repository:
             raise ModelNotFound(f"no version {version} of model {name!r}; there are: {_listed(versions)}")
         return self._entry(name, version)
 
-    def _entry(self, name: str, version: int) -> BundleEntry:
-        serving = self._serving.get(name)
-        if serving is not None and serving.manifest.version == version:
-            return BundleEntry(name, version, BundleState.SERVING, "", serving.manifest, serving.provider)
+    def _open(self, name: str, version: int) -> LoadedBundle:
+        """Returns a bundle, the one in memory if that is what lies on disk; raises `BundleError`, and notes why."""
+        folder, key = self._folder / name / str(version), (name, version)
         try:
-            entry = BundleEntry(
-                name, version, BundleState.AVAILABLE, manifest=read_manifest(self._folder / name / str(version))
+            bundle = self._loaded.get(key)
+            if bundle is not None and bundle.manifest == read_manifest(folder):
+                verify(folder, bundle.manifest)
+            else:
+                bundle = load_bundle(folder, self._host, self._runtime, self._retriever, self._cache_users)
+        except BundleError as error:
+            self._problems[key] = error.message
+            self._log.error(
+                "bundle does not load", model=name, version=version, problem=error.message, exc_info=error.__cause__
             )
+            raise
+        self._problems.pop(key, None)
+        self._loaded[key] = bundle
+        return bundle
+
+    def _retriever(self, name: str, version: int) -> RetrievingBundle:
+        """Returns what a joint bundle pins; raises `BundleError`."""
+        if version not in self._versions().get(name, ()):
+            raise BundleError("the repository lacks it; put it back, or train and export the joint model again")
+        # Asked before it is opened: a bundle that pins itself would never be done.
+        if read_manifest(self._folder / name / str(version)).retrievers:
+            raise BundleError(
+                "it ranks what others retrieve and retrieves nothing itself; train and export the joint model again, "
+                "over models that retrieve"
+            )
+        return self._open(name, version).retrievers[0]
+
+    def _entry(self, name: str, version: int) -> BundleEntry:
+        loaded, serving = self._loaded.get((name, version)), self._serving.get(name)
+        provider = loaded.provider if loaded is not None else ""
+        if serving is not None and serving.manifest.version == version:
+            return BundleEntry(name, version, BundleState.SERVING, "", serving.manifest, provider)
+        try:
+            manifest = read_manifest(self._folder / name / str(version))
         except BundleError as error:
             return BundleEntry(name, version, BundleState.FAILED, error.message)
+        entry = BundleEntry(name, version, BundleState.AVAILABLE, manifest=manifest, provider=provider)
         if problem := self._problems.get((name, version)):
             return replace(entry, state=BundleState.FAILED, problem=problem)
         return entry

@@ -43,12 +43,20 @@ class PipelineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: _Name = Field(description="The model of the repository that retrieves, and ranks if it has a ranker.")
+    model: _Name = Field(
+        description="The model of the repository that retrieves, and ranks if it has a ranker; "
+        "or a joint one, which ranks what the models it pins retrieve."
+    )
     rank: bool | None = Field(
-        default=None, description="Whether the model's ranker orders the candidates. Unset: if the bundle has one."
+        default=None,
+        description="Whether the model's ranker orders the candidates. Unset: if the bundle has one. "
+        "Without it, a joint model answers what its first retriever does.",
     )
     candidates: int = Field(
-        default=0, ge=0, le=10_000, description="Candidates to rank, 0–10,000. 0: as many as the ranker was fitted on."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Candidates to rank, of each retriever, 0–10,000. 0: as many as the ranker was fitted on.",
     )
     drop_seen: bool | None = Field(
         default=None,
@@ -77,6 +85,13 @@ class Settings(BaseSettings):
     max_batch_rows: int = Field(default=64, ge=1, le=4096, description="Users computed in one batch at most, 1–4,096.")
     max_queue_rows: int = Field(
         default=2048, ge=1, le=1_000_000, description="Users waiting at most, 1–1,000,000; above it calls are refused."
+    )
+    state_cache_users: int = Field(
+        default=10_000,
+        ge=0,
+        le=10_000_000,
+        description="Users whose vectors each model keeps in memory, so that only new events are computed, "
+        "0–10,000,000; a user takes some kilobytes. 0: none.",
     )
     threads: int = Field(default=0, ge=0, le=1024, description="Threads that compute, 0–1,024. 0: one for each core.")
     strict_plugins: bool = Field(default=False, description="Whether a plugin that does not load stops the start.")

@@ -50,6 +50,7 @@ def recommend_query(request: RecommendRequest) -> RecommendQuery:
         k=_k(request),
         drop_seen=request.drop_seen if request.HasField("drop_seen") else None,
         filter=_filter(request),
+        explain=request.explain,
     )
 
 
