@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk import HistoryBatch
-from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
+from honeyguide.sdk import Categories, HistoryBatch
+from honeyguide.sdk.metrics import (
+    auc,
+    coverage,
+    distinct_categories,
+    intra_list_diversity,
+    mask_seen,
+    metrics_at,
+    novelty,
+    per_user_at,
+    target_ranks,
+)
 
 
 def test_a_hand_worked_example():
@@ -81,3 +91,43 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
 def test_coverage_counts_distinct_items_and_no_gaps():
     assert coverage(np.array([[0, 1, -1], [1, 2, -1]]), 6) == 0.5
     assert coverage(np.array([[-1]]), 6) == 0.0
+
+
+def test_diversity_of_hand_worked_lists():
+    # Cosines: (0, 1) 1, (0, 2) 0, (0, 3) -1; item 4 is zero and similar to nothing.
+    vectors = np.array([[1, 0], [3, 0], [0, 2], [-1, 0], [0, 0]], np.float32)
+    lists = np.array([[0, 1, -1], [0, 2, -1], [0, 3, -1], [0, 1, 2], [0, 1, 4], [2, -1, -1], [-1, -1, -1]])
+    # Three pairs: cosines 1, 0, 0 give 1 - 1/3; one item or none has no pair.
+    assert intra_list_diversity(lists, vectors) == pytest.approx([0, 1, 2, 2 / 3, 2 / 3, 0, 0])
+
+
+@given(st.integers(2, 8), st.integers(0, 1000))
+def test_diversity_is_the_mean_over_all_pairs(k, seed):
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(10, 3))
+    rows = random.permutation(10)[:k]
+    unit = vectors[rows] / np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+    pairs = [1 - unit[i] @ unit[j] for i in range(k) for j in range(i)]
+    assert intra_list_diversity(rows[None], vectors) == pytest.approx([np.mean(pairs)])
+
+
+def test_many_users_get_the_diversity_of_one():
+    lists = np.tile([[0, 1], [0, 2]], (1000, 1))
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    assert intra_list_diversity(lists, vectors).tolist() == [0, 1] * 1000
+
+
+def test_categories_are_counted_once_however_many_items_are_in_them():
+    # Item 0 is in 4 and 7, item 1 in 7, item 2 in none, item 3 in 0.
+    categories = Categories(np.array([0, 2, 3, 3, 4]), np.array([4, 7, 7, 0], np.int32))
+    lists = np.array([[0, 1, 2], [1, 3, -1], [2, -1, -1], [3, 0, 1]])
+    assert distinct_categories(lists, categories).tolist() == [2, 2, 0, 3]
+    assert distinct_categories(lists[2:3], categories).tolist() == [0]
+    assert distinct_categories(lists[:0], categories).tolist() == []
+
+
+def test_novelty_is_the_mean_self_information():
+    # With 1 added: 4, 2, 1 and 1 of 8 events, so 1, 2, 3 and 3 bits.
+    popularity = np.array([3, 1, 0, 0])
+    found = novelty(np.array([[0, 1], [1, -1], [2, 3], [-1, -1]]), popularity)
+    assert found.tolist() == [1.5, 2.0, 3.0, 0.0]

@@ -1,8 +1,8 @@
-"""Computes ranking metrics from the ranks of the relevant items, vectorised over users.
+"""Computes metrics of rankings, vectorised over users: how right they are, and how various and new what they show is.
 
-All metrics take ranks, not lists: the evaluator computes each relevant item's rank in the full ranking once, and every
+Accuracy takes ranks, not lists: the evaluator computes each relevant item's rank in the full ranking once, and every
 metric at every k follows. Definitions: Järvelin & Kekäläinen (2002) for NDCG; Manning, Raghavan & Schütze (2008) for
-the rest.
+the rest. What goes beyond accuracy takes the lists that users see; the sources stand with each function.
 """
 
 from __future__ import annotations
@@ -13,8 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk.history import HistoryBatch
+from honeyguide.sdk.rule import Categories
 
-__all__ = ["auc", "coverage", "mask_seen", "metrics_at", "per_user_at", "target_ranks"]
+__all__ = [
+    "auc",
+    "coverage",
+    "distinct_categories",
+    "intra_list_diversity",
+    "mask_seen",
+    "metrics_at",
+    "novelty",
+    "per_user_at",
+    "target_ranks",
+]
 
 Ranks = NDArray[np.floating]
 
@@ -66,6 +77,66 @@ def coverage(recommended: NDArray[np.integer], items: int) -> float:
     """Returns the share of the catalogue that stands in any list; -1 in ``recommended`` is no item."""
     rows = np.unique(recommended)
     return float((rows >= 0).sum() / items)
+
+
+def intra_list_diversity(lists: NDArray[np.integer], item_vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Computes 1 − the mean cosine of all pairs of a list's items (Ziegler et al., 2005; Castells et al., 2022).
+
+    Args:
+        lists: (users, k) recommended rows, -1 for none.
+        item_vectors: (items, d). A zero vector is similar to nothing: its cosines are 0.
+
+    Returns:
+        (users,) values from 0, all items alike, to 2; 1 where they stand at right angles on average. 0 for a list of
+        fewer than two items.
+    """
+    found = np.zeros(len(lists), np.float64)
+    for start in range(0, len(lists), 1024):  # bounds the (users, k, d) vectors to some megabytes
+        rows = lists[start : start + 1024]
+        vectors = item_vectors[np.maximum(rows, 0)].astype(np.float64)  # (users, k, d)
+        norms = np.linalg.norm(vectors, axis=2, keepdims=True)
+        there = (rows >= 0)[:, :, None]
+        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=there & (norms > 0))
+        count = there.sum((1, 2))
+        # The squared length of the sum holds every pair's cosine twice, and each item's with itself once.
+        pairs = np.square(vectors.sum(1)).sum(1) - np.square(vectors).sum((1, 2))
+        mean = np.divide(pairs, count * (count - 1), out=np.ones(len(rows)), where=count > 1)
+        found[start : start + 1024] = np.clip(1.0 - mean, 0.0, 2.0)
+    return found
+
+
+def distinct_categories(lists: NDArray[np.integer], categories: Categories) -> NDArray[np.int64]:
+    """Returns, for (users, k) recommended rows, the (users,) number of categories that some item of the list is in."""
+    users, places = np.nonzero(lists >= 0)
+    rows = lists[users, places]
+    first = categories.offsets[rows]
+    lengths = categories.offsets[rows + 1] - first
+    nth = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    codes = categories.codes[np.repeat(first, lengths) + nth]
+    width = int(codes.max(initial=0)) + 1
+    pairs = np.unique(np.repeat(users, lengths) * width + codes)  # each user and category once
+    return np.bincount(pairs // width, minlength=len(lists)).astype(np.int64)
+
+
+def novelty(lists: NDArray[np.integer], popularity: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Computes the mean of −log2 p over a list's items: the fewer events an item has, the more bits it is worth.
+
+    p is the chance that a random event is one with the item (the expected free discovery of Vargas & Castells, 2011,
+    without its discount and relevance), with 1 added to every item's events so that none is infinitely new.
+
+    Args:
+        lists: (users, k) recommended rows, -1 for none.
+        popularity: (items,) training events of each item.
+
+    Returns:
+        (users,) bits; 0 for an empty list.
+    """
+    events = popularity.astype(np.float64) + 1.0
+    bits = np.log2(events.sum()) - np.log2(events)  # (items,)
+    there = lists >= 0
+    total = np.where(there, bits[np.maximum(lists, 0)], 0.0).sum(1)
+    mean: NDArray[np.float64] = np.divide(total, there.sum(1), out=np.zeros(len(lists)), where=there.any(1))
+    return mean
 
 
 def mask_seen(scores: NDArray[np.float32], histories: HistoryBatch) -> None:
