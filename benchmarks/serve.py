@@ -40,7 +40,7 @@ import polars as pl
 from honeyguide.client import Client, Ranked, UserRow
 from honeyguide.sdk import HistoryBatch, PluginHost
 from honeyguide.sdk.manifest import RANK_GRAPH, USER_GRAPH
-from honeyguide.server.bundle import LoadedBundle
+from honeyguide.server.loading import load_bundle
 from honeyguide.server.runtime import Runtime
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -144,13 +144,14 @@ def freshness(client: Client, run: int) -> Figures:
 def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, Figures]:
     """Runs the graphs and the searches with nothing around them, as many threads as the server has."""
     runtime = Runtime.detect()
-    bundle = LoadedBundle.load(folder / "models" / "cf" / "1", PluginHost.load(), runtime)
+    (bundle,) = load_bundle(folder / "models" / "cf" / "1", PluginHost.load(), runtime).retrievers
     home = folder / "models" / "cf" / "1"
     user_graph, rank_graph = runtime.session(home / USER_GRAPH), runtime.session(home / RANK_GRAPH)
     faiss.omp_set_num_threads(runtime.threads)
     found: dict[str, Figures] = {}
     for users in (1, 64):
-        arrays, vectors = bundle.encode(histories.take(np.arange(users)))
+        arrays = bundle.encode(histories.take(np.arange(users)))
+        vectors, _ = bundle.read(arrays)
         scores, rows = bundle.index.search(vectors, CANDIDATES)
         given = {**arrays, "candidates": rows + 1, "retrieval_scores": scores[:, :, None]}
         feeds = [{i.name: given[i.name] for i in graph.get_inputs()} for graph in (user_graph, rank_graph)]

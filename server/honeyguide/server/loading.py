@@ -44,7 +44,7 @@ from honeyguide.server.graph import Graph
 from honeyguide.server.runtime import Runtime
 from honeyguide.server.vector_cache import VectorCache
 
-__all__ = ["load_bundle"]
+__all__ = ["depends_on_now", "load_bundle"]
 
 _EVENTS_AT = 1_600_000_000_000
 """Milliseconds since 1970: when the events of the warm-up begin."""
@@ -87,7 +87,7 @@ def load_bundle(
                 *parts,
                 np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False),
                 faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC),
-                VectorCache(0 if _depends_on_now(parts[1], manifest.data) else cache_users),
+                VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users),
             )
         _check(bundle)
     except HoneyguideError:
@@ -189,7 +189,7 @@ def _histories(data: DataSpec, lengths: Sequence[int]) -> HistoryBatch:
     )
 
 
-def _depends_on_now(model: Model, data: DataSpec) -> bool:
+def depends_on_now(model: Model, data: DataSpec) -> bool:
     """Whether the same history is encoded differently at another moment; then nothing of it can be kept."""
     arrays = model.encode(_histories(data, lengths=(3,) * len(_MOMENTS))).values()
     return any(bool((array != array[:1]).any()) for array in arrays)
