@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from honeyguide.sdk import DataSpec, HistoryBatch, PluginHost
-from honeyguide.sdk.errors import DataError
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, PluginHost
+from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.batches import TrainingBatches, buckets, find_steps
 
 
@@ -92,3 +92,73 @@ def test_rows_bound_a_bucket_and_a_long_row_stands_alone() -> None:
 def test_nothing_to_predict_is_said(host: PluginHost) -> None:
     with pytest.raises(DataError, match="no user has two steps"):
         batches(host, HistoryBatch.from_lists([[1], [], [2]]))
+
+
+def shop(host: PluginHost, target_weight: str) -> tuple[HistoryBatch, TrainingBatches]:
+    """Deals out events whose item, weight and step are easy to tell apart; users have steps of two and of one."""
+    histories = HistoryBatch(
+        items=np.arange(12, dtype=np.int32),
+        offsets=np.array([0, 5, 12]),
+        time_ms=np.array([1, 1, 2, 2, 3, 1, 2, 2, 3, 4, 4, 5], np.int64),
+        features={"dwell_seconds": np.linspace(-2, 200, 12, dtype=np.float32)},
+        event_type=np.array([0, 1, 2, 1, 2, 1, 1, 2, 0, 2, 1, 1], np.int32),
+    )
+    spec = DataSpec(
+        items=12,
+        repeats=False,
+        has_time=True,
+        event_types=("ad:view", "buy"),
+        features=(FeatureScaler("dwell_seconds", 0.0, 0.0, 9.0, log=False, mean=0.0, std=1.0),),
+    )
+    cls = host.model("tiny")
+    model = cls(cls.Config(max_length=3), spec)
+    return histories, TrainingBatches(model, histories, tokens=6, seed=3, target_weight=target_weight)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("dwell_seconds", 2 / (1 + np.exp(-np.linspace(-2, 200, 12)))),
+        ("buy:3,ad:view:0.5", np.array([1, 0.5, 3])[[0, 1, 2, 1, 2, 1, 1, 2, 0, 2, 1, 1]]),
+        ("buy:3", np.array([1, 1, 3])[[0, 1, 2, 1, 2, 1, 1, 2, 0, 2, 1, 1]]),
+    ],
+)
+def test_a_weight_is_that_of_the_target_that_was_drawn(host: PluginHost, rule: str, expected: np.ndarray) -> None:
+    _, made = shop(host, rule)
+    for epoch in range(8):
+        targets, weights = [], []
+        for batch in made.epoch(epoch):
+            real = batch["targets"] > 0
+            assert batch["weights"].dtype == torch.float32
+            assert (batch["weights"][~real] == 0).all()
+            targets += (batch["targets"][real] - 1).tolist()
+            weights += batch["weights"][real].tolist()
+        assert len(weights) == made.positions
+        np.testing.assert_allclose(weights, expected[targets] / expected[targets].mean(), rtol=1e-5)
+
+
+def test_batches_without_weights_are_the_same_but_for_these(host: PluginHost) -> None:
+    for plain, weighed in zip(shop(host, "")[1].epoch(2), shop(host, "buy:3")[1].epoch(2), strict=True):
+        assert plain.keys() == {"tokens", "targets", "earlier"}
+        assert weighed.keys() - plain.keys() == {"weights"}
+        assert all(torch.equal(plain[name], weighed[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            "dwell",
+            "'dwell'; the data's features: dwell_seconds, and the data's event types: ad:view, buy, to be weighed",
+        ),
+        ("sell:3", "'sell:3'; the data's event types: ad:view, buy"),
+        ("buy:3,", "the data's event types: ad:view, buy"),
+        ("ad:view", "'ad:view'; the data's event types"),
+        ("buy:much", "'much' is no weight; allowed: numbers above 0"),
+        ("buy:0", "'0' is no weight"),
+        ("buy:inf", "'inf' is no weight"),
+    ],
+)
+def test_a_wrong_weight_is_named_with_what_exists(host: PluginHost, rule: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        shop(host, rule)

@@ -1,18 +1,28 @@
+import dataclasses
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost
+from honeyguide.models.cf import CollaborativeFiltering
+from honeyguide.models.gru import Gru
+from honeyguide.models.transformer import Transformer
+from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, Model, PluginHost, config_from
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.batches import tensors
 from honeyguide.training.evaluate import score_all
 from honeyguide.training.fit import FitOptions, fit
-from honeyguide.training.loop import Moment
+from honeyguide.training.loop import Moment, Report
 from honeyguide.training.tensor_file import load_tree, save_tree
+from honeyguide.training.train import Trained, train
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
+SMALL: dict[str, Any] = {"dimension": 16, "max_length": 8, "hidden": 16, "neighbours": 5, "events": 3, "attended": 4}
 
 
 def make(host: PluginHost, board: Board, name: str = "tiny") -> Model:
@@ -23,6 +33,11 @@ def make(host: PluginHost, board: Board, name: str = "tiny") -> Model:
 def network_of(model: Model, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
     return model.network()
+
+
+def small(cls: type[Model]) -> Any:
+    names = {field.name for field in dataclasses.fields(cls.Config)}
+    return config_from(cls.Config, {name: value for name, value in SMALL.items() if name in names})
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -81,6 +96,62 @@ def test_a_killed_training_goes_on_and_ends_the_same(host: PluginHost, checkerbo
     assert min(epochs) == 4
     assert result == expected
     assert same(whole, resumed)
+
+
+_KILLED = """
+import os, pathlib, signal, sys
+sys.path.insert(0, {here!r})
+from test_fit import transformer_on_walks
+
+def kill(moment):
+    if (moment.phase, moment.epoch, moment.batch) == ("retriever", 2, 3):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+transformer_on_walks(pathlib.Path({folder!r}), kill)
+"""
+
+
+def transformer_on_walks(progress: Path | None, report: Report | None = None) -> Trained:
+    """Trains a small transformer with its ranker."""
+    rng = np.random.default_rng(7)
+    walks = [[int(s + 2 * i) % 24 for i in range(9)] for s in rng.integers(0, 24, 80)]
+    training = HistoryBatch.from_lists([walk[:-1] for walk in walks])
+    validation = EvaluationSet(training, np.arange(80), np.array([walk[-1] for walk in walks], np.int32))
+    model = Transformer(small(Transformer), DataSpec(items=24, repeats=False))
+    given = {"epochs": 3, "final_epochs": 3, "ranker_epochs": 1, "min_batches": 6, "candidates": 12}
+    options = FitOptions.for_model(Transformer, given)
+    return train(model, training, validation, options, progress=progress, report=report)
+
+
+def test_a_training_ended_by_sigkill_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    program = _KILLED.format(here=str(Path(__file__).parent), folder=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    moments: list[Moment] = []
+    resumed = transformer_on_walks(tmp_path, moments.append)
+    assert (moments[0].phase, moments[0].epoch, moments[0].batch) == ("retriever", 2, 1)
+    whole = transformer_on_walks(None)
+    assert resumed.metrics == whole.metrics
+    assert same(resumed.network, whole.network)
+
+
+@pytest.mark.parametrize("cls", [CollaborativeFiltering, Gru])
+@pytest.mark.parametrize(("weight", "wins"), [("", False), ("dwell_seconds", True), ("look:0.2", True)])
+def test_of_two_next_items_the_weightier_wins(cls: type[Model], weight: str, wins: bool) -> None:
+    nexts = np.array([1, 2, 2] * 40)  # item 2 is met twice as often, item 1 is looked at longer
+    scaler = FeatureScaler("dwell_seconds", 0.0, 0.0, 9.0, log=False, mean=0.0, std=1.0)
+    spec = DataSpec(items=12, repeats=False, event_types=("look", "stay"), features=(scaler,))
+    training = HistoryBatch(
+        items=np.stack([np.zeros_like(nexts), nexts], 1).ravel().astype(np.int32),
+        offsets=np.arange(0, 241, 2),
+        features={"dwell_seconds": np.stack([0.0 * nexts, 6.0 - 4.0 * nexts], 1).ravel().astype(np.float32)},
+        event_type=np.stack([np.ones_like(nexts), 3 - nexts], 1).ravel().astype(np.int32),
+    )
+    watched = EvaluationSet(training.cut(np.array([0]), np.array([1])), np.array([0]), np.array([1], np.int32))
+    model = cls(small(cls), spec)
+    options = FitOptions.for_model(cls, {"epochs": 4, "lr": 0.03, "min_batches": 10, "target_weight": weight})
+    scores = fit(model, network_of(model), training, watched, options).scores
+    assert (scores[-1] == 1.0) is wins
 
 
 def test_ctrl_c_stays_an_interrupt(host: PluginHost, checkerboard: Board) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.model import Model
+from honeyguide.training.target_weights import target_weights
 
 __all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps", "tensors"]
 
@@ -90,13 +91,24 @@ class TrainingBatches:
     Every event before a user's last step is a position, in exactly one window of at most ``model.max_length`` events;
     the windows are cut from the newest end, so the odd one is the oldest. The target of an event in step s is an item
     drawn at random from step s + 1, drawn again in each epoch. With fewer than ``at_least`` batches an epoch, batches
-    are made smaller than ``tokens``.
+    are made smaller than ``tokens``. Where ``target_weight`` (see `target_weights`) says what an event counts for as a
+    target, batches hold it.
     """
 
-    def __init__(self, model: Model, histories: HistoryBatch, *, tokens: int, seed: int, at_least: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        histories: HistoryBatch,
+        *,
+        tokens: int,
+        seed: int,
+        at_least: int = 1,
+        target_weight: str = "",
+    ) -> None:
         self._model = model
         self._histories = histories
         self._seed = seed
+        self._weights = target_weights(histories, model.data, target_weight)
         self._steps = find_steps(histories)
         last = np.maximum(self._steps.users[1:] - 1, 0)  # a user's last step is target only
         begins = histories.offsets[:-1]
@@ -128,8 +140,13 @@ class TrainingBatches:
     def epoch(self, epoch: int) -> EpochBatches:
         """Returns the batches of one epoch."""
         rng = np.random.default_rng((self._seed, epoch))
-        drawn = self._histories.items[self._steps.draw(self._next_step, rng)]
-        targets = HistoryBatch(items=drawn, offsets=self._windows.offsets)
+        drawn = self._steps.draw(self._next_step, rng)
+        weights = None if self._weights is None else self._weights[drawn]
+        targets = HistoryBatch(
+            items=self._histories.items[drawn],
+            offsets=self._windows.offsets,
+            features={} if weights is None else {"weights": weights / weights.mean()},
+        )
         rows = buckets(self._windows.lengths, self._tokens, rng)
         return EpochBatches(self._model, self._windows, self._earlier, targets, rows)
 
@@ -138,14 +155,15 @@ class TrainingBatches:
 class EpochBatches:
     """Iterates over one epoch: dicts of what `Model.encode` gives, and two more arrays of tokens, 0 for none.
 
-    These are "targets" (batch, length), and "earlier" (batch, events), what the user did before the window.
+    These are "targets" (batch, length), and "earlier" (batch, events), what the user did before the window. Where
+    targets are weighed there is also "weights" (batch, length), what each counts for, 1 on average over the epoch.
     """
 
     model: Model
     windows: HistoryBatch
     earlier: HistoryBatch
     targets: HistoryBatch
-    """Laid out as ``windows``; each item is the target of the event in its place."""
+    """Laid out as ``windows``: each item is the target of the event in its place, a feature "weights" its weight."""
     rows: list[Long]
     """The windows of each batch."""
 
@@ -154,7 +172,10 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for rows in self.rows:
-            targets = self.targets.take(rows).tokens(self.model.max_length)
-            earlier = self.earlier.take(rows).tokens(_EARLIER * self.model.max_length)
-            more = {"targets": torch.from_numpy(targets), "earlier": torch.from_numpy(earlier)}
+            length = self.model.max_length
+            targets = self.targets.take(rows)
+            earlier = self.earlier.take(rows).tokens(_EARLIER * length)
+            more = {"targets": torch.from_numpy(targets.tokens(length)), "earlier": torch.from_numpy(earlier)}
+            for name, column in targets.features.items():
+                more[name] = torch.from_numpy(targets.padded(column, length))
             yield tensors(self.model, self.windows.take(rows)) | more

@@ -43,6 +43,9 @@ class FitOptions:
     """Sequences × longest length of a batch, 1 or more."""
     min_batches: int = 1
     """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many steps."""
+    target_weight: str = ""
+    """What a target counts for in the retriever's loss: "" all alike; "dwell_seconds" or another feature, the more the
+    higher, between 0 and 2 times; or by event type, such as "purchase:3,view:1", 1 where a type is not named."""
     seed: int = 0
     """Seeds the initial weights, the targets, the batches and dropout; 0 or more."""
     candidates: int = 200
@@ -68,7 +71,7 @@ class FitOptions:
             raise ConfigError(f"option 'schedule' is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}")
         if not 0 < self.beta2 < 1:
             raise ConfigError(f"option 'beta2' is {self.beta2}; allowed: above 0 and below 1")
-        for name in set(self.__slots__) - {"schedule", "beta2"}:
+        for name in set(self.__slots__) - {"schedule", "beta2", "target_weight"}:
             value = getattr(self, name)
             if name in ("lr", "ranker_lr"):
                 if not value > 0:
@@ -110,7 +113,12 @@ def fit(
         network.eval()
         return LoopResult(epochs=0, scores=(score(),))
     batches = TrainingBatches(
-        model, training, tokens=options.batch_tokens, seed=options.seed, at_least=options.min_batches
+        model,
+        training,
+        tokens=options.batch_tokens,
+        seed=options.seed,
+        at_least=options.min_batches,
+        target_weight=options.target_weight,
     )
     task = Task(
         phase=phase,
