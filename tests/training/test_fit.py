@@ -154,6 +154,14 @@ def test_of_two_next_items_the_weightier_wins(cls: type[Model], weight: str, win
     assert (scores[-1] == 1.0) is wins
 
 
+def test_a_wrong_weight_is_refused_before_anything_is_written(
+    host: PluginHost, checkerboard: Board, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="'clicks'; the data's features: none"):
+        train(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), progress=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_stays_an_interrupt(host: PluginHost, checkerboard: Board) -> None:
     model = make(host, checkerboard)
     before = signal.getsignal(signal.SIGINT)
