@@ -33,6 +33,7 @@ def event_inputs(data: DataSpec, features: bool) -> tuple[TensorSpec, ...]:
 
 def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features: bool) -> Arrays:
     """Returns the arrays that `event_inputs` describes, of each user's newest events."""
+    batch = batch.newest(max_length)  # as a server passes it on: the time before the first one read is not known
     arrays: dict[str, NDArray[np.generic]] = {"tokens": batch.tokens(max_length)}
     if numbers_of(data, features):
         zeros = np.zeros(len(batch.items), np.float32)
