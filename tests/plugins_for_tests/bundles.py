@@ -105,7 +105,8 @@ def make_joint_bundle(
     """
     from honeyguide.exporters import export_joint_bundle
 
-    instance, network = _untrained(model, items, repeats, seed, config)
+    options = {"sources": len(retrievers)} | dict(config or {})
+    instance, network = _untrained(model, items, repeats, seed, options)
     return export_joint_bundle(
         repository,
         name,

@@ -22,13 +22,15 @@ class TinyJoint(Model):
 
     @dataclass(frozen=True)
     class Config:
+        sources: int = 2
+        """How many retrievers there are."""
         width: int = 8
         """Dimensions of the item embedding."""
         max_length: int = 20
         """Newest events that count."""
 
     def network(self) -> nn.Module:
-        return _network(self.data.items, self.config.width)
+        return _network(self.data.items, self.config.width, self.config.sources)
 
 
 @hookimpl
@@ -36,7 +38,7 @@ def register_models(register: Callable[[type[Model]], None]) -> None:
     register(TinyJoint)
 
 
-def _network(items: int, width: int) -> nn.Module:
+def _network(items: int, width: int, sources: int) -> nn.Module:
     import torch
     from torch import nn
 
@@ -48,7 +50,7 @@ def _network(items: int, width: int) -> nn.Module:
         def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
             taste = self.ranker(batch["tokens"]).sum(1)  # (batch, width)
             own = torch.einsum("bd,bnd->bn", taste, self.ranker(candidates))
-            trust = 1.0 / torch.arange(1, retrieval_scores.shape[-1] + 1)  # (sources,): 1, 1/2, 1/3 …
+            trust = 1.0 / torch.arange(1, sources + 1)  # (sources,): 1, 1/2, 1/3 …
             return own + retrieval_scores @ trust  # (batch, n)
 
     return JointNetwork()

@@ -87,7 +87,7 @@ def prove_graphs(
             at_example = compare(graph, EXAMPLE_BATCH, min(EXAMPLE_LENGTH, model.max_length))
             raise ExportError(
                 f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {ATOL:g}): "
-                f"{'; '.join(listed[:4])}{more}; likely cause: {_cause(bool(at_example), small)}"
+                f"{'; '.join(listed[:4])}{more}; likely cause: {_cause(bool(at_example), small, 'state' in worst)}"
             )
     return {f"{name}/max_abs_difference": value for name, value in worst.items()}
 
@@ -121,19 +121,20 @@ def _check_shares(shares: Floats, lengths: NDArray[np.int64]) -> None:
     furthest = float(sums.flat[np.abs(sums - 1).argmax()])
     problem = ""
     if not (shares >= 0).all():  # `not >=` catches NaN as well
-        problem = f"one of them is {shares.min():.3g}; likely cause: no softmax over the events"
+        problem = f"one of the shares is {shares.min():.3g}; likely cause: no softmax over the events"
     elif not abs(furthest - 1) <= _SHARE_TOLERANCE:
-        problem = f"those of the real events sum to {furthest:.3g}; likely cause: padding takes part in the softmax"
+        problem = f"shares of the real events sum to {furthest:.3g}; likely cause: padding takes part in the softmax"
     elif (shares * ~real).any():
-        problem = f"padding gets {(shares * ~real).max():.3g}; likely cause: padding is not masked"
+        problem = f"padding gets a share of {(shares * ~real).max():.3g}; likely cause: padding is not masked"
     if problem:
-        raise ExportError(f"what explain returns are no shares (0 or more, 1 in all, 0 at padding): {problem}")
+        raise ExportError(f"explain must return 0 or more for an event, 1 in all, and 0 at padding: {problem}")
 
 
-def _cause(wrong_at_example: bool, small: bool) -> str:
+def _cause(wrong_at_example: bool, small: bool, steps: bool) -> str:
     """Guesses what is wrong: is the graph wrong even at the shape it was traced with, and by how much?"""
     if small:
         return "float32 rounding that grows, as in a recurrence with large weights: train with weight decay or clipping"
     if wrong_at_example:
-        return "the method is random, or acts otherwise when exported than in evaluation mode"
+        other = ", or user(batch) is not vector(state(batch))" * steps
+        return f"the method is random, or acts otherwise when exported than in evaluation mode{other}"
     return "an axis is frozen: a number read from a shape, or a Conv1d before an LSTM without .contiguous()"
