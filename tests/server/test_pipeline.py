@@ -14,9 +14,9 @@ import pytest
 from honeyguide.sdk import PluginHost, Ranking, Rule
 from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.server.bundle import LoadedBundle
-from honeyguide.server.loading import load_bundle
 from honeyguide.server.catalogue import ItemFilter
 from honeyguide.server.histories import InlineHistory, UserInput
+from honeyguide.server.loading import load_bundle
 from honeyguide.server.metrics import Metrics
 from honeyguide.server.pipeline import Pipeline, PipelineOptions
 from honeyguide.server.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
