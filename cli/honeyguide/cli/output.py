@@ -12,6 +12,8 @@ from rich.table import Table
 
 __all__ = ["print_json", "print_metrics", "print_next", "print_table", "progress", "stderr", "stdout"]
 
+NOTHING = "–"
+"""Stands in a cell that has no value."""
 stdout = Console()
 stderr = Console(stderr=True)
 
@@ -28,7 +30,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         stdout.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     table = Table(header_style="bold")
     for i, column in enumerate(columns):
-        numeric = bool(kept) and all(isinstance(row[i], int | float) for row in kept)
+        cells = [row[i] for row in kept if row[i] != NOTHING]
+        numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in kept:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
@@ -36,9 +39,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def print_metrics(title: str, stages: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints metrics by stage, a column for each stage."""
+    """Prints metrics by stage, a column for each stage; not every stage need have every metric of the first."""
     names = list(next(iter(stages.values())))
-    print_table(title, ("metric", *stages), [(name, *(stage[name] for stage in stages.values())) for name in names])
+    rows = [(name, *(stage.get(name, NOTHING) for stage in stages.values())) for name in names]
+    print_table(title, ("metric", *stages), rows)
 
 
 def print_next(command: str) -> None:
