@@ -6,7 +6,8 @@ STAMP := $(VENV)/.installed
 SOURCES := protos plugins training exporters server clients/python cli
 PACKAGES := $(addprefix -p honeyguide.,v1 sdk models rules training exporters server client cli)
 DATA ?= ../shared/data
-SEEDS ?= 0 1
+SEEDS ?= 0
+MODELS ?= cf gru attention_lstm transformer joint
 RESULTS := benchmarks/results
 
 .PHONY: demo test lint format proto docs bench bench-quality clean
@@ -44,7 +45,7 @@ bench: $(STAMP)  ## speed: prepare, events, serving
 	for bench in prepare events serve; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
 
 bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
-	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json
+	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json
 
 clean:  ## removes the environment and what the demo made
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,12 +1,14 @@
 """Measures recommendation quality on MovieLens-1M: in torch, and through a real server over gRPC.
 
-    python benchmarks/quality.py --data ml-1m_sasrec.txt --out benchmarks/results/quality-ml-1m.json
+    python benchmarks/quality.py --data ml-1m_sasrec.txt --models transformer --seeds 0 1 2
 
 The protocol of the sequential recommendation papers: each user's last item is the test target and the one before is for
 validation; everything is fitted on what came before these two, and chosen on validation. The test input includes the
 validation item, but no times. All items are ranked but those in the history; ties share the mean of their ranks.
 
-What is done lies in the work folder, and a second call goes on from there: a killed training, too.
+What is done lies in the work folder, and a second call goes on from there: a killed training, too. Each call measures
+the models and seeds it names and puts them in the place of their own former rows; the other rows stay. The joint
+pipeline needs its retrievers of the same seed, which are trained if they are not there.
 """
 
 from __future__ import annotations
@@ -31,11 +33,16 @@ from honeyguide.sdk import EvaluationSet, PluginHost
 from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.checkpoint import Checkpoint, load_checkpoint
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.evaluate import rank_targets
+from honeyguide.training.evaluate import Source, rank_targets, retrieve
+from honeyguide.training.joint import sources_of
 from record import machine
 
-MINUTES = {"cf": 10}
+MODELS = ("cf", "gru", "attention_lstm", "transformer", "joint")
+RETRIEVERS = ("attention_lstm", "transformer", "gru", "cf")
+"""What retrieves for the joint ranker."""
+MINUTES = {"cf": 7, "gru": 13, "attention_lstm": 17, "transformer": 15, "joint": 5}
 """About how long one seed of a model takes on two free cores."""
+RECALL_AT = 200
 USERS_A_BATCH = 128
 Row = dict[str, Any]
 
@@ -51,14 +58,25 @@ def make(data: Path, work: Path, models: list[str], seeds: list[int]) -> Dataset
     """Prepares, trains and exports what is not there yet."""
     if not (work / "data" / "dataset.json").exists():
         honeyguide("prepare", data, "--preset", "movielens", "--out", work / "data")
-    for model in models:
+    for model in needed(models):
         for seed in seeds:
             run = work / f"{model}-seed-{seed}"
             if not (run / "checkpoint.json").exists():
-                honeyguide("train", model, work / "data", "--out", run, "--seed", seed)
+                honeyguide("train", model, work / "data", "--out", run, "--seed", seed, *retrievers(work, model, seed))
             if not (work / "models" / run.name / "1").exists():
                 honeyguide("export", run, work / "data", "--repository", work / "models", "--name", run.name)
     return Dataset.open(work / "data")
+
+
+def needed(models: list[str]) -> list[str]:
+    """Returns the models with what they need, in the order of `MODELS`."""
+    wanted = {*models, *(RETRIEVERS if "joint" in models else ())}
+    return [model for model in MODELS if model in wanted]
+
+
+def retrievers(work: Path, model: str, seed: int) -> list[object]:
+    """Returns the words that name the joint model's retrievers."""
+    return [w for r in RETRIEVERS for w in ("--retriever", work / f"{r}-seed-{seed}")] if model == "joint" else []
 
 
 def figures(ranks: NDArray[np.float64], data: EvaluationSet) -> Row:
@@ -73,9 +91,28 @@ def in_torch(run: Path, host: PluginHost, dataset: Dataset) -> tuple[Checkpoint,
     """Measures each stage through the network: "popularity", "retrieve" and, where it has one, "rank"."""
     checkpoint, model, network = load_checkpoint(run, host)
     test = dataset.evaluation("test")
+    sources = sources_of(run, checkpoint, host)
     popularity = dataset.items["popularity"].to_numpy()
-    stages = rank_targets(model, network, test, candidates=checkpoint.candidates, popularity=popularity)
-    return checkpoint, {name: figures(stage.ranks, test) for name, stage in stages.items()}
+    n = checkpoint.candidates
+    stages = rank_targets(model, network, test, candidates=n, popularity=popularity, sources=sources)
+    rows = {name: figures(stage.ranks, test) for name, stage in stages.items()}
+    if sources:  # the ceiling of what the ranker can reach: the targets among its candidates
+        rows["rank"]["candidate_recall"] = round(joint_recall(sources, test, n), 5)
+        del rows["retrieve"]  # the first source's, which has rows of its own
+    else:
+        found = stages["retrieve"].ranks <= RECALL_AT
+        rows["retrieve"][f"recall{RECALL_AT}"] = round(float(found.mean()), 5)
+    return checkpoint, rows
+
+
+def joint_recall(sources: list[Source], test: EvaluationSet, n: int) -> float:
+    """Returns the share of targets that one of the sources finds."""
+    hits = 0
+    for start in range(0, len(test), USERS_A_BATCH):
+        part = test.take(np.arange(start, min(start + USERS_A_BATCH, len(test))))
+        rows, _ = retrieve(sources, part.histories, n)
+        hits += int((rows == part.target_items[:, None]).any(1).sum())
+    return hits / len(test)
 
 
 def served(client: Client, pipeline: str, dataset: Dataset) -> Row:
@@ -99,15 +136,15 @@ def served(client: Client, pipeline: str, dataset: Dataset) -> Row:
 
 
 @contextmanager
-def serving(work: Path, runs: dict[str, bool]) -> Iterator[Client]:
-    """Runs a server with one pipeline for each stage of each run; ``runs`` says which of them rank."""
+def serving(work: Path, runs: dict[str, list[str]]) -> Iterator[Client]:
+    """Runs a server with one pipeline for each stage of each run, "retrieve" or "rank"."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"']
     lines += [f"repository = {json.dumps(str(work / 'models'))}\nevents = {json.dumps(str(work / 'events.db'))}"]
-    for name, ranks in runs.items():
-        for stage in ("retrieve", "rank")[: 1 + ranks]:
+    for name, stages in runs.items():
+        for stage in stages:
             lines.append(f'[pipelines.{name}-{stage}]\nmodel = "{name}"\nrank = {str(stage == "rank").lower()}')
     config = work / "serve.toml"
     config.write_text("\n".join(lines) + "\n", "utf-8")
@@ -138,19 +175,45 @@ def measure(work: Path, dataset: Dataset, models: list[str], seeds: list[int]) -
     head = {"model": "popularity", "stage": "retrieve", "path": "torch", "seed": 0}
     rows = [head | baseline | {"train_seconds": 0.0} | common]
     runs = []
-    ranking = {f"{m}-seed-{s}": checkpoint.candidates > 0 for (m, s), (checkpoint, _) in found.items()}
-    with serving(work, ranking) as client:
+    own = {f"{m}-seed-{s}": [x for x in stages if x != "popularity"] for (m, s), (_, stages) in found.items()}
+    with serving(work, own) as client:
         for (model, seed), (checkpoint, stages) in found.items():
             spent = {"train_seconds": checkpoint.report["seconds"]}
-            for stage in ("retrieve", "rank")[: 1 + (checkpoint.candidates > 0)]:
+            for stage in own[f"{model}-seed-{seed}"]:
                 paths = {"torch": stages[stage], "served": served(client, f"{model}-seed-{seed}-{stage}", dataset)}
                 for path, values in paths.items():
                     head = {"model": model, "stage": stage, "path": path, "seed": seed}
                     rows.append(head | values | spent | common)
             validation = {k: round(v, 5) for k, v in checkpoint.metrics.items() if k.endswith(("/hr@10", "/ndcg@10"))}
             said = {"ranker": checkpoint.report["ranker"], "resumed": checkpoint.report.get("resumed", False)}
-            runs.append({"model": model, "seed": seed, "epochs": checkpoint.epochs, "validation": validation} | said)
+            when = {"command": command(model, seed), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+            runs.append(
+                {"model": model, "seed": seed, "epochs": checkpoint.epochs, "validation": validation}
+                | said
+                | when
+                | {"machine": machine()}
+            )
     return rows, runs
+
+
+def command(model: str, seed: int) -> str:
+    """Returns the command that makes one model's rows."""
+    return f"python benchmarks/quality.py --data ml-1m_sasrec.txt --models {model} --seeds {seed}"
+
+
+def merged(out: Path, rows: list[Row], runs: list[Row]) -> dict[str, Any]:
+    """Returns the result with the new rows in the place of those of the same models and seeds."""
+    former = json.loads(out.read_text("utf-8")) if out.exists() else {"rows": [], "runs": []}
+    new = {(row["model"], row["seed"]) for row in rows}
+
+    def all_of(kind: str, fresh: list[Row]) -> list[Row]:
+        kept = [row for row in former[kind] if (row["model"], row["seed"]) not in new]
+        order = ["popularity", *MODELS]
+        return sorted([*kept, *fresh], key=lambda row: (order.index(row["model"]), row["seed"]))  # stable
+
+    everything = all_of("rows", rows)
+    error = {k: max(row[f"{k}_standard_error"] for row in everything) for k in ("hr10", "ndcg10")}
+    return {"standard_error": error, "rows": everything, "runs": all_of("runs", runs)}
 
 
 def main() -> None:
@@ -160,28 +223,19 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality-ml-1m.json"))
     parser.add_argument("--work", type=Path, default=Path("runs/bench-quality"), help="folder for all that is made")
-    parser.add_argument("--models", nargs="+", default=["cf"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     arguments = parser.parse_args()
-    minutes = sum(MINUTES.get(model, 30) for model in arguments.models) * len(arguments.seeds)
+    minutes = sum(MINUTES[model] for model in needed(arguments.models)) * len(arguments.seeds)
     print(f"about {minutes} minutes on two free cores, less what already lies in {arguments.work}", flush=True)
     dataset = make(arguments.data, arguments.work, arguments.models, arguments.seeds)
     rows, runs = measure(arguments.work, dataset, arguments.models, arguments.seeds)
-    words = ["--models", *arguments.models, "--seeds", *map(str, arguments.seeds)]
-    result = {
-        "command": " ".join(["python benchmarks/quality.py --data ml-1m_sasrec.txt", *words]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "standard_error": {k: max(row[f"{k}_standard_error"] for row in rows) for k in ("hr10", "ndcg10")},
-        "rows": rows,
-        "runs": runs,
-    }
+    result = merged(arguments.out, rows, runs)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
     for row in rows:
-        print(
-            f"{row['model']:<14} {row['stage']:<9} {row['path']:<7} HR@10 {row['hr10']:.4f} NDCG@10 {row['ndcg10']:.4f}"
-        )
+        what = f"{row['model']:<14} {row['stage']:<9} {row['path']:<7} seed {row['seed']}"
+        print(f"{what} HR@10 {row['hr10']:.4f} NDCG@10 {row['ndcg10']:.4f}")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class FitOptions:
     batch_tokens: int = 8192
     """Sequences × longest length of a batch, 1 or more."""
     min_batches: int = 1
-    """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many steps."""
+    """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many steps; the
+    ranker's lists, too."""
     target_weight: str = ""
     """What a target counts for in the retriever's loss: "" all alike; "dwell_seconds" or another feature, the more the
     higher, between 0 and 2 times; or by event type, such as "purchase:3,view:1", 1 where a type is not named."""
@@ -61,7 +62,7 @@ class FitOptions:
     ranker_weight_decay: float = 0.0
     """As ``weight_decay``, for the ranker."""
     ranker_batch: int = 128
-    """Candidate lists of a batch, 1 or more."""
+    """Candidate lists of a batch at most, 1 or more."""
     ranker_lists: int = 100_000
     """The most candidate lists, drawn at random where there are more; 1 or more."""
 

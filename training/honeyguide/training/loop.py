@@ -164,11 +164,12 @@ class _Module(LightningModule):
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=task.lr, betas=(0.9, task.beta2))
         if task.schedule == "constant":
             return optimizer
+        steps = task.epochs * len(task.batches(0)) + 1  # it is stepped once before the first batch
         cycle = torch.optim.lr_scheduler.OneCycleLR(  # Smith & Topin, "Super-convergence" (2018)
             optimizer,
             task.lr,
-            total_steps=task.epochs * len(task.batches(0)) + 1,  # it is stepped once before the first batch
-            pct_start=0.1,
+            total_steps=steps,
+            pct_start=max(0.1, 2.0 / steps),  # with the rise over in the first step, torch divides by zero
             div_factor=10,
             final_div_factor=50,
         )

@@ -190,7 +190,8 @@ class _ListBatches:
         self._model, self._histories, self._lists = model, histories, lists
         lengths = np.minimum(lists.examples.stops - lists.examples.starts, model.max_length)
         rng = np.random.default_rng((options.seed, 3, epoch))
-        self._rows = buckets(lengths, 1 << 60, rng, rows=options.ranker_batch)
+        rows = min(options.ranker_batch, max(len(lists) // options.min_batches, 1))
+        self._rows = buckets(lengths, 1 << 60, rng, rows=rows)
 
     def __len__(self) -> int:
         return len(self._rows)
