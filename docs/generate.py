@@ -111,8 +111,8 @@ def quality() -> str:
         "ranker cannot place an item that is not among its candidates: the share of targets that are (of the best\n"
         "200, or of the union) is its ceiling.\n\n## Every row\n\n"
         + table(columns, rows)
-        + "\n## How each was made\n\n`make bench-quality` makes them, says how long it takes, and goes on where it was\n"
-        "stopped. Training was chosen on validation users alone; the ranker's verdict is from these, too.\n\n"
+        + "\n## How each was made\n\n`make bench-quality` makes them, says how long it takes, and goes on where\n"
+        "it was stopped. Training was chosen on validation users alone; the ranker's verdict is from these, too.\n\n"
         + table(("run", "command", "date", "machine", "ranker"), how)
     )
 
