@@ -1,0 +1,70 @@
+"""Checks a network's ONNX graphs: every axis stays free, and they compute what the network computes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide.conformance.encoding import BATCHES
+from honeyguide.conformance.scoring import candidates
+from honeyguide.conformance.subject import RICH, Subject, histories
+from honeyguide.sdk import HistoryBatch, Manifest
+from honeyguide.sdk.errors import ConformanceError
+
+__all__ = ["axes_are_free", "torch_equals_onnx"]
+
+
+def axes_are_free(subject: Subject) -> str:
+    """The network's graphs can be made, and run for any batch and length."""
+    from honeyguide.exporters.runs import open_session
+
+    if subject.cls.retrieves and isinstance(subject.bundle, Manifest):
+        return ""  # its proof ran them all
+    graph = open_session(subject.graphs["user_vector" if subject.cls.retrieves else "scores"])
+    for size in BATCHES:
+        for length in (1, 2, subject.longest):
+            batch = histories(RICH, [length] * size)
+            more = (
+                {}
+                if subject.cls.retrieves
+                else dict(
+                    zip(
+                        ("candidates", "retrieval_scores"),
+                        (t.numpy() for t in candidates(subject, RICH, size)),
+                        strict=True,
+                    )
+                )
+            )
+            try:
+                (answer, *_) = graph({**subject.model(RICH).encode(batch), **more}).values()
+            except Exception as error:  # boundary: ONNX Runtime raises classes of its own
+                raise ConformanceError(
+                    f"the graph fails for {size} histories of {length} events ({' '.join(str(error).split())[:200]}); "
+                    "look for a number read from a shape when it is traced, such as int(x.shape[1]), "
+                    "and write .contiguous() after a Conv1d that an LSTM follows"
+                ) from error
+            if len(answer) != size:
+                raise ConformanceError(
+                    f"the graph gives {len(answer)} rows for {size} histories; keep the batch's axis"
+                )
+    return ""
+
+
+def torch_equals_onnx(subject: Subject) -> str:
+    """The graphs give what the network gives, for batches of 1, 2 and 17 and lengths of 1, 2 and the longest."""
+    from honeyguide.exporters import runs
+    from honeyguide.exporters.proof import prove_graphs
+
+    if subject.cls.retrieves:
+        if not isinstance(subject.bundle, Manifest):
+            raise subject.bundle
+        return ""
+
+    def retrieve(part: HistoryBatch, count: int) -> tuple[np.ndarray, np.ndarray]:
+        tokens, scores = candidates(subject, RICH, len(part))
+        return tokens.numpy()[:, :count] - 1, scores.numpy()[:, :count]
+
+    network = subject.network(RICH)
+    in_torch = {"scores": runs.torch_rank, "shares": runs.torch_explain}
+    pairs = {name: (in_torch[name](network), runs.open_session(path)) for name, path in subject.graphs.items()}
+    prove_graphs(subject.model(RICH), pairs, histories(RICH, [1 + i % subject.longest for i in range(17)]), retrieve)
+    return ""

@@ -1,0 +1,274 @@
+"""Holds the model under test: small, over small data, and what is made of it once for all checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from honeyguide.sdk import (
+    Arrays,
+    DataSpec,
+    EvaluationSet,
+    FeatureScaler,
+    HistoryBatch,
+    Manifest,
+    Model,
+    PluginHost,
+    config_from,
+)
+from honeyguide.sdk.errors import ConfigError, ExportError, PluginError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = [
+    "IDS",
+    "ITEMS",
+    "MINUTE_MS",
+    "PLAIN",
+    "RICH",
+    "SPECS",
+    "START_MS",
+    "Subject",
+    "check_loaded",
+    "histories",
+    "small_config",
+    "walks",
+]
+
+ITEMS = 24
+IDS = [f"item-{row}" for row in range(ITEMS)]
+"""What the items are called when served."""
+PLAIN = DataSpec(items=ITEMS, repeats=True)
+"""Data of item ids alone."""
+RICH = DataSpec(
+    items=ITEMS,
+    repeats=False,
+    has_time=True,
+    event_types=("view", "purchase"),
+    features=tuple(
+        FeatureScaler(name, fill=1.0, lower=0.0, upper=9.0, log=True, mean=1.0, std=0.5)
+        for name in ("dwell_seconds", "clicks", "quantity", "value")
+    ),
+)
+"""Data with every column there is; no user meets an item again."""
+SPECS = {"item ids alone": PLAIN, "every event column": RICH}
+START_MS, MINUTE_MS = 1_700_000_000_000, 60_000
+"""When every walk begins, and the time from item to item."""
+_WIDEST = 16
+_MOST = {"max_length": 8, "events": 2, "sources": 2}
+_NOISE = 0.1  # small beside 1, where gains start
+
+
+def small_config(cls: type[Model]) -> Any:
+    """Returns a model's default options with every integer lowered to 16 or, by its name, to what `_MOST` says.
+
+    Widths, neighbours and the like shrink, so that a check takes seconds. Where the model refuses, its defaults stand.
+    """
+    config = cls.Config()
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    small = {name: min(value, _MOST.get(name, _WIDEST)) for name, value in given.items() if type(value) is int}
+    try:
+        return config_from(cls.Config, small)
+    except ConfigError:
+        return config
+
+
+def histories(spec: DataSpec, lengths: list[int], seed: int = 0) -> HistoryBatch:
+    """Makes random histories of the given lengths, some with equal times, with every column of a data spec."""
+    rng = np.random.default_rng(seed)
+    events = sum(lengths)
+    times = np.sort(rng.integers(0, 10**9, events)) + 1_700_000_000_000
+    return HistoryBatch(
+        items=rng.integers(0, spec.items, events).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        time_ms=times if spec.has_time else None,
+        features={f.name: rng.normal(size=events).astype(np.float32) for f in spec.features},
+        event_type=rng.integers(0, len(spec.event_types) + 1, events).astype(np.int32) if spec.event_types else None,
+        now_ms=np.full(len(lengths), 1_702_000_000_000) if spec.has_time else None,
+    )
+
+
+def walks(seed: int, count: int) -> EvaluationSet:
+    """Walks on one colour of the checkerboard, an item a minute: two places on is always next."""
+    rng = np.random.default_rng(seed)
+    starts, lengths = rng.integers(0, ITEMS, count), rng.integers(4, 9, count)
+    lists = [[(int(start) + 2 * i) % ITEMS for i in range(n + 1)] for start, n in zip(starts, lengths, strict=True)]
+    plain = HistoryBatch.from_lists([walk[:-1] for walk in lists])
+    events = len(plain.items)
+    place = np.arange(events) - np.repeat(plain.offsets[:-1], plain.lengths)
+    return EvaluationSet(
+        histories=HistoryBatch(
+            items=plain.items,
+            offsets=plain.offsets,
+            time_ms=START_MS + MINUTE_MS * place,
+            features={scaler.name: scaler(np.ones(events)) for scaler in RICH.features},
+            event_type=np.ones(events, np.int32),
+            now_ms=START_MS + MINUTE_MS * plain.lengths,
+        ),
+        target_users=np.arange(count),
+        target_items=np.array([walk[-1] for walk in lists], np.int32),
+    )
+
+
+def check_loaded(name: str, host: PluginHost) -> type[Model]:
+    """Returns a registered model; raises `PluginError` where there is none, and why a plugin of that name broke."""
+    for plugin in host.plugins:
+        if plugin.error is not None and plugin.name == name:
+            raise PluginError(
+                f"plugin {name!r} did not load: {plugin.error_class}: {plugin.error_message}; "
+                "`honeyguide plugins --verbose` shows where"
+            ) from plugin.error
+    return host.model(name)
+
+
+class Subject:
+    """Is one registered model; ``with Subject(name, host) as subject`` gives it a folder of its own for a while."""
+
+    def __init__(self, name: str, host: PluginHost) -> None:
+        """Raises `PluginError` where no plugin offers the model, with the reason where its plugin did not load."""
+        self.cls = check_loaded(name, host)
+        self.name = name
+        self.host = host
+        self.config = small_config(self.cls)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"honeyguide-{name}-")
+        self.folder = Path(self._folder.name)
+        """Empty at first; gone with the subject."""
+        self.network = cache(self._network)
+        """By data spec, the network in evaluation mode, its weights moved so that each of them matters."""
+
+    def __enter__(self) -> Subject:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the folder."""
+        self._folder.cleanup()
+
+    def model(self, spec: DataSpec) -> Model:
+        """Builds the model with its small options."""
+        return self.cls(self.config, spec)
+
+    @cached_property
+    def longest(self) -> int:
+        """How many events the model encodes at most."""
+        return self.model(PLAIN).max_length
+
+    @property
+    def sources(self) -> int:
+        """How many retrievers' scores its ranker reads: the option ``sources``, a number or a list, else 1."""
+        sources = getattr(self.config, "sources", 1)
+        return sources if isinstance(sources, int) else len(sources)
+
+    @cached_property
+    def graphs(self) -> dict[str, Path]:
+        """Exports the graphs of all that the network has, by their first output; raises `ExportError`."""
+        from honeyguide.exporters import graphs
+
+        model, network = self.model(RICH), self.network(RICH)
+        made: dict[str, Path] = {}
+
+        def path(output: str) -> Path:
+            made[output] = self.folder / f"{output}.onnx"
+            return made[output]
+
+        if self.cls.retrieves:
+            graphs.export_user_graph(model, network, path("user_vector"))
+        if graphs.steps(network):
+            graphs.export_step_graph(model, network, path("next_state"))
+        if hasattr(network, "rank"):
+            graphs.export_rank_graph(model, network, path("scores"), self.sources)
+        if hasattr(network, "explain"):
+            graphs.export_explain_graph(model, network, path("shares"))
+        return made
+
+    @cached_property
+    def fitted(self) -> tuple[Any, list[float]]:
+        """Fits a network for the checkerboard; returns it with the validation NDCG@10 of each epoch."""
+        from honeyguide.conformance.learning import learn  # it builds on this module
+
+        network = self.fresh(RICH)
+        scores = learn(self, network)
+        _move(network, "ranker.")
+        return network, scores
+
+    @cached_property
+    def bundle(self) -> Manifest | ExportError:
+        """Exports the fitted network into ``models`` in the folder; returns why not where that fails."""
+        from honeyguide.exporters import export_bundle
+
+        network, scores = self.fitted
+        owner = self.host.owner(self.name)
+        try:
+            return export_bundle(
+                self.folder / "models",
+                self.name,
+                model=self.model(RICH),
+                network=network,
+                items=_catalogue(),
+                evaluation=walks(8, 60),
+                plugin=f"{owner.distribution or owner.name} {owner.version}".strip(),
+                metrics={"retrieve/ndcg@10": max(scores)},
+                candidates=ITEMS if hasattr(network, "rank") else 0,
+            )
+        except ExportError as error:
+            return error
+
+    def fresh(self, spec: DataSpec) -> Any:
+        """Builds the network as it is before training."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.model(spec).network()
+
+    def encode(self, spec: DataSpec, batch: HistoryBatch) -> dict[str, Any]:
+        """Encodes histories as torch tensors."""
+        import torch
+
+        arrays: Arrays = self.model(spec).encode(batch)
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    def _network(self, spec: DataSpec) -> Any:
+        network = self.fresh(spec)
+        if hasattr(network, "observe"):
+            network.observe(histories(spec, [3, 9, 5, 8]))
+        _move(network)
+        return network.eval()
+
+
+def _move(network: Any, prefix: str = "") -> None:
+    """Moves every parameter whose name begins with ``prefix`` a little, so that those that start at 0 show."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        for name, parameter in network.named_parameters():
+            if name.startswith(prefix) and parameter.requires_grad:
+                parameter += _NOISE * torch.randn_like(parameter)
+        for module in network.modules():  # training never moves the row of PAD
+            if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0.0
+
+
+def _catalogue() -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(
+        {
+            "item_id": IDS,
+            "title": IDS,
+            "categories": [["odd" if row % 2 else "even"] for row in range(ITEMS)],
+            "popularity": list(range(ITEMS, 0, -1)),
+        }
+    )
