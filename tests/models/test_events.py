@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_models import DAY, PLAIN, RICH
+
+from honeyguide.models.events import encode_events, event_inputs
+from honeyguide.sdk import HistoryBatch
+
+MINUTE = 60_000
+TWO_USERS = HistoryBatch(
+    items=np.array([4, 5, 6, 7], np.int32),
+    offsets=np.array([0, 3, 4]),
+    time_ms=np.array([9 * DAY, 9 * DAY + MINUTE, 10 * DAY + MINUTE, 3 * DAY], np.int64),
+    features={
+        "clicks": np.array([1, 2, 3, 4], np.float32),
+        "dwell_seconds": np.array([-1, -2, -3, -4], np.float32),
+    },
+    event_type=np.array([2, 0, 1, 2], np.int32),
+)
+
+
+def test_events_are_laid_out_in_the_order_of_the_data_with_the_time_since_the_event_before() -> None:
+    arrays = encode_events(TWO_USERS, RICH, 8, features=True)
+    assert arrays["tokens"].tolist() == [[5, 6, 7], [0, 0, 8]]
+    minute, day = np.log1p(60) / 10, np.log1p(86_400) / 10
+    expected = [
+        [[-1, 1, 0], [-2, 2, minute], [-3, 3, day]],  # dwell, clicks, gap: the first event has none
+        [[0, 0, 0], [0, 0, 0], [-4, 4, 0]],
+    ]
+    np.testing.assert_allclose(arrays["numbers"], np.array(expected), rtol=1e-6)
+    assert arrays["numbers"].dtype == np.float32
+    assert arrays["types"].tolist() == [[2, 0, 1], [0, 0, 2]]
+
+
+def test_an_event_whose_elder_is_not_read_has_no_gap() -> None:
+    arrays = encode_events(TWO_USERS, RICH, 2, features=True)
+    assert arrays["tokens"].tolist() == [[6, 7], [0, 8]]
+    np.testing.assert_allclose(arrays["numbers"][:, :, 2], [[0, np.log1p(86_400) / 10], [0, 0]], rtol=1e-6)
+
+
+def test_a_clock_that_goes_back_makes_no_negative_gap() -> None:
+    backwards = replace(TWO_USERS, time_ms=TWO_USERS.time_ms[::-1].copy())  # type: ignore[index]  # it has times
+    assert (encode_events(backwards, RICH, 8, features=True)["numbers"][:, :, 2] >= 0).all()
+
+
+def test_columns_that_a_history_lacks_are_zeros() -> None:
+    bare = HistoryBatch.from_lists([[4, 5, 6], [7]])
+    arrays = encode_events(bare, RICH, 8, features=True)
+    assert arrays["numbers"].shape == (2, 3, 3)
+    assert not arrays["numbers"].any()
+    assert not arrays["types"].any()
+
+
+@pytest.mark.parametrize(
+    ("data", "features", "shapes"),
+    [
+        (RICH, True, {"tokens": (2, 3), "numbers": (2, 3, 3), "types": (2, 3)}),
+        (RICH, False, {"tokens": (2, 3)}),
+        (PLAIN, True, {"tokens": (2, 3)}),
+        (replace(RICH, event_types=(), features=()), True, {"tokens": (2, 3), "numbers": (2, 3, 1)}),
+        (replace(RICH, has_time=False, features=()), True, {"tokens": (2, 3), "types": (2, 3)}),
+    ],
+)
+def test_only_what_the_data_has_is_asked_for(data, features, shapes) -> None:
+    arrays = encode_events(TWO_USERS, data, 8, features=features)
+    assert {name: array.shape for name, array in arrays.items()} == shapes
+    sizes = {"batch": 2, "length": 3}
+    described = event_inputs(data, features)
+    assert {spec.name: tuple(sizes.get(str(axis), axis) for axis in spec.axes) for spec in described} == shapes
+    assert {spec.name: spec.dtype for spec in described} == {name: str(a.dtype) for name, a in arrays.items()}

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_models import DAY, PLAIN, RICH, histories, small, weighty
+
+from honeyguide.models.transformer import Config
+from honeyguide.sdk import HistoryBatch
+from honeyguide.training.batches import tensors
+
+TWO_USERS = HistoryBatch(
+    items=np.array([4, 5, 6, 7], np.int32),
+    offsets=np.array([0, 3, 4]),
+    time_ms=np.array([2 * DAY, 3 * DAY, 5 * DAY, 4 * DAY], np.int64),
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "ages"),
+    [
+        ([6 * DAY, 4 * DAY], [[4, 3, 1], [0, 0, 0]]),
+        ([0, 5 * DAY], [[3, 2, 0], [0, 0, 1]]),  # a moment before the newest event is taken for that event's
+        (None, [[3, 2, 0], [0, 0, 0]]),
+    ],
+)
+def test_ages_are_days_from_an_event_to_now(now: list[int] | None, ages: list[list[int]]) -> None:
+    batch = replace(TWO_USERS, now_ms=None if now is None else np.array(now, np.int64))
+    arrays = small("transformer", RICH).encode(batch)
+    assert arrays["ages"].tolist() == ages
+    assert arrays["ages"].dtype == np.float32
+
+
+def test_there_are_no_ages_without_times_or_wish() -> None:
+    for model in (small("transformer", PLAIN), small("transformer", RICH, time_bias=False)):
+        assert "ages" not in {spec.name for spec in model.inputs()}
+        assert "ages" not in model.encode(TWO_USERS)
+
+
+def test_the_moment_of_the_request_reaches_the_user_vector() -> None:
+    model = small("transformer", RICH)
+    network = weighty(model)
+    batch = histories(RICH, [[3, 9, 4]])
+    assert batch.now_ms is not None
+    vectors = [network.user(tensors(model, replace(batch, now_ms=batch.now_ms + wait))) for wait in (0, 40 * DAY)]
+    assert (vectors[0] - vectors[1]).abs().max() > 1e-2
+
+
+def test_the_time_bias_starts_as_none() -> None:
+    networks = []
+    for time_bias in (True, False):
+        torch.manual_seed(0)
+        networks.append((model := small("transformer", RICH, time_bias=time_bias), model.network().eval()))
+    batch = histories(RICH, [[3, 9, 4]])
+    with_bias, without = (network.user(tensors(model, batch)) for model, network in networks)  # type: ignore[operator]  # nn.Module types every attribute Tensor | Module
+    torch.testing.assert_close(with_bias, without)
+
+
+def test_the_last_position_alone_equals_the_last_of_all() -> None:
+    for blocks in (1, 3):
+        model = small("transformer", RICH, blocks=blocks)
+        network = weighty(model)
+        batch = tensors(model, histories(RICH, [[1], [2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 0, 1]]))
+        torch.testing.assert_close(network.user(batch), network.positions(batch)[:, -1])
+
+
+def test_heads_divide_the_dimension() -> None:
+    with pytest.raises(ValueError, match="dimension is 10; allowed: a multiple of heads, which is 4"):
+        Config(dimension=10)
