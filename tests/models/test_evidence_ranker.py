@@ -1,0 +1,131 @@
+import pytest
+import torch
+from torch import Tensor
+
+from honeyguide.models.evidence_ranker import EvidenceRanker, TargetAttention
+from honeyguide.models.options import RankerOptions
+from honeyguide.sdk import HistoryBatch
+
+ITEMS = 12
+OPTIONS = RankerOptions(neighbours=5, events=3, attended=4, ranker_hidden=8)
+TOKENS = torch.tensor([[0, 3, 4, 1, 9], [0, 0, 0, 0, 7]])
+CANDIDATES = torch.tensor([[2, 5, 4, 9], [1, 2, 3, 12]])
+
+every_count = pytest.mark.parametrize("sources", [1, 3])
+
+
+def ranker(sources: int, *, weighty: bool = True) -> EvidenceRanker:
+    torch.manual_seed(0)
+    made = EvidenceRanker(OPTIONS, ITEMS, sources)
+    if weighty:
+        for parameter in made.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        made.standardise.running_mean.normal_()  # type: ignore[union-attr]  # it is kept
+    made.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0], [8, 11]]))
+    return made.eval()
+
+
+def scores(sources: int) -> Tensor:
+    """Returns [2, 4, S] retrieval scores; of the first user one candidate of each source is masked."""
+    made = torch.randn(2, 4, sources, generator=torch.Generator().manual_seed(1)) * 3
+    made[0, torch.arange(sources), torch.arange(sources)] = -1e9
+    return made
+
+
+@every_count
+def test_candidates_may_come_in_any_order(sources: int) -> None:
+    rank, order = ranker(sources), torch.tensor([2, 3, 0, 1])
+    plain = rank(TOKENS, CANDIDATES, scores(sources))
+    assert torch.isfinite(plain).all()
+    shuffled = rank(TOKENS, CANDIDATES[:, order], scores(sources)[:, order])
+    torch.testing.assert_close(shuffled, plain[:, order])
+
+
+@every_count
+def test_a_padded_candidate_disturbs_nobody(sources: int) -> None:
+    rank = ranker(sources)
+    padded = rank(
+        TOKENS,
+        torch.cat([CANDIDATES, torch.zeros(2, 3, dtype=torch.int64)], 1),
+        torch.cat([scores(sources), torch.tensor([50.0, 0.0, -50.0])[None, :, None].expand(2, 3, sources)], 1),
+    )
+    torch.testing.assert_close(padded[:, :4], rank(TOKENS, CANDIDATES, scores(sources)))
+
+
+@every_count
+def test_the_worst_candidate_may_be_left_out(sources: int) -> None:
+    rank, given = ranker(sources), scores(sources)
+    given[:, 3] = -2e9
+    torch.testing.assert_close(rank(TOKENS, CANDIDATES[:, :3], given[:, :3]), rank(TOKENS, CANDIDATES, given)[:, :3])
+
+
+@every_count
+def test_every_source_is_heard(sources: int) -> None:
+    rank = ranker(sources)
+    for source in range(sources):
+        changed = scores(sources)
+        changed[1, 2, source] += 1.0
+        assert (rank(TOKENS, CANDIDATES, changed) - rank(TOKENS, CANDIDATES, scores(sources))).abs().max() > 1e-3
+
+
+@every_count
+def test_it_begins_as_the_mean_of_the_logits(sources: int) -> None:
+    rank = ranker(sources, weighty=False)
+    given = scores(sources)
+    expected = (given - given.amax(1, keepdim=True)).clamp(-30.0).mean(2)
+    torch.testing.assert_close(rank(TOKENS, CANDIDATES, given), expected)
+
+
+def test_it_sees_what_followed_the_newest_events() -> None:
+    made = ranker(1)
+    made.observe(HistoryBatch.from_lists([[0, 1], [0, 1], [0, 1], [2, 3]]))
+    found = made.evidence(torch.tensor([[0, 3, 1]]), torch.tensor([[2, 4]]))  # after items 2, 0: item 1 or 3?
+    by_event = found.reshape(2, 3, -1)  # [candidates, newest events, tables]
+    assert by_event[0, 2, 0] > 0  # item 1 came right after item 0
+    assert by_event[1, 2, 0] == 0
+    assert by_event[1, 1, 0] > 0  # item 3 came right after item 2
+    assert (by_event[:, 0] == 0).all()  # padding
+
+
+def test_popularity_is_that_of_the_histories() -> None:
+    counts = torch.tensor([2, 2, 2, 2, 1, 1, 0, 0, 1, 0, 0, 1])
+    torch.testing.assert_close(ranker(1).log_popularity, torch.log1p(torch.cat([torch.zeros(1), counts])))
+
+
+def test_it_works_without_target_attention() -> None:
+    made = EvidenceRanker(RankerOptions(neighbours=5, events=3, attended=0), ITEMS).eval()
+    assert made.attention is None
+    assert made(TOKENS, CANDIDATES, scores(1)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("attended", [1, 3, 5, 9])
+def test_attention_is_shared_out_among_the_newest_events(attended: int) -> None:
+    torch.manual_seed(0)
+    found = TargetAttention(ITEMS, attended).shares(TOKENS, CANDIDATES)
+    assert found.shape == (2, 4, 5)
+    torch.testing.assert_close(found.sum(2), torch.ones(2, 4))
+    assert (found * (TOKENS == 0)[:, None] == 0).all()
+    assert (found[:, :, : max(5 - attended, 0)] == 0).all()  # older events are not read
+    assert (found[1, :, -1] > 0.999).all()  # the second user's only event
+
+
+def test_a_candidate_attends_to_the_event_it_asks_for() -> None:
+    attention = TargetAttention(ITEMS, 5)
+    with torch.no_grad():
+        attention.asked.zero_()
+        attention.offered.zero_()
+        attention.recency.zero_()
+        attention.asked[2], attention.offered[4] = 5.0, 5.0  # candidate 2 asks for token 4
+    found = attention.shares(TOKENS, torch.tensor([[2, 5]]).expand(2, 2))
+    torch.testing.assert_close(found[0, 0], torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[0, 1], torch.tensor([0.0, 0.25, 0.25, 0.25, 0.25]))  # 5 asks for nothing
+    values = attention(TOKENS, torch.tensor([[2, 5]]).expand(2, 2))
+    assert (values[0, 0] > values[0, 1] + 10).all()
+
+
+def test_attention_heeds_recency() -> None:
+    attention = TargetAttention(ITEMS, 5)
+    with torch.no_grad():
+        attention.offered.zero_()
+    found = attention.shares(TOKENS, torch.tensor([[2], [2]]))[0, 0]
+    assert (found[1:].diff() > 0).all()
