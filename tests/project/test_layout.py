@@ -52,6 +52,8 @@ def test_module_opens_with_what_it_is_for(path):
         ("honeyguide.rules.category_cap", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.rules.diversity", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.rules.seen", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
+        ("honeyguide.conformance.kit", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
+        ("honeyguide.conformance.pytest_plugin", {"numpy", "torch", "honeyguide.sdk"}),
         ("honeyguide.server.app", {"torch", "lightning", "onnx", "onnxscript"}),
         ("honeyguide.cli.app", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "numpy", "grpc"}),
     ],

@@ -1,21 +1,29 @@
-"""Adds the verb ``plugins``: what is installed, what it offers, and what did not load and why."""
+"""Adds the verb ``plugins``: what is installed and what did not load, whether a model keeps the contract, a new one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 __all__ = ["add_to"]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 def add_to(app: typer.Typer) -> None:
-    """Adds ``plugins`` to the command."""
-    app.command()(plugins)
+    """Adds ``plugins`` and its sub-verbs to the command."""
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(plugins)
+    group.command()(check)
+    group.command()(new)
+    app.add_typer(group, name="plugins")
 
 
 def plugins(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    context: typer.Context,
+    json: JsonOption = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of a plugin that is broken.")] = False,
     strict_plugins: Annotated[
         bool, typer.Option("--strict-plugins", help="Fail if any plugin is broken, instead of listing it.")
@@ -25,6 +33,76 @@ def plugins(
 
     Example: honeyguide plugins --verbose
     """
+    if context.invoked_subcommand is None:
+        _list(json, verbose, strict_plugins)
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.")],
+    json: JsonOption = False,
+) -> None:
+    """Checks that a model keeps the plugin contract: small, on made-up data, in torch, in ONNX and served.
+
+    Exit code 1 where a check fails. Example: honeyguide plugins check cf
+    """
+    from honeyguide.cli.output import print_json, print_table, stderr, stdout
+    from honeyguide.conformance.kit import checks, run
+    from honeyguide.sdk import PluginHost
+    from honeyguide.server.logs import configure_logs
+
+    configure_logs("error")
+    found = []
+    with stderr.status("reading the plugins …") as status:
+        for place, result in enumerate(run(name, PluginHost.load()), 1):
+            found.append(result)
+            following = checks()[place : place + 1]
+            status.update(" ".join(f"{place} of {len(checks())} checks done, now {c.name} …" for c in following))
+    if json:
+        print_json(
+            [
+                {"check": r.check.name, "says": r.check.sentence, "passed": r.passed}
+                | {"message": r.message, "seconds": round(r.seconds, 2)}
+                for r in found
+            ]
+        )
+    else:
+        signs = {True: "✓", False: "✗", None: "–"}
+        rows = [
+            (signs[r.passed], r.check.name, r.message or r.check.sentence.replace("`", ""), f"{r.seconds:.1f}")
+            for r in found
+        ]
+        print_table(f"Model {name}", ("", "check", "says", "seconds"), rows)
+    failed = [r for r in found if r.passed is False]
+    if failed:
+        stderr.print(f"[red]{len(failed)} of {len(found)} checks failed[/]", highlight=False)
+        raise typer.Exit(1)
+    if not json:
+        stdout.print(f"{name} keeps the plugin contract.", highlight=False, markup=False)
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="What the model is called, such as my_model.")],
+    into: Annotated[Path, typer.Option(help="Where the project's folder is put.")] = Path(),
+) -> None:
+    """Writes a whole project for a new model: its package, one model that works, its tests.
+
+    Example: honeyguide plugins new my_model --into ~/work
+    """
+    from honeyguide.cli.output import print_next, stdout
+    from honeyguide.conformance.project import write_project
+    from honeyguide.sdk import PluginHost
+    from honeyguide.sdk.errors import ConfigError
+
+    if name.replace("-", "_") in PluginHost.load().models:
+        raise ConfigError(f"a model {name!r} is installed already; choose another name")
+    folder = write_project(name, into)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    for file in files:
+        stdout.print(str(folder / file), markup=False, highlight=False, soft_wrap=True)
+    print_next(f"cd {folder} && pip install -e '.\\[dev]' && pytest")
+
+
+def _list(json: bool, verbose: bool, strict_plugins: bool) -> None:
     from honeyguide.cli.output import print_json, print_table, stdout
     from honeyguide.sdk.host import PluginHost
 
