@@ -114,11 +114,12 @@ def train_joint(
     examples = examples.sample(options.ranker_lists, options.seed)
     firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
     lists = make_lists(firsts, training, examples, n)
-    network.observe(part)
+    observe: Any = getattr(network, "observe", lambda histories: None)  # optional in the contract
+    observe(part)
     result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
     told: dict[str, Any] = {"resumed": resumed, "ranker_fit": dataclasses.asdict(result) | {"lists": len(lists)}}
     told["ranker_fit"]["target_retrieved"] = len(lists) / len(examples)
-    network.observe(training)
+    observe(training)
     network.to(best_device())
     sources = [(run.model, run.network.to(best_device())) for run in runs]
     alone = [
