@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from honeyguide.cli.app import build
 from honeyguide.client import AsyncClient
 from honeyguide.sdk import PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import DataError, ExportError
+from honeyguide.sdk.manifest import file_sha256
 from honeyguide.server.app import Server
 from honeyguide.server.settings import PipelineSettings, Settings
 from honeyguide.training.checkpoint import load_checkpoint
@@ -34,7 +36,7 @@ def log(path: Path, seed: int) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, host: PluginHost) -> Path:
-    """Holds the data sets "shop" and "other" and the runs "cf" and "tiny_ranker" on the first."""
+    """Holds the data sets "shop" and "other", on the first the runs "cf" and "tiny_ranker", and "joint" over both."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PluginHost, "load", classmethod(lambda cls, **options: host))
@@ -45,6 +47,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, host: PluginHost) -> Path:
         for model in ("cf", "tiny_ranker"):
             done = run("train", model, home / "shop", "--out", home / model, "--epochs", 1)
             assert done.exit_code == 0, (done.output, done.exception)
+        over = [word for model in ("cf", "tiny_ranker") for word in ("--retriever", home / model)]
+        done = run("train", "tiny_joint", home / "shop", "--out", home / "joint", "--epochs", 1, *over)
+        assert done.exit_code == 0, (done.output, done.exception)
     return home
 
 
@@ -69,6 +74,7 @@ def test_a_trained_model_becomes_a_bundle(model: str, home: Path, tmp_path: Path
     assert manifest.metrics == checkpoint["metrics"]
     assert (manifest.config, manifest.plugin) == (checkpoint["config"], checkpoint["plugin"])
     assert manifest.candidates == checkpoint["candidates"]
+    assert manifest.weights == checkpoint["weights"]
 
 
 async def test_what_was_trained_answers_over_grpc(home: Path, tmp_path: Path, host: PluginHost) -> None:
@@ -89,6 +95,54 @@ async def test_what_was_trained_answers_over_grpc(home: Path, tmp_path: Path, ho
                 assert [item.score for item in answer] == pytest.approx(
                     np.sort(scores[user])[::-1][:5].tolist(), rel=1e-4, abs=1e-5
                 )
+
+
+@pytest.fixture
+def joint(home: Path, tmp_path: Path) -> Path:
+    """A run of a joint ranker as if it had earned its place, which one trained on chance cannot."""
+    folder = Path(shutil.copytree(home / "joint", tmp_path / "joint"))
+    checkpoint = json.loads((folder / "checkpoint.json").read_text())
+    (folder / "checkpoint.json").write_text(json.dumps(checkpoint | {"candidates": 5}))
+    return folder
+
+
+def test_a_joint_run_finds_the_bundles_of_its_retrievers(home: Path, joint: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for model, name in (("tiny_ranker", "tiny_ranker"), ("cf", "cf"), ("cf", "renamed")):
+        done = run("export", home / model, home / "shop", "--repository", models, "--name", name)
+        assert done.exit_code == 0, (done.output, done.exception)
+    newest = json.loads((models / "renamed" / "1" / "bundle.json").read_text())
+    (models / "renamed" / "1" / "bundle.json").write_text(json.dumps(newest | {"created": "9999"}))
+    done = run("export", joint, home / "shop", "--repository", models)
+    assert done.exit_code == 0, (done.output, done.exception)
+    manifest = read_manifest(models / "tiny_joint" / "1")
+    checkpoint = json.loads((joint / "checkpoint.json").read_text())
+    assert manifest.retrievers == (("renamed", 1), ("tiny_ranker", 1))  # in the order of the training
+    assert manifest.weights == checkpoint["weights"] == file_sha256(joint / "weights.safetensors")
+    assert (manifest.metrics, manifest.candidates) == (checkpoint["metrics"], 5)
+    assert "flat index" not in done.stdout
+
+
+def test_a_joint_run_says_which_retriever_to_export_first(home: Path, joint: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    done = run("export", joint, home / "shop", "--repository", models)
+    command = f"export {joint}/retrievers/0-cf {home / 'shop'} --repository {models}"
+    assert isinstance(done.exception, ExportError)
+    assert f"run `honeyguide {command}` first" in str(done.exception)
+    assert not models.exists()
+    assert run(*command.split()).exit_code == 0
+    done = run("export", joint, home / "shop", "--repository", models)
+    assert f"{models} has no bundle of {joint}/retrievers/1-tiny_ranker, which retrieves for {joint}" in str(
+        done.exception
+    )
+
+
+def test_a_joint_ranker_that_did_not_earn_its_place_is_not_exported(home: Path, joint: Path, tmp_path: Path) -> None:
+    checkpoint = json.loads((joint / "checkpoint.json").read_text())
+    (joint / "checkpoint.json").write_text(json.dumps(checkpoint | {"candidates": 0, "report": {"ranker": "left out"}}))
+    done = run("export", joint, home / "shop", "--repository", tmp_path / "models")
+    assert isinstance(done.exception, ExportError)
+    assert "did not earn its place (left out)" in str(done.exception)
 
 
 def test_json_is_the_manifest_alone(home: Path, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from honeyguide.sdk.host import PluginHost
+    from honeyguide.training.checkpoint import Checkpoint
 
 __all__ = ["add_to"]
 
@@ -24,19 +28,22 @@ def export(
 ) -> None:
     """Exports a checkpoint to ONNX + FAISS, proves that they compute what the network does, and publishes a version.
 
+    A model that ranks what others retrieve needs their bundles in the same repository: export those first.
+
     Example: honeyguide export runs/cf data/shop --repository models
     """
     import json as json_text
 
     from honeyguide.cli.output import print_json, print_next, print_table, stderr
-    from honeyguide.exporters import export_bundle
+    from honeyguide.exporters import export_bundle, export_joint_bundle
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.checkpoint import load_checkpoint
     from honeyguide.training.dataset import Dataset
 
     with stderr.status("reading the run and its data set …") as status:
-        checkpoint, model, network = load_checkpoint(run, PluginHost.load())
+        host = PluginHost.load()
+        checkpoint, model, network = load_checkpoint(run, host)
         data = Dataset.open(dataset)
         if checkpoint.spec.fingerprint != data.spec.fingerprint:
             raise DataError(
@@ -44,18 +51,23 @@ def export(
                 file=str(dataset),
                 remedy="name that one, or train again on this one",
             )
-        manifest = export_bundle(
-            repository,
-            name or checkpoint.model,
-            model=model,
-            network=network,
-            items=data.items,
-            evaluation=data.evaluation("validation"),
-            plugin=checkpoint.plugin,
-            metrics=checkpoint.metrics,
-            candidates=checkpoint.candidates,
-            progress=lambda stage: status.update(f"{stage} …"),
-        )
+        given: dict[str, Any] = {
+            "model": model,
+            "network": network,
+            "items": data.items,
+            "evaluation": data.evaluation("validation"),
+            "plugin": checkpoint.plugin,
+            "metrics": checkpoint.metrics,
+            "candidates": checkpoint.candidates,
+            "weights": checkpoint.weights,
+            "progress": lambda stage: status.update(f"{stage} …"),
+        }
+        name = name or checkpoint.model
+        if model.retrieves:
+            manifest = export_bundle(repository, name, **given)
+        else:
+            retrievers = _retrievers(run, dataset, repository, checkpoint, host)
+            manifest = export_joint_bundle(repository, name, **given, retrievers=retrievers, host=host)
     if json:
         print_json(json_text.loads(manifest.to_json()))
     else:
@@ -71,3 +83,28 @@ def export(
         ]
         print_table("Proof: what is served equals what was trained", ("figure", "value"), figures)
     print_next(f"honeyguide serve --repository {repository}")
+
+
+def _retrievers(
+    run: Path, dataset: Path, repository: Path, checkpoint: Checkpoint, host: PluginHost
+) -> list[tuple[str, int]]:
+    """Finds the bundles of the runs that a joint ranker was trained over."""
+    from honeyguide.exporters import find_bundle
+    from honeyguide.sdk.errors import ExportError
+    from honeyguide.training.checkpoint import load_checkpoint
+
+    if not checkpoint.candidates:
+        raise ExportError(
+            f"the ranker in {run} did not earn its place ({checkpoint.report.get('ranker', 'no reason given')}), "
+            "and a joint bundle is nothing else: serve the best of its retrievers"
+        )
+    found = []
+    for folder in checkpoint.retrievers:
+        bundle = find_bundle(repository, load_checkpoint(run / folder, host)[0].weights)
+        if bundle is None:
+            raise ExportError(
+                f"{repository} has no bundle of {run / folder}, which retrieves for {run}: "
+                f"run `honeyguide export {run / folder} {dataset} --repository {repository}` first"
+            )
+        found.append(bundle)
+    return found

@@ -2,5 +2,6 @@
 
 from honeyguide.exporters.bundle import export_bundle
 from honeyguide.exporters.joint import export_joint_bundle
+from honeyguide.exporters.retrievers import find_bundle
 
-__all__ = ["export_bundle", "export_joint_bundle"]
+__all__ = ["export_bundle", "export_joint_bundle", "find_bundle"]

@@ -15,10 +15,10 @@ from honeyguide.exporters.runs import Run, open_session, user_vectors
 from honeyguide.sdk import HistoryBatch, Manifest, Model, PluginHost, config_from, read_manifest, verify
 from honeyguide.sdk.candidates import source_scores, union
 from honeyguide.sdk.errors import BundleError, ConfigError, ExportError
-from honeyguide.sdk.manifest import ITEM_VECTORS, USER_GRAPH
+from honeyguide.sdk.manifest import ITEM_VECTORS, MANIFEST, USER_GRAPH
 from honeyguide.sdk.metrics import mask_seen
 
-__all__ = ["Retriever", "joint_candidates", "open_retrievers"]
+__all__ = ["Retriever", "find_bundle", "joint_candidates", "open_retrievers"]
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -32,6 +32,27 @@ class Retriever:
     user: Run
     items: Floats
     """(items, d), memory-mapped."""
+
+
+def find_bundle(repository: Path, weights: str) -> tuple[str, int] | None:
+    """Returns name and version of the newest bundle that was made from a checkpoint, or None.
+
+    Args:
+        repository: the folder of bundles; it may be missing.
+        weights: SHA-256 of the checkpoint's weights.
+    """
+    found = []
+    for file in repository.glob(f"*/*/{MANIFEST}"):
+        try:
+            manifest = read_manifest(file.parent)
+        except BundleError:
+            continue  # broken, foreign or not published: it retrieves for nobody
+        if manifest.weights == weights:
+            found.append((manifest.created, manifest.version, manifest.name))
+    if not found:
+        return None
+    _, version, name = max(found)
+    return name, version
 
 
 def open_retrievers(
