@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
+import polars as pl
 import pytest
+import torch
 
-from honeyguide.sdk import PluginHost
+from honeyguide.rules.category_cap import CategoryCap
+from honeyguide.rules.diversity import Diversity
+from honeyguide.sdk import EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
+from honeyguide.training.evaluate import StageRanks
+from honeyguide.training.rules import ItemFacts, reorder
 from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from honeyguide.v1.history_pb2 import History
@@ -23,9 +30,11 @@ from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
 CAP = {"name": "category_cap", "options": {"cap": 2}}
 SEEN = {"name": "seen", "options": {"newest": 1}}
+VARIED = Diversity.Config(trade_off=0.4)
 PIPELINES = {
     "plain": {"model": "tiny"},
     "capped": {"model": "tiny", "rules": [CAP]},
+    "varied": {"model": "tiny", "rules": [{"name": "diversity", "options": {"trade_off": 0.4}}]},
     "again": {"model": "tiny", "drop_seen": False, "rules": [SEEN]},
     "all": {"model": "tiny", "drop_seen": False, "rules": [SEEN, {"name": "diversity"}, CAP]},
 }
@@ -86,3 +95,25 @@ async def test_rules_run_in_the_order_of_the_pipeline(channel: grpc.aio.Channel)
     together = await recommended(channel, "all", 4, 3, 5)
     assert 5 not in together
     assert (len(set(together)), most_of_one_category(together)) == (4, 2)
+
+
+async def test_evaluate_reorders_as_the_server_does(channel: grpc.aio.Channel, shared_repository: Path) -> None:
+    stub: Any = RecommenderServiceStub(channel)
+    histories = [[row, row + 20] for row in range(10)]
+    asked = [History(item_ids=[f"item-{row}" for row in own]) for own in histories]
+    plain = [await stub.Recommend(RecommendRequest(pipeline="plain", k=58, history=own)) for own in asked]
+    stage = StageRanks(
+        ranks=np.ones(10),
+        lists=np.array([[int(item.item_id.removeprefix("item-")) for item in answer.items] for answer in plain]),
+        scores=np.array([[item.score for item in answer.items] for answer in plain], np.float32),
+        ranked=np.full(10, 58),
+    )
+    data = EvaluationSet(HistoryBatch.from_lists(histories), np.arange(10), np.zeros(10, np.int32))
+    tables = shared_repository / "tiny" / "1"
+    network: Any = torch.nn.Module()
+    network.items = lambda: torch.from_numpy(np.load(tables / "item_vectors.npy"))
+    facts = ItemFacts.of(pl.read_parquet(tables / "items.parquet"), network)
+    for pipeline, rule in {"capped": CategoryCap(CategoryCap.Config(cap=2)), "varied": Diversity(VARIED)}.items():
+        lists = reorder(rule, stage, data, facts, 5, 58)
+        assert (lists != stage.lists[:, :5]).any()
+        assert lists.tolist() == [await recommended(channel, pipeline, 5, *own) for own in histories]
