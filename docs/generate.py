@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from honeyguide.sdk import errors
+from honeyguide.sdk import PluginHost, config_to, errors
 from honeyguide.server.settings import describe_settings
 
 HERE = Path(__file__).parent
@@ -191,7 +191,46 @@ def prepare_table(rows: Sequence[dict[str, Any]]) -> str:
     return table(columns, cells)
 
 
-PAGES = {"settings.md": settings, "errors.md": error_page, "quality.md": quality, "speed.md": speed}
+def rules() -> str:
+    """Lists the built-in rules and shows the effect of each."""
+    host = PluginHost.load()
+    built_in = [name for plugin in host.plugins if plugin.distribution == "honeyguide" for name in plugin.rules]
+    offered = [
+        (
+            f"`{name}`",
+            (host.rules[name].__doc__ or "").splitlines()[0].replace("``", "`"),
+            ", ".join(f"`{option} = {value}`" for option, value in config_to(host.rules[name].Config()).items()),
+        )
+        for name in sorted(built_in)
+    ]
+    result = json.loads((RESULTS / "rules.json").read_text())
+    machine, data = result["machine"], result["data"]
+    figures = [name for name in result["rows"][0] if name != "what"]
+    measured = [(f"`{row['what']}`", *(f"{row[name]:.3f}" for name in figures)) for row in result["rows"]]
+    columns = ("stage", *(name.replace("10", "@10") for name in figures))
+    return (
+        "# Rules\n\n"
+        + NOTE
+        + "Steps after ranking, used by name in a [pipeline](serve.md#rules); each is a plugin, and a\n"
+        "[plugin of yours](write-a-model.md) may add others.\n\n"
+        + table(("rule", "what it does", "options"), offered)
+        + "\n## What they cost and what they bring\n\n"
+        f"Written by `{result['command']} --out benchmarks/results/rules.json` on {result['date'][:10]};\n"
+        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}.\n\n"
+        f"The model is `{result['model']['name']}` after {result['model']['epochs']} epochs on the embedded purchases "
+        f"({data['users']:,} test users, {data['items']:,} items);\n"
+        "each rule alone reorders the first 100 of what it retrieves. The data names no categories: the last word of\n"
+        "a title stands for one. People buy again what they bought before, so `seen` costs most of the accuracy here.\n"
+        f"The standard error of HR@10 is about {result['standard_error']['hr10']:.3f}; the rows are of the same users, "
+        "which makes\ntheir differences more certain than that.\n\n"
+        + table(columns, measured)
+        + "\n`diversity` is 1 − the mean cosine of a list's item vectors, `categories` how many a list has, `novelty`\n"
+        "the mean of −log2 of an item's share of the events, `coverage` the share of the catalogue in any list.\n"
+        "`honeyguide evaluate RUN DATA --rule NAME:KEY=VALUE` shows the same for your own data.\n"
+    )
+
+
+PAGES = {"settings.md": settings, "errors.md": error_page, "quality.md": quality, "speed.md": speed, "rules.md": rules}
 
 
 if __name__ == "__main__":
