@@ -87,3 +87,22 @@ def test_options_that_are_no_pairs_are_refused(home: Path, rule: str) -> None:
     refused = run("evaluate", home / "run", home / "shop", "--rule", rule)
     assert refused.exit_code == 2
     assert "is not NAME or" in refused.stderr
+
+
+def test_a_joint_run_is_measured_over_the_retrievers_beneath_it(home: Path) -> None:
+    retriever, joint = home / "tiny_ranker", home / "joint"
+    over = ("--retriever", retriever, "--retriever", retriever)
+    for words in (
+        ("train", "tiny_ranker", home / "shop", "--out", retriever, "--epochs", 1),
+        ("train", "tiny_joint", home / "shop", "--out", joint, "--epochs", 1, *over),
+    ):
+        done = run(*words)
+        assert done.exit_code == 0, (done.output, done.exception)
+    # As if it had earned its place, which one trained on chance cannot.
+    checkpoint = json.loads((joint / "checkpoint.json").read_text()) | {"candidates": 5}
+    (joint / "checkpoint.json").write_text(json.dumps(checkpoint))
+    done = run("evaluate", joint, home / "shop", "--k", "2", "--rule", "category_cap:cap=1", "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    stages = json.loads(done.stdout)["stages"]
+    assert list(stages) == ["popularity", "retrieve", "rank", "rank + category_cap:cap=1"]
+    assert stages["rank + category_cap:cap=1"]["categories@2"] > stages["rank"]["categories@2"]
