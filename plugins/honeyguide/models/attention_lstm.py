@@ -25,10 +25,12 @@ class Config(SequenceOptions):
     """Cells of the LSTM, 1 or more."""
     window: int = 3
     """Events that the convolution sees at a time, 1 or more."""
+    attended: int = 50
+    """Newest events that the ranker's candidates attend to, 1 or more."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("hidden", "window"))
+        at_least(self, 1, ("hidden", "window", "attended"))
 
 
 class AttentionLstm(Model):

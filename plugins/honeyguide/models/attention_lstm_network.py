@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from honeyguide.models.evidence_ranker import EvidenceRanker
 from honeyguide.models.explanation import shares
+from honeyguide.models.target_attention import TargetAttention
 from honeyguide.models.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
 
@@ -54,7 +55,7 @@ class AttentionLstmNetwork(nn.Module):
         self.short = nn.Linear(cells, width, bias=False)
         self.gate = nn.Linear(cells + width, width)
         self.head = ItemHead(config, data, self.events.table)
-        self.ranker = EvidenceRanker(config, data.items)
+        self.ranker = EvidenceRanker(config, data.items, attention=TargetAttention(width, config.attended))
         with torch.no_grad():  # from cells that forget at once to cells that keep; what is kept is not written over
             kept = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), cells))
             gates = self.lstm.get_parameter("weight_ih_l0")  # [4 H, d + 1]: input, forget, cell, output
@@ -82,8 +83,9 @@ class AttentionLstmNetwork(nn.Module):
         return self.head.loss(self._fuse(self._states(batch), batch["tokens"]), batch)
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
-        """Returns [B, n] scores."""
-        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
+        """Returns [B, n] scores; candidates attend to the newest events."""
+        tables = self.events.table, self.head.vectors()
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, tables)
         return scores
 
     def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:

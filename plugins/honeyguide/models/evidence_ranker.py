@@ -4,10 +4,10 @@
 
 w and the perceptron's last layer start at 0 and each α at 1 / S, so that ranking begins as retrieval. The features are
 the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity; the
-history's length; each source's logit less the list's best, and log place; and target attention: what the candidate
-finds among the newest events (Zhou et al., "Deep interest network", KDD 2018).
+history's length; each source's logit less the list's best, and log place; and, where a model has one, its target
+attention (`honeyguide.models.target_attention`).
 
-B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours, A attended events.
+B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from honeyguide.models.evidence import TABLES, item_evidence
 from honeyguide.models.options import RankerOptions
+from honeyguide.models.target_attention import TargetAttention
 from honeyguide.sdk import HistoryBatch
 
 __all__ = ["EvidenceRanker"]
 
 _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
-_HEADS, _WIDTH = 4, 16
 
 
 class EvidenceRanker(nn.Module):
@@ -34,15 +34,17 @@ class EvidenceRanker(nn.Module):
     lifts: Tensor
     log_popularity: Tensor
 
-    def __init__(self, options: RankerOptions, items: int, sources: int = 1) -> None:
+    def __init__(
+        self, options: RankerOptions, items: int, sources: int = 1, attention: TargetAttention | None = None
+    ) -> None:
         super().__init__()
+        self.attention = attention
         self.events, self.items = options.events, items
         kept = min(options.neighbours, items)
         self.register_buffer("neighbours", torch.zeros(items + 1, kept, dtype=torch.int32))  # tokens, by token
         self.register_buffer("lifts", torch.zeros(items + 1, kept, len(TABLES)))
         self.register_buffer("log_popularity", torch.zeros(items + 1))
-        self.attention = TargetAttention(items, options.attended) if options.attended else None
-        features = self.events * len(TABLES) + 2 + 2 * sources + (_HEADS if self.attention else 0)
+        features = self.events * len(TABLES) + 2 + 2 * sources + (attention.heads if attention else 0)
         # A feature that hardly varies is not blown up: the standard deviation counts as 0.1 at least.
         self.standardise = nn.BatchNorm1d(features, eps=1e-2, momentum=None, affine=False)
         self.alpha = nn.Parameter(torch.full((sources,), 1.0 / sources))
@@ -61,13 +63,21 @@ class EvidenceRanker(nn.Module):
         self.lifts[1:] = torch.from_numpy(evidence.lifts)
         self.log_popularity[1:] = torch.from_numpy(np.log1p(popularity).astype(np.float32))
 
-    def forward(self, tokens: Tensor, candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        candidates: Tensor,
+        retrieval_scores: Tensor,
+        tables: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Returns [B, n] scores.
 
         Args:
             tokens: [B, L] of the history.
             candidates: [B, n] tokens, in any order; 0 is padding.
             retrieval_scores: [B, n, S].
+            tables: what target attention compares: [N + 1, d] vectors of the history's items by token, and [N, d] of
+                the candidates by row; None where there is no attention.
         """
         real = candidates > 0
         logits, places = [], []
@@ -82,8 +92,8 @@ class EvidenceRanker(nn.Module):
         with torch.no_grad():
             evidence = self.evidence(tokens, candidates)
         features = [evidence, torch.stack([self.log_popularity[candidates], length, *places], 2), logit]
-        if self.attention is not None:
-            features.append(self.attention(tokens, candidates))
+        if self.attention is not None and tables is not None:
+            features.append(self.attention(tokens, candidates, *tables))
         x = torch.cat(features, 2)
         x = self.standardise(x.transpose(1, 2)).transpose(1, 2)
         curved = self.outer(self.dropout(functional.gelu(self.inner(x))))
@@ -99,36 +109,3 @@ class EvidenceRanker(nn.Module):
             match = self.neighbours[event][:, None, :] == wanted  # [B, n, M]
             columns.append(match.float() @ self.lifts[event])  # [B, n, T]
         return torch.cat(columns, 2)
-
-
-class TargetAttention(nn.Module):
-    """Lets each candidate look for what speaks for it among the newest events."""
-
-    def __init__(self, items: int, attended: int) -> None:
-        super().__init__()
-        self.attended = attended
-        self.asked = nn.Parameter(torch.randn(items + 1, _HEADS * _WIDTH) * 0.1)  # a candidate's queries
-        self.offered = nn.Parameter(torch.randn(items + 1, _HEADS * _WIDTH) * 0.1)  # an event's keys
-        self.recency = nn.Parameter(
-            -torch.arange(attended - 1, -1, -1.0)[None] / torch.tensor([[2.0], [5], [15], [50]])
-        )
-
-    def forward(self, tokens: Tensor, candidates: Tensor) -> Tensor:
-        """Returns [B, n, heads]: the logarithm of how well the best events fit, each weighed by its recency."""
-        _, fit = self.fit(tokens, candidates)
-        return fit.logsumexp(3).transpose(1, 2)
-
-    def shares(self, tokens: Tensor, candidates: Tensor) -> Tensor:
-        """Returns [B, n, L]: the mean over heads of how much attention a candidate gives each event."""
-        newest, fit = self.fit(tokens, candidates)
-        shares = fit.softmax(3).mean(1) * (newest > 0)[:, None, :]
-        return functional.pad(shares, (tokens.shape[1], 0))[:, :, -tokens.shape[1] :]
-
-    def fit(self, tokens: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the [B, A] newest tokens, and [B, heads, n, A] how each candidate fits each event."""
-        newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]
-        batch, count = candidates.shape
-        asked = self.asked[candidates].view(batch, count, _HEADS, _WIDTH).transpose(1, 2)
-        offered = self.offered[newest].view(batch, self.attended, _HEADS, _WIDTH).transpose(1, 2)
-        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]
-        return newest, fit.masked_fill((newest == 0)[:, None, None, :], _LOWEST)

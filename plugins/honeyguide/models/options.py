@@ -17,8 +17,6 @@ class RankerOptions:
     """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
     events: int = 10
     """Newest events whose neighbours count as evidence, each with weights of its own; 1 or more."""
-    attended: int = 50
-    """Newest events that each candidate attends to, 0 or more; 0 leaves target attention out."""
     ranker_hidden: int = 64
     """Width of the ranker's perceptron, 1 or more."""
     ranker_dropout: float = 0.1
@@ -26,7 +24,6 @@ class RankerOptions:
 
     def __post_init__(self) -> None:
         at_least(self, 1, ("neighbours", "events", "ranker_hidden"))
-        at_least(self, 0, ("attended",))
         shares(self, ("ranker_dropout",))
 
 

@@ -1,0 +1,60 @@
+"""Lets each candidate look for what speaks for it among the newest events: a ranker's features, and an explanation.
+
+Zhou et al., "Deep interest network" (KDD 2018). The retriever's item vectors are taken as they are, and only two small
+projections are learnt: tables of its own learnt from the lists alone made the ranker worse after one epoch.
+
+B users, L positions, n candidates, A attended events, N items, d dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["TargetAttention"]
+
+_MASKED = -30.0
+_WIDTH = 16
+_FALLS = (2.0, 5.0, 15.0, 50.0)  # events in which each head's weight starts to fall to 1/e
+
+
+class TargetAttention(nn.Module):
+    """Attends from candidates to events."""
+
+    heads = len(_FALLS)
+
+    def __init__(self, width: int, attended: int) -> None:
+        super().__init__()
+        self.attended = attended
+        self.ask = nn.Linear(width, self.heads * _WIDTH, bias=False)
+        self.offer = nn.Linear(width, self.heads * _WIDTH, bias=False)
+        places = torch.arange(attended - 1, -1, -1.0)
+        self.recency = nn.Parameter(-places / torch.tensor(_FALLS)[:, None])  # [heads, A]
+
+    def forward(self, tokens: Tensor, candidates: Tensor, events: Tensor, items: Tensor) -> Tensor:
+        """Returns [B, n, heads]: the logarithm of how well the events fit, each weighed by its recency.
+
+        Args:
+            tokens: [B, L] of the history.
+            candidates: [B, n] tokens.
+            events: [N + 1, d] vectors by token, for history.
+            items: [N, d] vectors by row, for candidates.
+        """
+        _, fit = self._fit(tokens, candidates, events, items)
+        return fit.logsumexp(3).transpose(1, 2)
+
+    def shares(self, tokens: Tensor, candidates: Tensor, events: Tensor, items: Tensor) -> Tensor:
+        """Returns [B, n, L]: the mean over heads of how much attention a candidate gives each event."""
+        newest, fit = self._fit(tokens, candidates, events, items)
+        shares = fit.softmax(3).mean(1) * (newest > 0)[:, None, :]
+        return functional.pad(shares, (tokens.shape[1], 0))[:, :, -tokens.shape[1] :]
+
+    def _fit(self, tokens: Tensor, candidates: Tensor, events: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the [B, A] newest tokens, and [B, heads, n, A] how each candidate fits each event."""
+        newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]
+        wanted = functional.pad(items, (0, 0, 1, 0))[candidates]  # [B, n, d]
+        asked = self.ask(wanted).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
+        offered = self.offer(events[newest]).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
+        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]
+        return newest, fit.masked_fill((newest == 0)[:, None, None, :], _MASKED)
