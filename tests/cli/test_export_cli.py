@@ -58,36 +58,59 @@ def with_tiny_plugin(monkeypatch: pytest.MonkeyPatch, host: PluginHost) -> None:
     monkeypatch.setattr(PluginHost, "load", classmethod(lambda cls, **options: host))
 
 
+@pytest.fixture(scope="module")
+def exported(home: Path, host: PluginHost) -> dict[str, Any]:
+    """What `export` said of "cf" and "tiny_ranker"; the bundles lie in "models"."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginHost, "load", classmethod(lambda cls, **options: host))
+        return {
+            m: run("export", home / m, home / "shop", "--repository", home / "models") for m in ("cf", "tiny_ranker")
+        }
+
+
+@pytest.fixture
+def models(home: Path, exported: dict[str, Any], tmp_path: Path) -> Path:
+    """A copy of the repository of "cf" and "tiny_ranker"."""
+    return Path(shutil.copytree(home / "models", tmp_path / "models"))
+
+
+@pytest.fixture
+def joint(home: Path, tmp_path: Path) -> Path:
+    """A run of a joint ranker as if it had earned its place, which one trained on chance cannot."""
+    return changed(Path(shutil.copytree(home / "joint", tmp_path / "joint")), "checkpoint.json", candidates=5)
+
+
+def changed(folder: Path, file: str, **values: Any) -> Path:
+    text = (folder / file).read_text()
+    (folder / file).write_text(json.dumps(json.loads(text) | values))
+    return folder
+
+
 @pytest.mark.parametrize("model", ["cf", "tiny_ranker"])
-def test_a_trained_model_becomes_a_bundle(model: str, home: Path, tmp_path: Path) -> None:
-    done = run("export", home / model, home / "shop", "--repository", tmp_path)
+def test_a_trained_model_becomes_a_bundle(model: str, home: Path, exported: dict[str, Any]) -> None:
+    done = exported[model]
     assert done.exit_code == 0, (done.output, done.exception)
     text = " ".join(done.stdout.split())
     for word in (f"{model} version 1", "user.onnx", "MB", "flat index", "retrieve/ndcg@10/served", "Proof"):
         assert word in text
-    assert f"next: honeyguide serve --repository {tmp_path}" in done.stderr
-    manifest = read_manifest(tmp_path / model / "1")
-    verify(tmp_path / model / "1", manifest)
+    assert f"next: honeyguide serve --repository {home / 'models'}" in done.stderr
+    manifest = read_manifest(home / "models" / model / "1")
+    verify(home / "models" / model / "1", manifest)
     checkpoint = json.loads((home / model / "checkpoint.json").read_text())
-    data = Dataset.open(home / "shop")
-    assert manifest.data == data.spec
+    assert manifest.data == Dataset.open(home / "shop").spec
     assert manifest.metrics == checkpoint["metrics"]
     assert (manifest.config, manifest.plugin) == (checkpoint["config"], checkpoint["plugin"])
-    assert manifest.candidates == checkpoint["candidates"]
-    assert manifest.weights == checkpoint["weights"]
+    assert (manifest.candidates, manifest.weights) == (checkpoint["candidates"], checkpoint["weights"])
 
 
-async def test_what_was_trained_answers_over_grpc(home: Path, tmp_path: Path, host: PluginHost) -> None:
-    models = ("cf", "tiny_ranker")
-    for model in models:
-        assert run("export", home / model, home / "shop", "--repository", tmp_path).exit_code == 0
+async def test_what_was_trained_answers_over_grpc(home: Path, models: Path, tmp_path: Path, host: PluginHost) -> None:
     held_out = Dataset.open(home / "shop").evaluation("test")
     ids = Dataset.open(home / "shop").items["item_id"].to_numpy()
-    retrieve = {model: PipelineSettings(model=model, rank=False) for model in models}
-    settings = Settings(repository=tmp_path, events=tmp_path / "events.db", port=0, metrics_port=-1, pipelines=retrieve)
+    retrieve = {model: PipelineSettings(model=model, rank=False) for model in ("cf", "tiny_ranker")}
+    settings = Settings(repository=models, events=tmp_path / "events.db", port=0, metrics_port=-1, pipelines=retrieve)
     histories = np.split(ids[held_out.histories.items], held_out.histories.offsets[1:-1])
     async with Server(settings, host) as server, AsyncClient(f"127.0.0.1:{server.port}") as client:
-        for model in models:
+        for model in retrieve:
             scores, _ = score_all(*load_checkpoint(home / model, host)[1:], held_out.histories)
             for user, history in enumerate(histories[:10]):
                 answer = await client.recommend(history=history.tolist(), k=5, pipeline=model)
@@ -97,57 +120,48 @@ async def test_what_was_trained_answers_over_grpc(home: Path, tmp_path: Path, ho
                 )
 
 
-@pytest.fixture
-def joint(home: Path, tmp_path: Path) -> Path:
-    """A run of a joint ranker as if it had earned its place, which one trained on chance cannot."""
-    folder = Path(shutil.copytree(home / "joint", tmp_path / "joint"))
-    checkpoint = json.loads((folder / "checkpoint.json").read_text())
-    (folder / "checkpoint.json").write_text(json.dumps(checkpoint | {"candidates": 5}))
-    return folder
-
-
-def test_a_joint_run_finds_the_bundles_of_its_retrievers(home: Path, joint: Path, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    for model, name in (("tiny_ranker", "tiny_ranker"), ("cf", "cf"), ("cf", "renamed")):
-        done = run("export", home / model, home / "shop", "--repository", models, "--name", name)
-        assert done.exit_code == 0, (done.output, done.exception)
-    newest = json.loads((models / "renamed" / "1" / "bundle.json").read_text())
-    (models / "renamed" / "1" / "bundle.json").write_text(json.dumps(newest | {"created": "9999"}))
+def test_a_joint_run_finds_the_bundles_of_its_retrievers(home: Path, joint: Path, models: Path) -> None:
+    (models / "renamed").mkdir()
+    newest = Path(shutil.copytree(models / "cf" / "1", models / "renamed" / "3"))
+    changed(newest, "bundle.json", name="renamed", version=3, created="9999")
     done = run("export", joint, home / "shop", "--repository", models)
     assert done.exit_code == 0, (done.output, done.exception)
+    assert "flat index" not in done.stdout
     manifest = read_manifest(models / "tiny_joint" / "1")
     checkpoint = json.loads((joint / "checkpoint.json").read_text())
-    assert manifest.retrievers == (("renamed", 1), ("tiny_ranker", 1))  # in the order of the training
+    assert manifest.retrievers == (("renamed", 3), ("tiny_ranker", 1))  # in the order of the training
     assert manifest.weights == checkpoint["weights"] == file_sha256(joint / "weights.safetensors")
     assert (manifest.metrics, manifest.candidates) == (checkpoint["metrics"], 5)
-    assert "flat index" not in done.stdout
 
 
-def test_a_joint_run_says_which_retriever_to_export_first(home: Path, joint: Path, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    done = run("export", joint, home / "shop", "--repository", models)
-    command = f"export {joint}/retrievers/0-cf {home / 'shop'} --repository {models}"
-    assert isinstance(done.exception, ExportError)
-    assert f"run `honeyguide {command}` first" in str(done.exception)
-    assert not models.exists()
-    assert run(*command.split()).exit_code == 0
-    done = run("export", joint, home / "shop", "--repository", models)
-    assert f"{models} has no bundle of {joint}/retrievers/1-tiny_ranker, which retrieves for {joint}" in str(
-        done.exception
+def test_a_joint_run_says_which_retriever_to_export_first(home: Path, joint: Path, models: Path) -> None:
+    for missing, folder in (("tiny_ranker", "1-tiny_ranker"), ("cf", "0-cf")):
+        shutil.rmtree(models / missing)
+        done = run("export", joint, home / "shop", "--repository", models)
+        command = f"honeyguide export {joint}/retrievers/{folder} {home / 'shop'} --repository {models}"
+        assert isinstance(done.exception, ExportError)
+        assert f"{models} has no bundle of {joint}/retrievers/{folder}" in str(done.exception)
+        assert f"run `{command}` first" in str(done.exception)
+    assert list(models.iterdir()) == []
+
+
+def test_a_run_beneath_a_joint_run_exports_as_the_run_it_was_copied_from(home: Path, joint: Path) -> None:
+    beneath, own = (
+        load_checkpoint(folder, PluginHost.load())[0] for folder in (joint / "retrievers/0-cf", home / "cf")
     )
+    assert beneath == own
 
 
-def test_a_joint_ranker_that_did_not_earn_its_place_is_not_exported(home: Path, joint: Path, tmp_path: Path) -> None:
-    checkpoint = json.loads((joint / "checkpoint.json").read_text())
-    (joint / "checkpoint.json").write_text(json.dumps(checkpoint | {"candidates": 0, "report": {"ranker": "left out"}}))
-    done = run("export", joint, home / "shop", "--repository", tmp_path / "models")
+def test_a_joint_ranker_that_did_not_earn_its_place_is_not_exported(home: Path, joint: Path, models: Path) -> None:
+    changed(joint, "checkpoint.json", candidates=0, report={"ranker": "left out"})
+    done = run("export", joint, home / "shop", "--repository", models)
     assert isinstance(done.exception, ExportError)
     assert "did not earn its place (left out)" in str(done.exception)
 
 
-def test_json_is_the_manifest_alone(home: Path, tmp_path: Path) -> None:
-    done = run("export", home / "tiny_ranker", home / "shop", "--repository", tmp_path, "--name", "mine", "--json")
-    assert json.loads(done.stdout) == json.loads((tmp_path / "mine" / "1" / "bundle.json").read_text())
+def test_json_is_the_manifest_alone(home: Path, joint: Path, models: Path) -> None:
+    done = run("export", joint, home / "shop", "--repository", models, "--name", "mine", "--json")
+    assert json.loads(done.stdout) == json.loads((models / "mine" / "1" / "bundle.json").read_text())
 
 
 def test_another_data_set_than_the_run_s_is_refused(home: Path, tmp_path: Path) -> None:
@@ -163,8 +177,10 @@ def test_a_folder_that_is_no_run_is_refused(home: Path, tmp_path: Path) -> None:
     assert "honeyguide train" in str(done.exception)
 
 
-def test_a_failed_proof_is_the_verb_s_failure(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_proof_is_the_verb_s_failure(
+    home: Path, joint: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("honeyguide.exporters.proof.ATOL", -1.0)
-    done = run("export", home / "tiny_ranker", home / "shop", "--repository", tmp_path)
+    done = run("export", joint, home / "shop", "--repository", models)
     assert isinstance(done.exception, ExportError)
-    assert list((tmp_path / "tiny_ranker").glob("[0-9]*")) == []
+    assert list((models / "tiny_joint").glob("[0-9]*")) == []
