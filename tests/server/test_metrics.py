@@ -34,6 +34,7 @@ def test_what_is_counted_is_scraped(endpoint: tuple[Metrics, MetricsEndpoint]) -
     metrics.batch_rows.labels("home").observe(5)
     metrics.queue_rows.labels("home").set(7)
     metrics.events.labels("accepted").inc(2)
+    metrics.users.labels("gru", "stepped").inc(4)
     metrics.degraded.labels("RANKER_FAILED").inc()
     metrics.serving("cf", 3)
     with metrics.stage("rank"):
@@ -46,6 +47,7 @@ def test_what_is_counted_is_scraped(endpoint: tuple[Metrics, MetricsEndpoint]) -
         'honeyguide_batch_rows_bucket{le="4.0",pipeline="home"} 0.0',
         'honeyguide_queue_rows{pipeline="home"} 7.0',
         'honeyguide_events_total{outcome="accepted"} 2.0',
+        'honeyguide_users_total{model="gru",outcome="stepped"} 4.0',
         'honeyguide_degraded_total{reason="RANKER_FAILED"} 1.0',
         'honeyguide_model_version{model="cf"} 3.0',
         'honeyguide_stage_seconds_count{stage="rank"} 1.0',
