@@ -128,13 +128,12 @@ def _list(json: bool, verbose: bool, strict_plugins: bool) -> None:
         (
             plugin.name,
             f"{plugin.distribution} {plugin.version}".strip() or "–",
-            ", ".join(plugin.models) or "–",
-            ", ".join(plugin.rules) or "–",
+            ", ".join([f"model {name}" for name in plugin.models] + [f"rule {name}" for name in plugin.rules]) or "–",
             f"broken: {plugin.error_class}: {plugin.error_message}" if plugin.error else "loaded",
         )
         for plugin in host.plugins
     ]
-    print_table("Plugins", ("plugin", "distribution", "models", "rules", "status"), rows)
+    print_table("Plugins", ("plugin", "distribution", "offers", "status"), rows)
     broken = [plugin for plugin in host.plugins if plugin.error]
     for plugin in broken if verbose else ():
         stdout.print(f"\n{plugin.name}\n{plugin.error_traceback}", markup=False, highlight=False, soft_wrap=True)
