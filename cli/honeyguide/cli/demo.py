@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import socket
@@ -24,6 +25,7 @@ __all__ = ["add_to"]
 
 _MARKER = ".honeyguide-demo"
 _START_SECONDS = 60.0
+_SHORT = ("--epochs", "8", "--fit", "final_epochs=4")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,25 +39,31 @@ def demo(
     ] = Path("demo"),
     keep_serving: Annotated[bool, typer.Option(help="Leave the server running at the end, until Ctrl-C.")] = False,
 ) -> None:
-    """Trains on the embedded purchases, serves the model, and shows the answer change after an event.
+    """Trains on the embedded purchases, serves the models, and shows the answer change after an event.
 
     Example: honeyguide demo --keep-serving
     """
     started = time.perf_counter()
     _clear(folder)
-    data, run, models, events = (folder / name for name in ("data", "run", "models", "events.db"))
+    data, runs, models, events = (folder / name for name in ("data", "runs", "models", "events.db"))
+    cf, transformer, joint = (runs / name for name in ("cf", "transformer", "joint"))
     _step("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
-    _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", run)
-    _step("3. Evaluate: full ranking on held-out baskets", "evaluate", run, data)
-    _step("4. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
-    _step("5. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
+    _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", cf)
+    _step("3. Train: a transformer, kept short", "train", "transformer", data, "--out", transformer, *_SHORT)
+    retrievers = ("--retriever", cf, "--retriever", transformer)
+    _step("4. Train: one ranker over what both find", "train", "joint", data, "--out", joint, *retrievers)
+    _step("5. Evaluate: full ranking on held-out baskets", "evaluate", joint, data)
+    for run in (cf, transformer, joint) if _earned(joint) else (cf, transformer):
+        _step("6. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
+    _step("7. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
     with _serving(models, events) as server:
         address = f"127.0.0.1:{server}"
         user, item = _visitor(address, data)
-        before = _recommend("7. Recommend", user, address)
-        _step("8. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
-        after = _recommend("9. Recommend again: the event counts at once", user, address)
-        _compare(before, after)
+        before = {name: _recommend(f"9. Recommend: {name}", user, name, address) for name in _served(address)}
+        _step("10. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
+        for name, old in before.items():
+            again = f"11. Recommend again, {name}: the event counts at once"
+            _compare(name, old, _recommend(again, user, name, address))
         stdout.print(
             f"\n[bold]The demo took {time.perf_counter() - started:.0f} s.[/] Everything it made is in {folder}/."
         )
@@ -98,7 +106,7 @@ def _serving(models: Path, events: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     words = ["serve", "--repository", str(models), "--events", str(events), "--port", str(port), "--metrics-port", "0"]
-    stdout.print(f"\n[bold cyan]6. Serve over gRPC[/]\n[dim]$ honeyguide {shlex.join(words)} &[/]", highlight=False)
+    stdout.print(f"\n[bold cyan]8. Serve over gRPC[/]\n[dim]$ honeyguide {shlex.join(words)} &[/]", highlight=False)
     server = subprocess.Popen([*_honeyguide(), *words])  # noqa: S603  # our own command
     try:
         _wait(server, port)
@@ -134,6 +142,17 @@ def _client(address: str) -> Client:
     return Client(address)
 
 
+def _earned(run: Path) -> bool:
+    """Whether a ranker stayed: only then there is something to export."""
+    return bool(json.loads((run / "checkpoint.json").read_text("utf-8"))["candidates"])
+
+
+def _served(address: str) -> list[str]:
+    """Returns the names of the pipelines."""
+    with _client(address) as client:
+        return [model.name for model in client.models()]
+
+
 def _visitor(address: str, data: Path) -> tuple[str, str]:
     """Picks a known user, and an item that is new to this user and far from the first answer."""
     from honeyguide.training.dataset import Dataset
@@ -147,23 +166,23 @@ def _visitor(address: str, data: Path) -> tuple[str, str]:
     return user, str(fresh["item_id"][0])
 
 
-def _recommend(title: str, user: str, address: str) -> list[str]:
-    _step(title, "recommend", user, "--server", address)
+def _recommend(title: str, user: str, pipeline: str, address: str) -> list[str]:
+    _step(title, "recommend", user, "--pipeline", pipeline, "--server", address)
     with _client(address) as client:
-        return [item.item_id for item in client.recommend(user)]
+        return [item.item_id for item in client.recommend(user, pipeline=pipeline)]
 
 
-def _compare(before: Sequence[str], after: Sequence[str]) -> None:
+def _compare(pipeline: str, before: Sequence[str], after: Sequence[str]) -> None:
     """Shows what moved; fails where nothing did, since that is what the demo is for."""
     if list(before) == list(after):
-        stderr.print("[red]error:[/] the event did not change the answer")
+        stderr.print(f"[red]error:[/] the event did not change the answer of {pipeline}")
         raise typer.Exit(1)
     rows = []
     for rank, item in enumerate(after, 1):
         old = before.index(item) + 1 if item in before else None
         rows.append((rank, item, "new" if old is None else "stays" if old == rank else f"was {old}"))
     stdout.print()
-    print_table("What the event changed", ("rank", "item", "change"), rows)
+    print_table(f"What the event changed for {pipeline}", ("rank", "item", "change"), rows)
 
 
 @contextmanager

@@ -1,0 +1,165 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost, config_to
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.checkpoint import Checkpoint, copy_run, load_checkpoint, save_checkpoint
+from honeyguide.training.evaluate import rank_targets, retrieve
+from honeyguide.training.fit import FitOptions
+from honeyguide.training.joint import Run, read_runs, sources_of, train_joint
+from honeyguide.training.train import train
+
+Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
+SMALL = {"dimension": 8, "max_length": 8, "neighbours": 6, "events": 3, "ranker_hidden": 8}
+QUICK = {"epochs": 2, "final_epochs": 1, "min_batches": 4, "candidates": 6, "ranker_tail": 3, "ranker_epochs": 1}
+
+
+def options(host: PluginHost, model: str, **more: object) -> FitOptions:
+    return FitOptions.for_model(host.model(model), QUICK | more)
+
+
+@pytest.fixture(scope="module")
+def host() -> PluginHost:
+    return PluginHost.load()
+
+
+@pytest.fixture(scope="module")
+def runs(host: PluginHost, checkerboard: Board, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Trains a good retriever and one that has hardly learnt."""
+    spec, training, validation = checkerboard
+    folders = []
+    for place, lr in enumerate((0.03, 1e-6)):
+        cls = host.model("cf")
+        model = cls(cls.Config(**SMALL), spec)
+        wanted = options(host, "cf", lr=lr)
+        trained = train(model, training, validation, wanted)
+        folder = tmp_path_factory.mktemp("runs") / f"cf-{place}"
+        checkpoint = Checkpoint(
+            model="cf",
+            config=config_to(model.config),
+            plugin="honeyguide 0",
+            spec=spec,
+            dataset="board",
+            seed=0,
+            candidates=trained.candidates,
+            epochs=trained.epochs,
+            metrics=trained.metrics,
+            options=dataclasses.asdict(wanted),
+        )
+        save_checkpoint(folder, checkpoint, trained.network, trained.first)
+        folders.append(folder)
+    return folders
+
+
+def joint(host: PluginHost, spec: DataSpec, sources: int = 2) -> Model:
+    cls = host.model("joint")
+    return cls(cls.Config(sources=sources, max_length=8, neighbours=6, events=3, ranker_hidden=8), spec)
+
+
+def test_candidates_are_the_union_and_every_source_scores_all_of_them(
+    host: PluginHost, checkerboard: Board, runs: list[Path]
+) -> None:
+    spec, _, validation = checkerboard
+    sources = [run.source for run in read_runs(runs, host, spec.fingerprint)]
+    rows, scores = retrieve(sources, validation.histories, 4)
+    alone = [retrieve([source], validation.histories, 4)[0] for source in sources]
+    whole = [retrieve([source], validation.histories, spec.items) for source in sources]
+    for user in range(len(validation)):
+        found = [row for row in rows[user].tolist() if row >= 0]
+        assert found[:4] == alone[0][user].tolist()
+        assert set(found) == {*alone[0][user].tolist(), *alone[1][user].tolist()}
+        for place, row in enumerate(found):
+            for source, (all_rows, all_scores) in enumerate(whole):
+                expected = all_scores[user, np.flatnonzero(all_rows[user] == row)[0], 0]
+                assert scores[user, place, source] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_joint_ranker_is_fitted_on_the_first_retrievers_and_judged_on_the_final_ones(
+    host: PluginHost, checkerboard: Board, runs: list[Path]
+) -> None:
+    spec, training, validation = checkerboard
+    torch.manual_seed(1)
+    read = read_runs(runs, host, spec.fingerprint)
+    trained = train_joint(joint(host, spec), read, training, validation, options(host, "joint"))
+    assert trained.report["ranker_fit"]["lists"] > 50
+    best = max(run.checkpoint.metrics.get("rank/ndcg@10", run.checkpoint.metrics["retrieve/ndcg@10"]) for run in read)
+    after = rank_targets(
+        joint(host, spec), trained.network, validation, candidates=6, sources=[run.source for run in read]
+    )["rank"].ndcg(validation)
+    assert trained.report["gate"]["ndcg10_gain"] == pytest.approx(after.mean() - best, abs=1e-6)
+    assert trained.candidates == (6 if trained.report["gate"]["kept"] else 0)
+
+
+def test_a_stopped_joint_training_goes_on_to_the_same_ranker(
+    host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path
+) -> None:
+    spec, training, validation = checkerboard
+    read = read_runs(runs, host, spec.fingerprint)
+    given = (joint(host, spec), read, training, validation, options(host, "joint", ranker_epochs=2))
+    whole = train_joint(*given)
+    stopped = 0
+
+    def stop(_moment: object) -> None:
+        nonlocal stopped
+        stopped += 1
+        if stopped == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_joint(*given, progress=tmp_path, report=stop)
+    resumed = train_joint(*given, progress=tmp_path)
+    assert resumed.report["resumed"]
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, msg=name)
+    with pytest.raises(ConfigError, match="another retrievers"):
+        train_joint(given[0], read[::-1], *given[2:], progress=tmp_path)
+
+
+def test_a_run_carries_its_retrievers_along(
+    host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path
+) -> None:
+    spec, _, _ = checkerboard
+    model = joint(host, spec)
+    for place, folder in enumerate(runs):
+        copy_run(folder, tmp_path / f"{place}")
+    described = Checkpoint(
+        "joint", config_to(model.config), "honeyguide 0", spec, "board", 0, 6, 0, {}, retrievers=("0", "1")
+    )
+    save_checkpoint(tmp_path, described, model.network())
+    checkpoint, _, _ = load_checkpoint(tmp_path, host)
+    for (_, network), folder in zip(sources_of(tmp_path, checkpoint, host), runs, strict=True):
+        _, _, own = load_checkpoint(folder, host)
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), own.parameters(), strict=True))
+    with pytest.raises(DataError, match="retrieves nothing"):
+        read_runs([tmp_path], host, spec.fingerprint)
+
+
+def test_a_retriever_of_other_data_is_refused(host: PluginHost, runs: list[Path]) -> None:
+    with pytest.raises(DataError, match="another data set"):
+        read_runs(runs, host, "f" * 64)
+
+
+def test_a_retriever_that_saw_the_held_back_steps_is_refused(
+    host: PluginHost, checkerboard: Board, runs: list[Path]
+) -> None:
+    spec, training, validation = checkerboard
+    read = read_runs(runs, host, spec.fingerprint)
+    with pytest.raises(ConfigError, match="held 3 steps back, the ranker is to learn from 4: give --fit ranker_tail=3"):
+        train_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_tail=4))
+
+
+def test_a_retriever_without_its_first_state_is_refused(
+    host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path
+) -> None:
+    spec, training, validation = checkerboard
+    copy_run(runs[0], tmp_path)
+    raw = json.loads((tmp_path / "checkpoint.json").read_text())
+    (tmp_path / "checkpoint.json").write_text(json.dumps(raw | {"first": ""}))
+    read = [Run(tmp_path, *load_checkpoint(tmp_path, host))]
+    with pytest.raises(DataError, match="without holding steps back"):
+        train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
