@@ -46,17 +46,17 @@ def check(
     Exit code 1 where a check fails. Example: honeyguide plugins check cf
     """
     from honeyguide.cli.output import print_json, print_table, stderr, stdout
-    from honeyguide.conformance.kit import checks, run
+    from honeyguide.conformance import kit
     from honeyguide.sdk import PluginHost
     from honeyguide.server.logs import configure_logs
 
     configure_logs("error")
     found = []
     with stderr.status("reading the plugins …") as status:
-        for place, result in enumerate(run(name, PluginHost.load()), 1):
+        for place, result in enumerate(kit.run(name, PluginHost.load()), 1):
             found.append(result)
-            following = checks()[place : place + 1]
-            status.update(" ".join(f"{place} of {len(checks())} checks done, now {c.name} …" for c in following))
+            following = kit.checks()[place : place + 1]
+            status.update(" ".join(f"{place} of {len(kit.checks())} checks done, now {c.name} …" for c in following))
     if json:
         print_json(
             [

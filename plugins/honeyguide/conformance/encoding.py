@@ -88,7 +88,7 @@ def arrays_match_the_signature(subject: Subject) -> str:
 def encoding_changes_no_input(subject: Subject) -> str:
     """`encode` leaves the histories as they were, and gives the same answer twice."""
     for data, spec in SPECS.items():
-        model, batch = subject.model(spec), histories(spec, [1, 5, 3 * subject.longest])
+        model, batch = subject.model(spec), histories(spec, [1, 5, *[3 * subject.longest] * 6])
         before = deepcopy(batch)
         first = deepcopy(dict(model.encode(batch)))
         for name, was in _columns(before).items():

@@ -26,8 +26,6 @@ _FEATURES: dict[str, Any] = {scaler.name: 1.0 for scaler in RICH.features}
 
 def served_answers_are_right(subject: Subject) -> str:
     """Exported, loaded and asked over gRPC, it gives the items that torch gives, k of them, none that are excluded."""
-    if not subject.cls.retrieves:
-        return "it serves together with its retrievers, in the bundle that joins them"
     if not isinstance(subject.bundle, Manifest):
         raise subject.bundle
     with ThreadPoolExecutor(1) as thread:  # the caller may run an event loop of its own
@@ -44,10 +42,10 @@ async def _serve(subject: Subject, manifest: Manifest) -> None:
         host="127.0.0.1",
         port=0,
         metrics_port=-1,
+        default_pipeline=subject.name,
         repository=subject.folder / "models",
         events=subject.folder / "events.db",
         drain_seconds=2.0,
-        default_pipeline="",
         pipelines={},
     )
     async with (
@@ -149,13 +147,14 @@ def _named(answer: Recommendations) -> list[str]:
 
 def _expected(subject: Subject, user: Any) -> NDArray[np.float32]:
     """Returns the (items,) scores in torch after the last stage, -inf for what was seen."""
-    from honeyguide.training.evaluate import rerank, score_all, top
+    from honeyguide.training.evaluate import rerank, retrieve, score_all
 
-    network: Any = subject.fitted[0]
-    scores, batch = score_all(subject.model(RICH), network, user)
+    model, network = subject.model(RICH), subject.fitted[0]
+    sources = [(model, network)] if subject.cls.retrieves else subject.retrievers
+    scores, _ = score_all(*sources[0], user)
     if hasattr(network, "rank"):
-        rows, best = top(scores, ITEMS)
-        ranked = rerank(network, batch, rows, best)
+        rows, given = retrieve(sources, user, ITEMS)
+        ranked = rerank(network, subject.encode(RICH, user), rows, given)
         scores = np.full_like(scores, -np.inf)
         scores[0, rows[rows >= 0]] = ranked[rows >= 0]
     only: NDArray[np.float32] = scores[0]

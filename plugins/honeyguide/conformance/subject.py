@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from honeyguide.conformance.stand_in import host_with, stand_ins
 from honeyguide.sdk import (
     Arrays,
     DataSpec,
@@ -135,7 +136,7 @@ class Subject:
         """Raises `PluginError` where no plugin offers the model, with the reason where its plugin did not load."""
         self.cls = check_loaded(name, host)
         self.name = name
-        self.host = host
+        self.host = host_with(host)
         self.config = small_config(self.cls)
         self._folder = tempfile.TemporaryDirectory(prefix=f"honeyguide-{name}-")
         self.folder = Path(self._folder.name)
@@ -169,6 +170,11 @@ class Subject:
         """How many retrievers' scores its ranker reads: the option ``sources``, a number or a list, else 1."""
         sources = getattr(self.config, "sources", 1)
         return sources if isinstance(sources, int) else len(sources)
+
+    @cached_property
+    def retrievers(self) -> list[tuple[Model, Any]]:
+        """What retrieves for a model that only ranks: models and their networks."""
+        return stand_ins(self.sources, RICH)
 
     @cached_property
     def graphs(self) -> dict[str, Path]:
@@ -205,22 +211,28 @@ class Subject:
     @cached_property
     def bundle(self) -> Manifest | ExportError:
         """Exports the fitted network into ``models`` in the folder; returns why not where that fails."""
-        from honeyguide.exporters import export_bundle
+        from honeyguide.exporters import export_bundle, export_joint_bundle
 
         network, scores = self.fitted
         owner = self.host.owner(self.name)
+        given: dict[str, Any] = {"items": _catalogue(), "evaluation": walks(8, 60)}
+        mine = given | {
+            "model": self.model(RICH),
+            "network": network,
+            "plugin": f"{owner.distribution or owner.name} {owner.version}".strip(),
+            "metrics": {"ndcg@10": max(scores)},
+            "candidates": ITEMS if hasattr(network, "rank") else 0,
+        }
+        folder = self.folder / "models"
         try:
-            return export_bundle(
-                self.folder / "models",
-                self.name,
-                model=self.model(RICH),
-                network=network,
-                items=_catalogue(),
-                evaluation=walks(8, 60),
-                plugin=f"{owner.distribution or owner.name} {owner.version}".strip(),
-                metrics={"retrieve/ndcg@10": max(scores)},
-                candidates=ITEMS if hasattr(network, "rank") else 0,
-            )
+            if self.cls.retrieves:
+                return export_bundle(folder, self.name, **mine)
+            pinned = [
+                export_bundle(folder, f"source-{place}", model=model, network=source, plugin="", metrics={}, **given)
+                for place, (model, source) in enumerate(self.retrievers)
+            ]
+            names = [(manifest.name, manifest.version) for manifest in pinned]
+            return export_joint_bundle(folder, self.name, retrievers=names, host=self.host, **mine)
         except ExportError as error:
             return error
 
