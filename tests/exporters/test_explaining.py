@@ -59,6 +59,20 @@ def test_an_exported_explanation_must_be_the_network_s():
         prove(reversed_in_time, shares_of)
 
 
+@pytest.mark.parametrize(("off", "passes"), [(5e-5, True), (5e-4, False)])
+def test_shares_may_differ_by_rounding_alone(off, passes):
+    def rounded(inputs):
+        shares = shares_of(inputs)["shares"]
+        turns = np.where(np.arange(shares.shape[-1]) % 2, off, -off).astype(np.float32)  # up and down, so the sum stays
+        return {"shares": shares + np.where(shares > 0, turns, 0)}
+
+    if passes:
+        assert prove(shares_of, rounded)["shares/max_abs_difference"] == pytest.approx(off, rel=0.01)
+        return
+    with pytest.raises(ExportError, match=r"allowed: rtol 0.0001, atol 0.0001\): .*differs by .*rounding that grows"):
+        prove(shares_of, rounded)
+
+
 def test_the_graph_names_every_event_s_share(shared_repository):
     folder = shared_repository / "tiny_ranker" / "1"
     manifest = read_manifest(folder)

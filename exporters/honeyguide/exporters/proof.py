@@ -19,6 +19,8 @@ __all__ = ["BATCHES", "ROUNDING", "one_line", "prove_graphs", "witnesses"]
 
 BATCHES = (1, 2, 17)
 RTOL, ATOL = 1e-4, 1e-5
+SHARE_ATOL = 1e-4
+"""Shares are read by people, and a softmax behind a recurrence of 200 steps is off by 2e-5 from rounding alone."""
 ROUNDING = 1e-3
 """A graph that computes something else is further off than this."""
 _SHARE_TOLERANCE = 1e-3
@@ -30,6 +32,8 @@ def prove_graphs(
     model: Model, pairs: Mapping[str, tuple[Run, Run]], histories: HistoryBatch, retrieve: Retrieve
 ) -> dict[str, float]:
     """Compares torch and ONNX for batches {1, 2, 17} × lengths {1, 2, longest}, within rtol 1e-4 and atol 1e-5.
+
+    Shares are allowed an atol of 1e-4.
 
     Args:
         model: encodes the histories.
@@ -45,6 +49,9 @@ def prove_graphs(
     """
     users = witnesses(histories, model.max_length)
     worst: dict[str, float] = {}
+
+    def allowed(graph: str) -> float:
+        return SHARE_ATOL if graph == "shares" else ATOL
 
     def compare(graph: str, batch: int, length: int) -> str:
         """Compares one graph at one shape; returns the problem, "" where there is none."""
@@ -73,7 +80,7 @@ def prove_graphs(
         wrong = []
         for name, difference in differences.items():
             worst[name] = max(worst.get(name, 0.0), float(difference.max()))
-            if not (difference <= ATOL + RTOL * np.abs(expected[name])).all():
+            if not (difference <= allowed(graph) + RTOL * np.abs(expected[name])).all():
                 wrong.append(f"{'' if name == graph else f'{name} '}differs by {difference.max():.3g}")
         return ", ".join(wrong)
 
@@ -86,7 +93,7 @@ def prove_graphs(
             small = max(worst.values()) < ROUNDING and all("differs by" in text for text in problems.values())
             at_example = compare(graph, EXAMPLE_BATCH, min(EXAMPLE_LENGTH, model.max_length))
             raise ExportError(
-                f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {ATOL:g}): "
+                f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {allowed(graph):g}): "
                 f"{'; '.join(listed[:4])}{more}; likely cause: {_cause(bool(at_example), small, 'state' in worst)}"
             )
     return {f"{name}/max_abs_difference": value for name, value in worst.items()}
