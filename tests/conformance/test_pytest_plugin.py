@@ -21,7 +21,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    program = f"import sys; sys.path[:0] = {[str(project / 'installed'), str(WRONG)]}; import pytest; sys.exit(pytest.console_main())"
+    path = [str(project / "installed"), str(WRONG)]
+    program = f"import sys; sys.path[:0] = {path}; import pytest; sys.exit(pytest.console_main())"
     command = [sys.executable, "-c", program, "-p", "no:cacheprovider", "-rs", "-v", *words]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
 
