@@ -2,12 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from honeyguide.models.evidence_ranker import EvidenceRanker, TargetAttention
+from honeyguide.models.evidence_ranker import EvidenceRanker
 from honeyguide.models.options import RankerOptions
+from honeyguide.models.target_attention import TargetAttention
 from honeyguide.sdk import HistoryBatch
 
 ITEMS = 12
-OPTIONS = RankerOptions(neighbours=5, events=3, attended=4, ranker_hidden=8)
+OPTIONS = RankerOptions(neighbours=5, events=3, ranker_hidden=8)
 TOKENS = torch.tensor([[0, 3, 4, 1, 9], [0, 0, 0, 0, 7]])
 CANDIDATES = torch.tensor([[2, 5, 4, 9], [1, 2, 3, 12]])
 
@@ -76,6 +77,18 @@ def test_it_begins_as_the_mean_of_the_logits(sources: int) -> None:
     torch.testing.assert_close(rank(TOKENS, CANDIDATES, given), expected)
 
 
+def test_what_a_candidate_attends_to_counts() -> None:
+    torch.manual_seed(0)
+    made = EvidenceRanker(OPTIONS, ITEMS, attention=TargetAttention(6, 4)).eval()
+    torch.nn.init.normal_(made.linear.weight)
+    events, items = torch.randn(ITEMS + 1, 6), torch.randn(ITEMS, 6)
+    plain = made(TOKENS, CANDIDATES, scores(1), (events, items))
+    events[9] += 1.0  # the first user's newest event
+    other = made(TOKENS, CANDIDATES, scores(1), (events, items))
+    assert (plain[0] - other[0]).abs().min() > 1e-4
+    assert torch.equal(plain[1], other[1])
+
+
 def test_it_sees_what_followed_the_newest_events() -> None:
     made = ranker(1)
     made.observe(HistoryBatch.from_lists([[0, 1], [0, 1], [0, 1], [2, 3]]))
@@ -90,42 +103,3 @@ def test_it_sees_what_followed_the_newest_events() -> None:
 def test_popularity_is_that_of_the_histories() -> None:
     counts = torch.tensor([2, 2, 2, 2, 1, 1, 0, 0, 1, 0, 0, 1])
     torch.testing.assert_close(ranker(1).log_popularity, torch.log1p(torch.cat([torch.zeros(1), counts])))
-
-
-def test_it_works_without_target_attention() -> None:
-    made = EvidenceRanker(RankerOptions(neighbours=5, events=3, attended=0), ITEMS).eval()
-    assert made.attention is None
-    assert made(TOKENS, CANDIDATES, scores(1)).shape == (2, 4)
-
-
-@pytest.mark.parametrize("attended", [1, 3, 5, 9])
-def test_attention_is_shared_out_among_the_newest_events(attended: int) -> None:
-    torch.manual_seed(0)
-    found = TargetAttention(ITEMS, attended).shares(TOKENS, CANDIDATES)
-    assert found.shape == (2, 4, 5)
-    torch.testing.assert_close(found.sum(2), torch.ones(2, 4))
-    assert (found * (TOKENS == 0)[:, None] == 0).all()
-    assert (found[:, :, : max(5 - attended, 0)] == 0).all()  # older events are not read
-    assert (found[1, :, -1] > 0.999).all()  # the second user's only event
-
-
-def test_a_candidate_attends_to_the_event_it_asks_for() -> None:
-    attention = TargetAttention(ITEMS, 5)
-    with torch.no_grad():
-        attention.asked.zero_()
-        attention.offered.zero_()
-        attention.recency.zero_()
-        attention.asked[2], attention.offered[4] = 5.0, 5.0  # candidate 2 asks for token 4
-    found = attention.shares(TOKENS, torch.tensor([[2, 5]]).expand(2, 2))
-    torch.testing.assert_close(found[0, 0], torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]), rtol=0, atol=1e-4)
-    torch.testing.assert_close(found[0, 1], torch.tensor([0.0, 0.25, 0.25, 0.25, 0.25]))  # 5 asks for nothing
-    values = attention(TOKENS, torch.tensor([[2, 5]]).expand(2, 2))
-    assert (values[0, 0] > values[0, 1] + 10).all()
-
-
-def test_attention_heeds_recency() -> None:
-    attention = TargetAttention(ITEMS, 5)
-    with torch.no_grad():
-        attention.offered.zero_()
-    found = attention.shares(TOKENS, torch.tensor([[2], [2]]))[0, 0]
-    assert (found[1:].diff() > 0).all()

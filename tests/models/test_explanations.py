@@ -84,12 +84,13 @@ def test_the_event_that_carries_a_candidate_has_the_largest_share(name: str) -> 
 def test_short_term_interest_is_the_newest_events() -> None:
     network = weighty(small("attention_lstm", PLAIN))
     assert isinstance(network, AttentionLstmNetwork)
+    batch = {"tokens": torch.tensor([[4, 10, 6]])}
     with torch.no_grad():
         network.gate.bias.fill_(1e4)  # the short term alone
-        user = network.user({"tokens": torch.tensor([[4, 10, 6]])})
-    best = (user @ network.items().T).argmax(1, keepdim=True) + 1
-    network.head.norm.bias.data.zero_()
-    found = network.explain({"tokens": torch.tensor([[4, 10, 6]])}, best)
+        network.head.norm.weight.fill_(1.0)
+        assert network.head.table is not None
+        network.head.table[7] = network.short(network._states(batch))[0, -1]
+        found = network.explain(batch, torch.tensor([[8]]))
     assert found[0, 0, -1] > 0.99
 
 

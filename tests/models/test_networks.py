@@ -238,7 +238,7 @@ def test_a_catalogue_smaller_than_every_option_is_trained(name: str, items: int)
     rng = np.random.default_rng(0)
     training = HistoryBatch.from_lists([rng.integers(0, items, 9).tolist() for _ in range(30)])
     validation = EvaluationSet(training, np.arange(30), rng.integers(0, items, 30).astype(np.int32))
-    model = small(name, DataSpec(items=items, repeats=True), neighbours=200, attended=50, events=10)
+    model = small(name, DataSpec(items=items, repeats=True), neighbours=200, events=10)
     given = {"epochs": 1, "final_epochs": 1, "min_batches": 2, "ranker_epochs": 1}
     trained = train(model, training, validation, FitOptions.for_model(type(model), given))
     assert trained.metrics["retrieve/hr@10"] == 1.0  # ten places hold them all
@@ -264,10 +264,12 @@ def test_options_are_checked_and_come_back_from_json(name: str) -> None:
     config = config_from(kind, {"dimension": "32", "dropout": "0.2"})
     assert (config.dimension, config.dropout) == (32, 0.2)
     assert config_from(kind, config_to(config)) == config
-    wrong = {"dimension": 0, "max_length": 40_000, "dropout": 1.0, "events": 0, "ranker_dropout": -0.1, "attended": -1}
-    wrong |= {"attention_lstm": {"window": 0, "negatives": -2}, "gru": {"hidden": 0}, "transformer": {"heads": 3}}.get(
-        name, {}
-    )
+    wrong = {"dimension": 0, "max_length": 40_000, "dropout": 1.0, "events": 0, "ranker_dropout": -0.1}
+    wrong |= {
+        "attention_lstm": {"window": 0, "attended": 0, "negatives": -2},
+        "gru": {"hidden": 0},
+        "transformer": {"heads": 3},
+    }.get(name, {})
     for option, value in wrong.items():
         with pytest.raises(ConfigError, match=option):
             config_from(kind, {option: value})

@@ -1,0 +1,71 @@
+import pytest
+import torch
+from torch import Tensor
+
+from honeyguide.models.target_attention import TargetAttention
+
+ITEMS, WIDTH = 12, 6
+TOKENS = torch.tensor([[0, 3, 4, 1, 9], [0, 0, 0, 0, 7]])
+CANDIDATES = torch.tensor([[2, 5, 4, 0], [1, 2, 3, 12]])
+
+
+def tables() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(ITEMS + 1, WIDTH, generator=generator), torch.randn(ITEMS, WIDTH, generator=generator)
+
+
+def attention(attended: int) -> TargetAttention:
+    torch.manual_seed(0)
+    return TargetAttention(WIDTH, attended)
+
+
+@pytest.mark.parametrize("attended", [1, 3, 5, 9])
+def test_attention_is_shared_out_among_the_newest_events(attended: int) -> None:
+    found = attention(attended).shares(TOKENS, CANDIDATES, *tables())
+    assert found.shape == (2, 4, 5)
+    torch.testing.assert_close(found.sum(2), torch.ones(2, 4))
+    assert (found * (TOKENS == 0)[:, None] == 0).all()
+    assert (found[:, :, : max(5 - attended, 0)] == 0).all()  # older events are not read
+    assert (found[1, :, -1] > 0.999).all()  # the second user's only event
+
+
+def test_what_is_found_is_as_by_hand() -> None:
+    made, (events, items) = attention(9), tables()
+    found = made(TOKENS, CANDIDATES, events, items)[0, 0]  # [heads]
+    asked = (made.ask.weight @ items[1]).view(made.heads, 16)  # of token 2
+    for head in range(made.heads):
+        fits = [
+            asked[head] @ (made.offer.weight @ events[token]).view(made.heads, 16)[head] / 4
+            + made.recency[head, 9 - lag]
+            for lag, token in enumerate([9, 1, 4, 3], start=1)
+        ]
+        torch.testing.assert_close(found[head], torch.stack(fits).exp().sum().log())
+
+
+def test_padding_adds_nothing() -> None:
+    made = attention(9)
+    longer = torch.nn.functional.pad(TOKENS, (7, 0))
+    torch.testing.assert_close(made(TOKENS, CANDIDATES, *tables()), made(longer, CANDIDATES, *tables()))
+
+
+def test_a_candidate_attends_to_the_event_it_asks_for() -> None:
+    made = attention(5)
+    events, items = torch.zeros(ITEMS + 1, WIDTH), torch.zeros(ITEMS, WIDTH)
+    with torch.no_grad():
+        made.recency.zero_()
+        made.ask.weight.fill_(2.0)
+        made.offer.weight.fill_(2.0)
+    events[4], items[1] = 1.0, 1.0  # token 4 offers what candidate 2 asks for
+    found = made.shares(TOKENS, torch.tensor([[2, 5], [2, 5]]), events, items)
+    torch.testing.assert_close(found[0, 0], torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[0, 1], torch.tensor([0.0, 0.25, 0.25, 0.25, 0.25]))  # 5 asks for nothing
+    values = made(TOKENS, torch.tensor([[2, 5], [2, 5]]), events, items)
+    assert (values[0, 0] > values[0, 1] + 10).all()
+
+
+def test_at_first_newer_events_weigh_more_and_each_head_forgets_at_its_own_pace() -> None:
+    made = attention(5)
+    nothing = torch.zeros(ITEMS + 1, WIDTH), torch.zeros(ITEMS, WIDTH)
+    found = made.shares(torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[2]]), *nothing)[0, 0]
+    assert (found.diff() > 0).all()
+    assert (made.recency[:, 0].diff() > 0).all()
