@@ -230,6 +230,8 @@ class Model:
     metrics: Mapping[str, float]
     create_time: datetime | None
     data_fingerprint: str
+    retrievers: tuple[ModelVersion, ...]
+    """What retrieves for a joint bundle; empty: it retrieves itself."""
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ def model(message: model_service_pb2.Model) -> answers.Model:
         state=_enum_word(model_service_pb2.ModelState, "MODEL_STATE_", message.state),
         metrics=dict(message.metrics),
         create_time=_moment(message, "create_time"),
+        retrievers=tuple(map(model_version, message.retrievers)),
     )
 
 
