@@ -114,7 +114,7 @@ def train_joint(
     examples = examples.sample(options.ranker_lists, options.seed)
     firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
     lists = make_lists(firsts, training, examples, n)
-    observe: Any = getattr(network, "observe", lambda histories: None)  # optional in the contract
+    observe: Any = getattr(network, "observe", lambda _: None)  # optional in the contract
     observe(part)
     result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
     told: dict[str, Any] = {"resumed": resumed, "ranker_fit": dataclasses.asdict(result) | {"lists": len(lists)}}
