@@ -38,7 +38,7 @@ from honeyguide.training.joint import sources_of
 from record import machine
 
 MODELS = ("cf", "gru", "attention_lstm", "transformer", "joint")
-RETRIEVERS = ("attention_lstm", "transformer", "gru", "cf")
+RETRIEVERS = ("attention_lstm", "transformer", "cf")
 """What retrieves for the joint ranker."""
 MINUTES = {"cf": 7, "gru": 13, "attention_lstm": 17, "transformer": 15, "joint": 5}
 """About how long one seed of a model takes on two free cores."""
