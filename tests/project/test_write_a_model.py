@@ -1,53 +1,123 @@
-"""Runs the tutorial: its model is found as a plugin, learns, is exported with proof, and serves its graph."""
+"""Reads the tutorial as an author would: saves its files, types its commands, and checks every model it grows."""
 
+import os
 import re
+import signal
+import socket
+import subprocess
 import sys
-from importlib.metadata import EntryPoint
+import time
+import tomllib
 from pathlib import Path
 
-import numpy as np
-import polars as pl
+import pytest
 
-from honeyguide.exporters import export_bundle
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
-from honeyguide.training.fit import FitOptions
-from honeyguide.training.train import train
+from honeyguide.client import Client, UnavailableError
+from honeyguide.conformance.kit import checks, run
+from honeyguide.conformance.subject import Subject
+from honeyguide.sdk import PluginHost
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-model.md"
-ITEMS = 12
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+ITEMS = 40
+GROWN = ("noticing", "fading", "picky")
 
 
-def test_the_tutorials_model_trains_and_is_exported(tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
-    (tmp_path / "last_item.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    host = PluginHost.load([EntryPoint("last_item", "last_item", "honeyguide.plugins")], strict=True)
-    assert "torch" not in vars(sys.modules["last_item"])
+class Author:
+    """Works in one folder; what `pip install` would do there is done without touching the environment."""
 
+    def __init__(self, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.folder, self.address, self.server = folder, f"127.0.0.1:{port}", None
+        self.printed = {}
+        self.environment = os.environ | {
+            "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
+            "PYTHONPATH": str(folder),
+            "HONEYGUIDE_PORT": str(port),
+            "HONEYGUIDE_METRICS_PORT": "-1",
+            "HONEYGUIDE_SERVER": self.address,
+        }
+
+    def save(self):
+        """Saves every block that names its file, and the plugin's metadata."""
+        for kind, text in BLOCKS:
+            if kind == "python":
+                (self.folder / re.match(r"# (\w+\.py)\n", text)[1]).write_text(text)
+        (project,) = (tomllib.loads(text)["project"] for kind, text in BLOCKS if kind == "toml")
+        info = self.folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
+        points = project["entry-points"]["honeyguide.plugins"]
+        lines = "".join(f"{name} = {module}\n" for name, module in points.items())
+        (info / "entry_points.txt").write_text(f"[honeyguide.plugins]\n{lines}")
+
+    def type(self, line):
+        if line.startswith("honeyguide serve "):
+            self.server = subprocess.Popen(line.split(), cwd=self.folder, env=self.environment)
+            self.wait()
+        elif line != "pip install -e .":
+            done = subprocess.run(
+                line.split(), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=600
+            )
+            assert done.returncode == 0, f"{line}:\n{done.stdout}\n{done.stderr}"
+            self.printed[line] = done.stdout
+
+    def wait(self):
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with Client(self.address) as client:
+                    assert list(client.models())
+                    return
+            except UnavailableError:
+                assert time.monotonic() < end
+                assert self.server.poll() is None
+                time.sleep(0.1)
+
+    def stop(self):
+        if self.server:
+            self.server.send_signal(signal.SIGTERM)
+            assert self.server.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory):
+    author = Author(tmp_path_factory.mktemp("author"))
+    author.save()
     # After item i always comes i + 1: the last item alone says what follows.
-    histories = HistoryBatch.from_lists([[(start + n) % ITEMS for n in range(6)] for start in range(ITEMS)] * 4)
-    following = np.array([(start + 6) % ITEMS for start in range(ITEMS)] * 4, np.int32)
-    held_out = EvaluationSet(histories, np.arange(len(histories)), following)
-    model_class = host.model("last_item")
-    model = model_class(model_class.Config(dimension=8), DataSpec(items=ITEMS, repeats=True))
-    trained = train(model, histories, held_out, FitOptions(epochs=20, patience=20, lr=0.1, batch_tokens=64))
-    assert trained.metrics["retrieve/hr@10"] == 1.0
-    assert trained.metrics["retrieve/ndcg@10"] > 0.99
+    rows = [f"user-{user},item-{(user + n) % ITEMS}\n" for user in range(4 * ITEMS) for n in range(8)]
+    (author.folder / "events.csv").write_text("user_id,item_id\n" + "".join(rows))
+    yield author
+    author.stop()
 
-    ids = [f"item-{i}" for i in range(ITEMS)]
-    catalogue = pl.DataFrame(
-        {"item_id": ids, "title": ids, "categories": [["all"]] * ITEMS, "popularity": [24] * ITEMS}
-    )
-    manifest = export_bundle(
-        tmp_path / "models",
-        "last_item",
-        model=model,
-        network=trained.network,
-        items=catalogue,
-        evaluation=held_out,
-        plugin="honeyguide-last-item 1.0",
-        metrics=trained.metrics,
-        candidates=trained.candidates,
-    )
-    assert (tmp_path / "models" / "last_item" / "1" / "user.onnx").exists()
-    assert not manifest.ranks
+
+def test_every_command_of_the_page_does_what_it_says(author):
+    lines = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+    for line in lines:
+        author.type(line)
+    assert "last_item keeps the plugin contract." in author.printed["honeyguide plugins check last_item"]
+    assert all(name in author.printed["honeyguide plugins"] for name in GROWN)
+    assert "item-4" in author.printed["honeyguide recommend --history item-1,item-3 -k 3"]
+
+
+def test_what_it_grows_into_keeps_the_contract(author, monkeypatch):
+    monkeypatch.syspath_prepend(author.folder)
+    host = PluginHost.load(strict=True)
+    *inner, last = GROWN
+    for name in inner:
+        with Subject(name, host) as subject:
+            for check in checks():
+                if check.name == "axes_are_free":
+                    break  # what these export, the last one exports too
+                check(subject)
+    results = {result.check.name: result for result in run(last, host)}
+    assert {name: result.message for name, result in results.items() if not result.passed} == {}
+
+
+def test_the_pages_plugin_loads_without_torch(author):
+    program = "import picky, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], env=author.environment).returncode == 0
