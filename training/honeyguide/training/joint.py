@@ -27,7 +27,7 @@ from honeyguide.training.loop import Report
 from honeyguide.training.ranker import fit_ranker, hold_back, make_lists
 from honeyguide.training.train import Trained, claim, gate
 
-__all__ = ["Run", "read_runs", "sources_of", "train_joint"]
+__all__ = ["Run", "judge", "read_runs", "sources_of", "train_joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def train_joint(
     progress: Path | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Trains a ranker over several retrievers' candidates; the gate sets it against the best run on its own.
+    """Trains a ranker over several retrievers' candidates; `judge` decides whether it stays.
 
     Args:
         model: a model that does not retrieve, its config's ``sources`` the number of runs.
@@ -120,17 +120,57 @@ def train_joint(
     told: dict[str, Any] = {"resumed": resumed, "ranker_fit": dataclasses.asdict(result) | {"lists": len(lists)}}
     told["ranker_fit"]["target_retrieved"] = len(lists) / len(examples)
     observe(training)
+    n, verdict, metrics = judge(model, network, runs, training, validation, n, options.seed, told)
+    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
+    return Trained(network.cpu(), 0, n, metrics, None, told)
+
+
+def judge(
+    model: Model,
+    network: nn.Module,
+    runs: Sequence[Run],
+    training: HistoryBatch,
+    validation: EvaluationSet,
+    n: int,
+    seed: int,
+    told: dict[str, Any],
+) -> tuple[int, str, dict[str, float]]:
+    """Decides whether a joint ranker stays: it must improve on the best of its retrievers, as any ranker must.
+
+    Whether it is also better than the best run with that run's own ranker is told, and decides nothing: who serves
+    that run alone saves the others.
+
+    Args:
+        model: the joint model.
+        network: its network, fitted.
+        runs: its retrievers.
+        training: all training histories.
+        validation: the users that judge.
+        n: candidates of each retriever.
+        seed: of the resampling.
+        told: gets "gate" and "alone".
+
+    Returns:
+        How many candidates to rank, 0 where the ranker does not stay; the verdict in words; and the metrics.
+    """
     network.to(best_device())
     sources = [(run.model, run.network.to(best_device())) for run in runs]
-    alone = [
+    stages = [
         rank_targets(*source, validation, candidates=run.checkpoint.candidates)
         for run, source in zip(runs, sources, strict=True)
     ]
-    best = max((stages.get("rank", stages["retrieve"]).ndcg(validation) for stages in alone), key=lambda v: v.mean())
     after = rank_targets(model, network, validation, candidates=n, sources=sources)["rank"].ndcg(validation)
-    told["gate"], verdict = gate(best, after, n, options.seed)
+    retrieved = max((stage["retrieve"].ndcg(validation) for stage in stages), key=lambda v: float(v.mean()))
+    told["gate"], verdict = gate(retrieved, after, n, seed)
+    alone = [stage.get("rank", stage["retrieve"]).ndcg(validation) for stage in stages]
+    best = max(range(len(runs)), key=lambda place: float(alone[place].mean()))
+    told["alone"], _ = gate(alone[best], after, n, seed)
+    told["alone"]["model"] = runs[best].model.name
+    verdict += (
+        f"; against {runs[best].model.name} with its own ranker {told['alone']['ndcg10_gain']:+.4f}, "
+        f"p = {told['alone']['p']:.4f}"
+    )
     n = n if told["gate"]["kept"] else 0
     popularity = popularity_of(training, model.data.items)
     metrics = evaluate(model, network, validation, candidates=n, popularity=popularity, sources=sources)
-    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
-    return Trained(network.cpu(), 0, n, flatten(metrics), None, told)
+    return n, verdict, flatten(metrics)
