@@ -25,7 +25,7 @@ __all__ = ["add_to"]
 
 _MARKER = ".honeyguide-demo"
 _START_SECONDS = 60.0
-_SHORT = ("--epochs", "8", "--fit", "final_epochs=4")
+_SHORT = ("--option", "tied=true", "--epochs", "5", "--fit", "final_epochs=2")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,7 +49,15 @@ def demo(
     cf, transformer, joint = (runs / name for name in ("cf", "transformer", "joint"))
     _step("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
     _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", cf)
-    _step("3. Train: a transformer, kept short", "train", "transformer", data, "--out", transformer, *_SHORT)
+    _step(
+        "3. Train: a transformer, kept short, with one table as purchases repeat",
+        "train",
+        "transformer",
+        data,
+        "--out",
+        transformer,
+        *_SHORT,
+    )
     retrievers = ("--retriever", cf, "--retriever", transformer)
     _step("4. Train: one ranker over what both find", "train", "joint", data, "--out", joint, *retrievers)
     _step("5. Evaluate: full ranking on held-out baskets", "evaluate", joint, data)
