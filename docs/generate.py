@@ -90,6 +90,7 @@ def quality() -> str:
             f"`{r['command']}`",
             r["date"][:10],
             f"{r['machine']['cpu']}, {r['machine']['cores']} cores",
+            "yes" if r["resumed"] else "",
             r["ranker"],
         )
         for r in result["runs"]
@@ -112,8 +113,9 @@ def quality() -> str:
         "200, or of the union) is its ceiling.\n\n## Every row\n\n"
         + table(columns, rows)
         + "\n## How each was made\n\n`make bench-quality` makes them, says how long it takes, and goes on where\n"
-        "it was stopped. Training was chosen on validation users alone; the ranker's verdict is from these, too.\n\n"
-        + table(("run", "command", "date", "machine", "ranker"), how)
+        "it was stopped. Training was chosen on validation users alone; the ranker's verdict is from these, too.\n"
+        "Where a training was stopped and resumed, its seconds count from there. Other work shared the cores.\n\n"
+        + table(("run", "command", "date", "machine", "resumed", "ranker"), how)
     )
 
 

@@ -50,7 +50,7 @@ def demo(
     _step("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
     _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", cf)
     _step(
-        "3. Train: a transformer, kept short, with one table as purchases repeat",
+        "3. Train: a transformer, kept short",
         "train",
         "transformer",
         data,
