@@ -41,8 +41,8 @@ proto: $(STAMP)  ## regenerates the committed stubs
 docs: $(STAMP)  ## regenerates the pages and tables that are made from code and results
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)  ## speed: prepare, events, serving
-	for bench in prepare events serve; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
+bench: $(STAMP)  ## speed: prepare, events, serving; and what rules do
+	for bench in prepare events serve rules; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
 
 bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
 	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json
