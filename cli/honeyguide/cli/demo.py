@@ -25,7 +25,7 @@ __all__ = ["add_to"]
 
 _MARKER = ".honeyguide-demo"
 _START_SECONDS = 60.0
-_SHORT = ("--option", "tied=true", "--epochs", "5", "--fit", "final_epochs=2")
+_SHORT = ("--option", "tied=true", "--option", "dimension=64", "--epochs", "4", "--fit", "final_epochs=2")
 
 
 def add_to(app: typer.Typer) -> None:
