@@ -176,6 +176,18 @@ async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
         assert items_of(store, "anna") == ["book", "pen"]
 
 
+async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore(path) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(store.record([StoredEvent("anna", "book", 1)]), 5)
+        assert await asyncio.wait_for(store.record([StoredEvent("anna", "pen", 2)]), 5) == Recorded(1, 0)
+        assert items_of(store, "anna") == ["book", "pen"]
+
+
 async def test_the_cache_stays_within_its_bound(path: Path) -> None:
     with EventStore(path, cache_events=100) as store:
         await store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)])

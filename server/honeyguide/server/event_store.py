@@ -193,7 +193,12 @@ class EventStore:
             # A caller that went away while it waited is dropped before anything is written.
             wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if wanted:
-                self._commit(wanted)
+                try:
+                    self._commit(wanted)
+                except Exception as error:  # boundary: a writer that ends would leave every later caller waiting
+                    for job in wanted:
+                        if not job.future.done():
+                            job.future.set_exception(error)
             with self._lock:
                 self._queued -= sum(job.size for job in jobs)
 
