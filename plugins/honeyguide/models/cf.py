@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.options import RankerOptions, at_least, shares
+from honeyguide.models.options import SEQUENCE_FIT, RankerOptions, at_least, shares
 from honeyguide.sdk import Model, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 
@@ -41,19 +41,11 @@ class CollaborativeFiltering(Model):
     name = "cf"
     Config = Config
     fit_defaults: ClassVar[Mapping[str, Any]] = {
+        **SEQUENCE_FIT,
         "epochs": 6,
         "final_epochs": 3,
-        "patience": 6,  # the rate falls to the end, and the last epochs are the best
+        "patience": 6,
         "lr": 7e-3,
-        "beta2": 0.98,
-        "weight_decay": 0.01,
-        "schedule": "one-cycle",
-        "batch_tokens": 9600,
-        "min_batches": 100,
-        "ranker_tail": 10,
-        "ranker_epochs": 3,
-        "ranker_lr": 3e-3,
-        "ranker_weight_decay": 1e-3,
     }
 
     def network(self) -> nn.Module:
