@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 # As in every verb: threads that spin would take the cores from the servers and programs that tests run beside them.
@@ -11,9 +12,19 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+import structlog
 from bundles import make_bundle, tiny_host
 
 from honeyguide.sdk import PluginHost
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Puts the logs back as they were: a verb that runs inside a test sets them up for its whole process."""
+    before = structlog.get_config()
+    yield
+    structlog.contextvars.clear_contextvars()
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -261,7 +261,6 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
 
     from honeyguide.cli import serve
     from honeyguide.server import app as server_app
-    from honeyguide.server import logs
 
     given: list[Settings] = []
 
@@ -269,7 +268,6 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
         given.append(settings)
 
     monkeypatch.setattr(server_app, "serve", fake)
-    monkeypatch.setattr(logs, "configure_logs", lambda *_: None)  # it would keep the runner's stderr
     monkeypatch.setenv("HONEYGUIDE_THREADS", "3")
     monkeypatch.setenv("HONEYGUIDE_PORT", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")

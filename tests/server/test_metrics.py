@@ -1,6 +1,9 @@
 """Tests of metrics over HTTP and of the logs."""
 
+import io
 import json
+import os
+import sys
 import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
@@ -92,15 +95,7 @@ def test_a_stopped_endpoint_frees_its_port() -> None:
     again.stop()
 
 
-@pytest.fixture
-def log(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
-    before = structlog.get_config()
-    yield capsys
-    structlog.contextvars.clear_contextvars()
-    structlog.configure(**before)
-
-
-def test_json_logs_are_one_object_a_line_with_the_request_id(log: pytest.CaptureFixture[str]) -> None:
+def test_json_logs_are_one_object_a_line_with_the_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     new = begin_request("/Recommend")
     assert request_id() == new
@@ -110,7 +105,7 @@ def test_json_logs_are_one_object_a_line_with_the_request_id(log: pytest.Capture
         _ = 1 / 0
     except ZeroDivisionError:
         structlog.get_logger().exception("failed")
-    written = log.readouterr().err
+    written = capsys.readouterr().err
     first, second = map(json.loads, written.splitlines())
     assert (first["event"], first["k"], first["level"], first["method"]) == ("served", 10, "info", "/Recommend")
     assert first["request_id"] == second["request_id"] == new
@@ -118,7 +113,7 @@ def test_json_logs_are_one_object_a_line_with_the_request_id(log: pytest.Capture
     assert "locals" not in second["exception"][0]["frames"][0]
 
 
-def test_console_logs_are_for_people(log: pytest.CaptureFixture[str]) -> None:
+def test_console_logs_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("warning", "console")
     structlog.get_logger().info("not shown")
     structlog.get_logger().warning("slow", seconds=3)
@@ -127,7 +122,7 @@ def test_console_logs_are_for_people(log: pytest.CaptureFixture[str]) -> None:
         secret[1]
     except IndexError:
         structlog.get_logger().exception("failed")
-    written = log.readouterr().err
+    written = capsys.readouterr().err
     assert "slow" in written
     assert "seconds=3" in written
     assert "IndexError: list index out of range" in written
@@ -135,16 +130,38 @@ def test_console_logs_are_for_people(log: pytest.CaptureFixture[str]) -> None:
     assert "what a user did']" not in written
 
 
+def test_a_line_that_standard_error_cannot_take_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("info", "json")
+    log = structlog.get_logger()
+    closed = io.StringIO()
+    closed.close()
+    reader, writer = os.pipe()
+    os.close(reader)
+    broken = os.fdopen(writer, "w", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", closed)
+        log.error("to a closed file")
+        patch.setattr(sys, "stderr", broken)
+        log.error("to a reader that went away")
+    with pytest.raises(BrokenPipeError):
+        broken.close()
+    log.error("to whoever reads now")
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert line["event"] == "to whoever reads now"
+
+
 def test_outside_of_a_request_every_id_is_new() -> None:
     structlog.contextvars.clear_contextvars()
     assert request_id() != request_id()
 
 
-def test_a_plugin_that_did_not_load_is_logged_with_its_traceback(log: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_that_did_not_load_is_logged_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     broken = metadata.EntryPoint("broken", "honeyguide_no_such_module", "honeyguide.plugins")
     log_plugins(PluginHost.load([broken]))
-    (line,) = map(json.loads, log.readouterr().err.splitlines())
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
     assert (line["event"], line["plugin"]) == ("plugin did not load", "broken")
     assert line["exception"][0]["exc_type"] == "ModuleNotFoundError"
     assert line["exception"][0]["frames"]

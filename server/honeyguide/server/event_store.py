@@ -252,11 +252,11 @@ class EventStore:
 
     def _fail(self, jobs: list[_Job[Any]], error: Exception) -> None:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
-            self._log.error("events not stored", calls=len(jobs), error=str(error))
             for job in jobs:
                 job.future.set_exception(
                     Unavailable(f"the events could not be stored ({error}); none of them was: try again later")
                 )
+            self._log.error("events not stored", calls=len(jobs), error=str(error))
         elif len(jobs) == 1:
             jobs[0].future.set_exception(error)
         else:  # one call holds what cannot be stored; its mates are innocent
