@@ -58,10 +58,11 @@ def export(histories: HistoryBatch, repository: Path) -> None:
     import torch
 
     from honeyguide.exporters import export_bundle
-    from honeyguide.models.cf import CollaborativeFiltering, Config
+    from honeyguide.models.cf import CollaborativeFiltering
+    from honeyguide.models.options import RetrieverOptions
 
     torch.manual_seed(0)
-    model = CollaborativeFiltering(Config(), DataSpec(items=ITEMS, repeats=False, has_time=True))
+    model = CollaborativeFiltering(RetrieverOptions(), DataSpec(items=ITEMS, repeats=False, has_time=True))
     network = model.network()
     network.observe(histories)  # type: ignore[operator]  # every honeyguide.sdk.Network has it
     last = histories.offsets[1 : VALIDATED + 1] - 1

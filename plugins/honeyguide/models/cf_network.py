@@ -29,7 +29,7 @@ from honeyguide.models.softmax import Seen, full_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:
-    from honeyguide.models.cf import Config
+    from honeyguide.models.options import RetrieverOptions
 
 __all__ = ["CollaborativeNetwork"]
 
@@ -39,7 +39,7 @@ _FASTEST, _SLOWEST = 0.7, 60.0  # events in which a dimension's weight starts to
 class CollaborativeNetwork(nn.Module):
     """Is the `honeyguide.sdk.Network` of ``cf``."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: RetrieverOptions, data: DataSpec) -> None:
         super().__init__()
         items, width, lags = data.items, config.dimension, config.max_length
         self.config, self.data = config, data

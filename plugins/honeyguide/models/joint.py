@@ -22,12 +22,10 @@ class Config(RankerOptions):
 
     sources: int = 3
     """How many models retrieve for it, 1 or more; training sets it."""
-    max_length: int = 200
-    """How many of a user's newest events the ranker sees, 1 or more."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("sources", "max_length"))
+        at_least(self, 1, ("sources",))
 
 
 class Joint(Model):

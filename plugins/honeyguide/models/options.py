@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SEQUENCE_FIT", "RankerOptions", "SequenceOptions", "at_least", "shares"]
+__all__ = ["SEQUENCE_FIT", "RankerOptions", "RetrieverOptions", "SequenceOptions", "at_least", "shares"]
+
+_LONGEST = 32_767
 
 
 @dataclass(frozen=True)
 class RankerOptions:
     """Holds the options of the evidence ranker (see `honeyguide.models.evidence_ranker`)."""
 
+    max_length: int = 200
+    """How many of a user's newest events are read, 1–32,767."""
     neighbours: int = 200
     """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
     events: int = 10
@@ -23,20 +27,31 @@ class RankerOptions:
     """Share of the perceptron's cells set to 0 while learning, 0 or more and below 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, ("neighbours", "events", "ranker_hidden"))
+        at_least(self, 1, ("max_length", "neighbours", "events", "ranker_hidden"))
         shares(self, ("ranker_dropout",))
+        if self.max_length > _LONGEST:
+            raise ValueError(f"max_length is {self.max_length}; allowed: at most {_LONGEST}")
 
 
 @dataclass(frozen=True)
-class SequenceOptions(RankerOptions):
-    """Holds what every model that reads a history as a sequence can be told."""
+class RetrieverOptions(RankerOptions):
+    """Holds what every model with user and item vectors can be told."""
 
     dimension: int = 128
     """Dimensions of user and item vectors, 1 or more; one more is added for the items' bias."""
-    max_length: int = 200
-    """How many of a user's newest events are read, 1–32,767."""
     dropout: float = 0.3
     """Share of cells set to 0 while learning, 0 or more and below 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, ("dimension",))
+        shares(self, ("dropout",))
+
+
+@dataclass(frozen=True)
+class SequenceOptions(RetrieverOptions):
+    """Holds what every model that reads a history as a sequence can be told."""
+
     features: bool = True
     """Whether dwell, clicks, quantity, value, event type and the time between events are read, if the data has them."""
     tied: bool = False
@@ -47,11 +62,7 @@ class SequenceOptions(RankerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("dimension", "max_length"))
         at_least(self, -1, ("negatives",))
-        shares(self, ("dropout",))
-        if self.max_length > 32_767:
-            raise ValueError(f"max_length is {self.max_length}; allowed: at most 32767")
 
 
 def at_least(config: object, least: int, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Lets each candidate look for what speaks for it among the newest events: a ranker's features, and an explanation.
+"""Lets each candidate look for what speaks for it among the newest events: a ranker's features.
 
 Zhou et al., "Deep interest network" (KDD 2018). The retriever's item vectors are taken as they are, and only two small
 projections are learnt: tables of its own learnt from the lists alone made the ranker worse after one epoch.
@@ -41,20 +41,10 @@ class TargetAttention(nn.Module):
             events: [N + 1, d] vectors by token, for history.
             items: [N, d] vectors by row, for candidates.
         """
-        _, fit = self._fit(tokens, candidates, events, items)
-        return fit.logsumexp(3).transpose(1, 2)
-
-    def shares(self, tokens: Tensor, candidates: Tensor, events: Tensor, items: Tensor) -> Tensor:
-        """Returns [B, n, L]: the mean over heads of how much attention a candidate gives each event."""
-        newest, fit = self._fit(tokens, candidates, events, items)
-        shares = fit.softmax(3).mean(1) * (newest > 0)[:, None, :]
-        return functional.pad(shares, (tokens.shape[1], 0))[:, :, -tokens.shape[1] :]
-
-    def _fit(self, tokens: Tensor, candidates: Tensor, events: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the [B, A] newest tokens, and [B, heads, n, A] how each candidate fits each event."""
-        newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]
+        newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]  # [B, A]
         wanted = functional.pad(items, (0, 0, 1, 0))[candidates]  # [B, n, d]
         asked = self.ask(wanted).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
         offered = self.offer(events[newest]).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
-        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]
-        return newest, fit.masked_fill((newest == 0)[:, None, None, :], _MASKED)
+        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]  # [B, heads, n, A]
+        found: Tensor = fit.masked_fill((newest == 0)[:, None, None, :], _MASKED).logsumexp(3).transpose(1, 2)
+        return found

@@ -21,7 +21,15 @@ from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.model import Model
 from honeyguide.training.checkpoint import Checkpoint, load_checkpoint, load_first
-from honeyguide.training.evaluate import Source, best_device, evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.evaluate import (
+    KS,
+    Source,
+    best_device,
+    flatten,
+    popularity_of,
+    rank_targets,
+    stage_metrics,
+)
 from honeyguide.training.fit import FitOptions
 from honeyguide.training.loop import Report
 from honeyguide.training.ranker import fit_ranker, hold_back, make_lists
@@ -159,7 +167,11 @@ def judge(
         rank_targets(*source, validation, candidates=run.checkpoint.candidates)
         for run, source in zip(runs, sources, strict=True)
     ]
-    after = rank_targets(model, network, validation, candidates=n, sources=sources)["rank"].ndcg(validation)
+    popularity = popularity_of(training, model.data.items)
+    joint = rank_targets(
+        model, network, validation, candidates=n, popularity=popularity, sources=sources, longest=max(KS)
+    )
+    after = joint["rank"].ndcg(validation)
     retrieved = max((stage["retrieve"].ndcg(validation) for stage in stages), key=lambda v: float(v.mean()))
     told["gate"], verdict = gate(retrieved, after, n, seed)
     alone = [stage.get("rank", stage["retrieve"]).ndcg(validation) for stage in stages]
@@ -170,7 +182,8 @@ def judge(
         f"; against {runs[best].model.name} with its own ranker {told['alone']['ndcg10_gain']:+.4f}, "
         f"p = {told['alone']['p']:.4f}"
     )
-    n = n if told["gate"]["kept"] else 0
-    popularity = popularity_of(training, model.data.items)
-    metrics = evaluate(model, network, validation, candidates=n, popularity=popularity, sources=sources)
+    if not told["gate"]["kept"]:
+        n = 0
+        del joint["rank"]
+    metrics = {name: stage_metrics(stage, validation, KS, model.data.items) for name, stage in joint.items()}
     return n, verdict, flatten(metrics)
