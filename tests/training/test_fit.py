@@ -16,7 +16,7 @@ from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch,
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.batches import tensors
 from honeyguide.training.evaluate import score_all
-from honeyguide.training.fit import FitOptions, fit
+from honeyguide.training.fit import FitOptions, check_target_weight, fit
 from honeyguide.training.loop import Moment, Report
 from honeyguide.training.tensor_file import load_tree, save_tree
 from honeyguide.training.train import Trained, train
@@ -135,18 +135,23 @@ def test_a_training_ended_by_sigkill_goes_on_and_ends_the_same(tmp_path: Path) -
     assert same(resumed.network, whole.network)
 
 
-@pytest.mark.parametrize("cls", [CollaborativeFiltering, Gru])
-@pytest.mark.parametrize(("weight", "wins"), [("", False), ("dwell_seconds", True), ("look:0.2", True)])
-def test_of_two_next_items_the_weightier_wins(cls: type[Model], weight: str, wins: bool) -> None:
-    nexts = np.array([1, 2, 2] * 40)  # item 2 is met twice as often, item 1 is looked at longer
+def seen_and_stayed() -> tuple[DataSpec, HistoryBatch]:
+    """Returns users of two events: item 2 follows item 0 twice as often as item 1, which is looked at longer."""
+    nexts = np.array([1, 2, 2] * 40)
     scaler = FeatureScaler("dwell_seconds", 0.0, 0.0, 9.0, log=False, mean=0.0, std=1.0)
     spec = DataSpec(items=12, repeats=False, event_types=("look", "stay"), features=(scaler,))
-    training = HistoryBatch(
+    return spec, HistoryBatch(
         items=np.stack([np.zeros_like(nexts), nexts], 1).ravel().astype(np.int32),
         offsets=np.arange(0, 241, 2),
         features={"dwell_seconds": np.stack([0.0 * nexts, 6.0 - 4.0 * nexts], 1).ravel().astype(np.float32)},
         event_type=np.stack([np.ones_like(nexts), 3 - nexts], 1).ravel().astype(np.int32),
     )
+
+
+@pytest.mark.parametrize("cls", [CollaborativeFiltering, Gru])
+@pytest.mark.parametrize(("weight", "wins"), [("", False), ("dwell_seconds", True), ("look:0.2", True)])
+def test_of_two_next_items_the_weightier_wins(cls: type[Model], weight: str, wins: bool) -> None:
+    spec, training = seen_and_stayed()
     watched = EvaluationSet(training.cut(np.array([0]), np.array([1])), np.array([0]), np.array([1], np.int32))
     model = cls(small(cls), spec)
     options = FitOptions.for_model(cls, {"epochs": 4, "lr": 0.03, "min_batches": 10, "target_weight": weight})
@@ -160,6 +165,19 @@ def test_a_wrong_weight_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="'clicks'; the data's features: none"):
         train(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), progress=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("weight", ["dwell_seconds", "look:0.2"])
+def test_weights_that_a_model_would_not_read_are_refused(host: PluginHost, tmp_path: Path, weight: str) -> None:
+    spec, training = seen_and_stayed()
+    watched = EvaluationSet(training.cut(np.array([0]), np.array([1])), np.array([0]), np.array([1], np.int32))
+    options = FitOptions(target_weight=weight)
+    tiny = host.model("tiny")
+    with pytest.raises(ConfigError, match="the loss of tiny takes no weights"):
+        train(tiny(tiny.Config(), spec), training, watched, options, progress=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    for cls in (CollaborativeFiltering, Gru):
+        check_target_weight(cls(small(cls), spec), training, options)
 
 
 def test_ctrl_c_stays_an_interrupt(host: PluginHost, checkerboard: Board) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from honeyguide.sdk.config import config_from
@@ -17,7 +18,7 @@ from honeyguide.training.batches import TrainingBatches
 from honeyguide.training.evaluate import rank_targets
 from honeyguide.training.loop import SCHEDULES, LoopResult, Report, Task, run
 
-__all__ = ["FitOptions", "fit"]
+__all__ = ["FitOptions", "check_target_weight", "fit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +138,28 @@ def fit(
         schedule=options.schedule,
     )
     return run(network, task, progress=progress, report=report)
+
+
+def check_target_weight(model: Model, training: HistoryBatch, options: FitOptions) -> None:
+    """Raises `ConfigError` where the data has no such ``target_weight``, or the model's loss does not read weights."""
+    if not options.target_weight:
+        return
+    batches = TrainingBatches(
+        model, training, tokens=options.batch_tokens, seed=options.seed, target_weight=options.target_weight
+    )
+    network: Any = model.network()
+    if hasattr(network, "observe"):
+        network.observe(training)
+    network.eval()
+    batch = next(iter(batches.epoch(0)))
+    losses = []
+    for unequal in (0.0, 1.0):
+        weights = 1.0 + unequal * torch.rand(batch["targets"].shape, generator=torch.Generator().manual_seed(0))
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(0)  # a loss may draw negatives
+            losses.append(float(network.loss({**batch, "weights": weights})))
+    if losses[0] == losses[1]:
+        raise ConfigError(
+            f"option 'target_weight' is {options.target_weight!r}, and the loss of {model.name} takes no weights: "
+            'multiply each target\'s loss by batch["weights"], or train without the option'
+        )

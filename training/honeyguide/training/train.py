@@ -20,10 +20,9 @@ from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model
 from honeyguide.training.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
-from honeyguide.training.fit import FitOptions, fit
+from honeyguide.training.fit import FitOptions, check_target_weight, fit
 from honeyguide.training.loop import Report
 from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
-from honeyguide.training.target_weights import target_weights
 from honeyguide.training.tensor_file import state_of
 
 __all__ = ["Trained", "claim", "gate", "train"]
@@ -75,11 +74,12 @@ def train(
         report: told of every batch.
 
     Raises:
-        ConfigError: ``progress`` holds a training with other arguments, or the data has no such ``target_weight``.
+        ConfigError: ``progress`` holds a training with other arguments, or the data or the model knows no such
+            ``target_weight``.
         DataError: there is nothing to predict.
     """
     started = time.perf_counter()
-    target_weights(training, model.data, options.target_weight)  # a wrong one is refused before anything is written
+    check_target_weight(model, training, options)  # before anything is written
     resumed = progress is not None and claim(progress, model, options)
     torch.manual_seed(options.seed)
     network = model.network()
