@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from honeyguide.sdk import PluginHost, config_to, errors
@@ -103,7 +104,7 @@ def quality() -> str:
         "masked, no timestamps. `served` rows went through gRPC, ONNX and FAISS with inline histories, `torch` rows\n"
         f"through the trained network. The standard error over users is about {error['hr10']:.3f} for HR@10 and\n"
         f"{error['ndcg10']:.3f} for NDCG@10: smaller differences mean nothing.\n\n"
-        "Served, the mean over the seeds, beside the bars that were set beforehand:\n\n"
+        "Served, the mean over the seeds and their standard deviation, beside the bars that were set beforehand:\n\n"
         + table(("model", "stage", "seeds", "HR@10", "NDCG@10", "floor", "aim", "verdict"), served(result["rows"]))
         + "\nPublished on the same data and split, all with full-softmax cross-entropy (Yue et al., *Linear Recurrent\n"
         "Units for Sequential Recommendation*, WSDM 2024); only the newest 200 events are masked there:\n\n"
@@ -120,7 +121,7 @@ def quality() -> str:
 
 
 def served(rows: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
-    """Returns a line for each served stage: its mean over seeds, its bars, and whether they are met."""
+    """Returns a line for each served stage: its mean and spread over seeds, its bars, and whether they are met."""
     lines: list[Sequence[object]] = []
     for (model, stage), (floor, aim) in BARS.items():
         own = [r for r in rows if (r["model"], r["stage"], r["path"]) == (model, stage, "served")]
@@ -128,12 +129,14 @@ def served(rows: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
         if not own:
             lines.append((model, stage, "–", "–", "–", *bars, "not measured, or its ranker was left out"))
             continue
-        means = [sum(r[figure] for r in own) / len(own) for figure in ("hr10", "ndcg10")]
+        figures = [[float(r[figure]) for r in own] for figure in ("hr10", "ndcg10")]
+        means = [fmean(values) for values in figures]
         met = [bar is not None and all(m >= float(b) for m, b in zip(means, bar, strict=True)) for bar in (floor, aim)]
         verdict = (
             "aim met" if met[1] else "floor met" + ", aim missed" * (aim is not None) if met[0] else "floor missed"
         )
-        lines.append((model, stage, len(own), *(f"{m:.4f}" for m in means), *bars, verdict))
+        words = [f"{fmean(v):.4f}" + (f" ± {stdev(v):.4f}" if len(v) > 1 else "") for v in figures]
+        lines.append((model, stage, len(own), *words, *bars, verdict))
     return lines
 
 
