@@ -37,7 +37,7 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
 
-from honeyguide.client import Client, Ranked, UserRow
+from honeyguide.client import Client, Event, Ranked, UserRow
 from honeyguide.sdk import HistoryBatch, PluginHost
 from honeyguide.sdk.manifest import RANK_GRAPH, USER_GRAPH
 from honeyguide.server.loading import load_bundle
@@ -49,10 +49,13 @@ from synthetic import CANDIDATES, ITEM_IDS, ITEMS, USER_IDS, USERS, draw
 
 CALLERS = (1, 8, 64)
 PIPELINES = ("retrieve", "rank")
+"""Of ``cf``; the pipeline "gru" retrieves with ``gru``."""
 STREAM_USERS = 256
 """Users in one message of a stream: what `honeyguide score` sends."""
 FRESH = 100
 """Events whose effect on the answer is timed."""
+LIVE_USERS, LIVE_EVENTS = 40, 150
+"""Users who do one thing after another, and what they have done before; ``gru`` reads 200 events."""
 SCORE_K = 100
 FETCHED = 512
 """Items that an index must find where a user has seen 165 of the best and 200 candidates are wanted."""
@@ -141,6 +144,23 @@ def freshness(client: Client, run: int) -> Figures:
     return spread(seconds) | {"answers_until_changed": answers / FRESH}
 
 
+def live(client: Client, prefix: str) -> Figures:
+    """Times the answers to users each of whom has done one more thing since the last answer."""
+    users = [f"{prefix}-{number}" for number in range(LIVE_USERS)]
+    for number, user in enumerate(users):
+        items = ITEM_IDS[number : number + LIVE_EVENTS]
+        client.record(Event(user, item) for item in items.tolist())
+        client.recommend(user, pipeline="gru")
+    seconds = []
+    for number in range(LIVE_USERS * 5):
+        user = users[number % LIVE_USERS]
+        client.record_event(user, ITEM_IDS[-1 - number])
+        begun = perf_counter()
+        client.recommend(user, pipeline="gru")
+        seconds.append(perf_counter() - begun)
+    return spread(seconds)
+
+
 def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, Figures]:
     """Runs the graphs and the searches with nothing around them, as many threads as the server has."""
     runtime = Runtime.detect()
@@ -202,14 +222,20 @@ def serve_nothing(pipe: Connection) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
-    """Runs ``honeyguide serve``; gives port, process, and the seconds from its start to its first recommendation."""
+def serving(folder: Path, *more: str) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
+    """Runs ``honeyguide serve``; gives port, process, and the seconds from its start to its first recommendation.
+
+    Args:
+        folder: has the bundles and the events.
+        more: lines for the settings file.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"']
+    lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"', *more]
     lines += [f"repository = {json.dumps(str(folder / 'models'))}\nevents = {json.dumps(str(folder / 'events.db'))}"]
     lines += [f'[pipelines.{name}]\nmodel = "cf"\nrank = {str(name == "rank").lower()}' for name in PIPELINES]
+    lines += ['[pipelines.gru]\nmodel = "gru"\nrank = false']
     config = folder / "serve.toml"
     config.write_text("\n".join(lines) + "\n", "utf-8")
     begun = perf_counter()
@@ -316,6 +342,9 @@ def once(folder: Path, run: int, bare: int, duration: float, histories: HistoryB
         found[f"honeyguide score, rank, best {SCORE_K}"] = {"users_per_s": answer["users_per_second"]}
         found["RecordEvents to the changed Recommend, rank"] = freshness(client, run)
         found["server, after the load"] = memory(server)
+        found[f"Recommend, gru, one new event after {LIVE_EVENTS}: a step"] = live(client, f"step-{run}")
+    with serving(folder, "state_cache_users = 0") as (port, _, _), Client(f"127.0.0.1:{port}") as client:
+        found[f"Recommend, gru, one new event after {LIVE_EVENTS}: encoded whole"] = live(client, f"whole-{run}")
     return found | alone(folder, histories, duration / 2)
 
 

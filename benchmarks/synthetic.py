@@ -1,7 +1,7 @@
-"""Makes what a server needs without any download: a bundle of the model ``cf`` and an event store, the size of ML-1M.
+"""Makes what a server needs without any download: bundles of ``cf`` and ``gru`` and an event store, the size of ML-1M.
 
 The histories are drawn: as long as MovieLens-1M's (20 or more, median 96, mean 165), from a Zipf–Mandelbrot
-distribution whose first item is with half of the users. The network is not trained, which costs and saves no time.
+distribution whose first item is with half of the users. The networks are not trained, which costs and saves no time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
 
+MODELS = ("cf", "gru")
 USERS, ITEMS, CANDIDATES = 6_040, 3_416, 200
 VALIDATED = 500
 """Users that the export is proven with."""
@@ -54,17 +55,11 @@ def store_events(histories: HistoryBatch, path: Path) -> None:
 
 
 def export(histories: HistoryBatch, repository: Path) -> None:
-    """Exports ``cf`` with its ranker, whose evidence is counted in the histories; the last events are the targets."""
+    """Exports each model with its ranker, whose evidence is counted in the histories; last events are targets."""
     import torch
 
     from honeyguide.exporters import export_bundle
-    from honeyguide.models.cf import CollaborativeFiltering
-    from honeyguide.models.options import RetrieverOptions
 
-    torch.manual_seed(0)
-    model = CollaborativeFiltering(RetrieverOptions(), DataSpec(items=ITEMS, repeats=False, has_time=True))
-    network = model.network()
-    network.observe(histories)  # type: ignore[operator]  # every honeyguide.sdk.Network has it
     last = histories.offsets[1 : VALIDATED + 1] - 1
     inputs = histories.cut(histories.offsets[:VALIDATED], last)
     popularity = np.bincount(histories.items, minlength=ITEMS)
@@ -76,17 +71,23 @@ def export(histories: HistoryBatch, repository: Path) -> None:
             "popularity": popularity,
         }
     )
-    export_bundle(
-        repository,
-        "cf",
-        model=model,
-        network=network,
-        items=items,
-        evaluation=EvaluationSet(inputs, np.arange(VALIDATED), histories.items[last]),
-        plugin=f"honeyguide {version('honeyguide')}",
-        metrics={},
-        candidates=CANDIDATES,
-    )
+    for name in MODELS:
+        torch.manual_seed(0)
+        cls = PluginHost.load().model(name)
+        model = cls(cls.Config(), DataSpec(items=ITEMS, repeats=False, has_time=True))
+        network = model.network()
+        network.observe(histories)  # type: ignore[operator]  # both have it
+        export_bundle(
+            repository,
+            name,
+            model=model,
+            network=network,
+            items=items,
+            evaluation=EvaluationSet(inputs, np.arange(VALIDATED), histories.items[last]),
+            plugin=f"honeyguide {version('honeyguide')}",
+            metrics={},
+            candidates=CANDIDATES,
+        )
 
 
 if __name__ == "__main__":  # in a process of its own, so that the measuring one never loads torch
