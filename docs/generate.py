@@ -158,8 +158,7 @@ def speed() -> str:
         + "Medians over runs; the spread is in `benchmarks/results`. Server and client share the cores. A row that\n"
         "begins with *ceiling* is what such a part can at best reach, measured in the same run. The network is\n"
         "`cf` where a row says nothing else: 3,416 items, 128 dimensions, 200 candidates to rank; 6,040 users with\n"
-        "986,000 events.\n\n"
-        + "\n".join(parts)
+        "986,000 events.\n\n" + "\n".join(parts)
     )
 
 
