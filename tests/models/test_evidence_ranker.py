@@ -103,3 +103,8 @@ def test_it_sees_what_followed_the_newest_events() -> None:
 def test_popularity_is_that_of_the_histories() -> None:
     counts = torch.tensor([2, 2, 2, 2, 1, 1, 0, 0, 1, 0, 0, 1])
     torch.testing.assert_close(ranker(1).log_popularity, torch.log1p(torch.cat([torch.zeros(1), counts])))
+
+
+@pytest.mark.parametrize(("items", "kept"), [(30, 30), (50_000, 200), (400_000, 25)])
+def test_the_evidence_of_a_large_catalogue_stays_within_bounds(items: int, kept: int) -> None:
+    assert EvidenceRanker(RankerOptions(), items).neighbours.shape == (items + 1, kept)

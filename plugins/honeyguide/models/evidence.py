@@ -19,9 +19,9 @@ from honeyguide.sdk import HistoryBatch
 __all__ = ["TABLES", "Evidence", "Table", "item_evidence"]
 
 Long = NDArray[np.int64]
-Matrix = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
-_CELLS = 1 << 21  # (items × items) cells counted at a time: 16 MB a table, whatever the catalogue's size
+_EVENTS = 1 << 15  # whose pairs are counted at a time: up to 40 each, which take some 100 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class Table:
     """The weight of its counts in choosing the neighbours that are kept."""
     directed: bool = True
     """Whether items of one step (equal times) are no pair, as neither followed the other."""
+
+    def weights(self, room: int) -> Floats:
+        """Returns the (2 · room + 1,) weights of the lags from ``-room`` on."""
+        return np.array([self.lags.get(lag, 0.0) for lag in range(-room, room + 1)])
 
 
 TABLES = (
@@ -62,36 +66,39 @@ class Evidence:
 def item_evidence(histories: HistoryBatch, items: int, kept: int) -> Evidence:
     """Counts all pairs within 20 events of one user, and keeps ``kept`` (at most ``items``) neighbours of each item.
 
-    Takes time for events × lags and for items², and memory for items × kept.
+    Takes time for events × lags, and memory for items × kept.
     """
     log = _Log.of(histories)
-    targets = [log.totals(table, items) for table in TABLES]  # n_·j of each
-    order = np.argsort(histories.items, kind="stable")
-    bounds = np.searchsorted(histories.items[order], np.arange(items + 1))
+    chance = log.totals(items)  # (tables, items) n_·j / n
+    chance /= np.maximum(chance.sum(1, keepdims=True), 1.0)
+    strengths = np.array([table.strength for table in TABLES])
+    order = np.argsort(histories.items, kind="stable")  # all events of an item in one block
+    ends = np.cumsum(np.bincount(histories.items, minlength=items))
     neighbours = np.zeros((items, kept), np.int32)
     lifts = np.zeros((items, kept, len(TABLES)), np.float32)
-    size = max(_CELLS // items, 1)
-    for start in range(0, items, size):
-        rows = slice(start, min(start + size, items))
-        events = order[bounds[rows.start] : bounds[rows.stop]]
-        found = np.empty((rows.stop - rows.start, items, len(TABLES)), np.float32)
-        strength = np.zeros(found.shape[:2])
-        for column, (table, total) in enumerate(zip(TABLES, targets, strict=True)):
-            counts = log.counts(table, events, rows, items)
-            found[:, :, column] = _lift(counts, total, table.doubt)
-            strength += table.strength * counts
-        strength += 1e-3 * found.sum(2)  # decides among the many that never came near
-        best = np.argpartition(-strength, kept - 1, axis=1)[:, :kept]
-        some = np.take_along_axis(strength, best, 1) > 0
-        neighbours[rows] = np.where(some, best + 1, 0)
-        lifts[rows] = np.take_along_axis(found, best[:, :, None], 1) * some[:, :, None]
+    first = 0
+    while first < items:
+        begin = int(ends[first - 1]) if first else 0
+        stop = max(int(np.searchsorted(ends, begin + _EVENTS, "right")), first + 1)
+        rows, others, counts = log.pairs(order[begin : ends[stop - 1]], items)
+        found = np.stack(
+            [_lift(counts[t], rows - first, chance[t, others], table.doubt) for t, table in enumerate(TABLES)]
+        )
+        strength = strengths @ counts + 1e-3 * found.sum(0)  # lifts decide among the many that never came near
+        best = np.lexsort((-strength, rows))
+        ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend, before and after
+        stay = (ranks < kept) & (strength[best] > 0)
+        best, ranks = best[stay], ranks[stay]
+        neighbours[rows[best], ranks] = others[best] + 1
+        lifts[rows[best], ranks] = found[:, best].T
+        first = stop
     return Evidence(neighbours, lifts)
 
 
-def _lift(counts: Matrix, targets: NDArray[np.float64], doubt: float) -> Matrix:
-    """Returns the (rows, items) shrunk log-lifts of counts; ``targets`` are n_·j over the whole log."""
-    expected = counts.sum(1, keepdims=True) * (targets / max(targets.sum(), 1.0))
-    lifts: Matrix = np.maximum(np.log((counts + doubt) / (expected + doubt)), 0.0)
+def _lift(counts: Floats, rows: Long, chance: Floats, doubt: float) -> Floats:
+    """Returns the (pairs,) shrunk log-lifts; ``counts`` are all those of the ``rows``, ``chance`` is n_·j / n."""
+    expected = np.bincount(rows, counts)[rows] * chance
+    lifts: Floats = np.maximum(np.log((counts + doubt) / (expected + doubt)), 0.0)
     return lifts
 
 
@@ -102,7 +109,7 @@ class _Log:
     items: Long
     users: Long
     steps: Long
-    room: int
+    _room: int
 
     @classmethod
     def of(cls, histories: HistoryBatch) -> _Log:
@@ -115,29 +122,35 @@ class _Log:
         items, users, steps = (column.astype(np.int64) for column in columns)
         return cls(items, users, steps, room)
 
-    def partners(self, events: Long, lag: int, *, directed: bool) -> tuple[NDArray[np.bool_], Long]:
-        """Returns which events have a partner ``lag`` events after them, and the items of all who stand there."""
-        here = events + self.room
-        there = here + lag
-        paired = self.users[there] == self.users[here]
-        if directed:
-            paired &= self.steps[there] != self.steps[here]
-        return paired, self.items[there]
+    def pairs(self, events: Long, items: int) -> tuple[Long, Long, Floats]:
+        """Counts what stands around some events.
 
-    def counts(self, table: Table, events: Long, rows: slice, items: int) -> Matrix:
-        """Counts pairs whose first item is in ``rows``; ``events`` are all of those. Returns (rows, items)."""
-        counts = np.zeros((rows.stop - rows.start) * items)
-        keys = (self.items[events + self.room] - rows.start) * items
-        for lag, weight in table.lags.items():
-            paired, others = self.partners(events, lag, directed=table.directed)
-            counts += weight * np.bincount((keys + others)[paired], minlength=len(counts))
-        return counts.reshape(-1, items)
+        Returns:
+            (pairs,) rows of these events' items, ascending; (pairs,) rows of the others; and (tables, pairs) counts.
+        """
+        here = events + self._room
+        keys, lags, apart = [], [], []
+        for lag in range(-self._room, self._room + 1):
+            near = here[self.users[here] == self.users[here + lag]] if lag else here[:0]
+            keys.append(self.items[near] * items + self.items[near + lag])
+            lags.append(np.full(len(near), lag + self._room, np.int8))
+            apart.append(self.steps[near] != self.steps[near + lag])
+        distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
+        lag_of, apart_of = np.concatenate(lags), np.concatenate(apart)
+        counts = [
+            np.bincount(pair, table.weights(self._room)[lag_of] * (apart_of | (not table.directed)), len(distinct))
+            for table in TABLES
+        ]
+        return *np.divmod(distinct, items), np.stack(counts)
 
-    def totals(self, table: Table, items: int) -> NDArray[np.float64]:
-        """Counts pairs by their second item, (items,)."""
-        totals = np.zeros(items)
-        events = np.arange(len(self.items) - 2 * self.room)
-        for lag, weight in table.lags.items():
-            paired, others = self.partners(events, lag, directed=table.directed)
-            totals += weight * np.bincount(others[paired], minlength=items)
+    def totals(self, items: int) -> Floats:
+        """Counts pairs by their second item, (tables, items)."""
+        totals = np.zeros((len(TABLES), items))
+        here = np.arange(len(self.items) - 2 * self._room) + self._room
+        for place, table in enumerate(TABLES):
+            for lag, weight in table.lags.items():
+                paired = self.users[here + lag] == self.users[here]
+                if table.directed:
+                    paired &= self.steps[here + lag] != self.steps[here]
+                totals[place] += weight * np.bincount(self.items[here + lag][paired], minlength=items)
         return totals

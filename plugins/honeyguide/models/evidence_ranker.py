@@ -24,6 +24,7 @@ from honeyguide.sdk import HistoryBatch
 
 __all__ = ["EvidenceRanker"]
 
+_NEIGHBOURS = 10_000_000  # of all items together: the tables take 24 bytes for each
 _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
 
 
@@ -40,7 +41,7 @@ class EvidenceRanker(nn.Module):
         super().__init__()
         self.attention = attention
         self.events, self.items = options.events, items
-        kept = min(options.neighbours, items)
+        kept = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
         self.register_buffer("neighbours", torch.zeros(items + 1, kept, dtype=torch.int32))  # tokens, by token
         self.register_buffer("lifts", torch.zeros(items + 1, kept, len(TABLES)))
         self.register_buffer("log_popularity", torch.zeros(items + 1))

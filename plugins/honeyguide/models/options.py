@@ -18,7 +18,8 @@ class RankerOptions:
     max_length: int = 200
     """How many of a user's newest events are read, 1–32,767."""
     neighbours: int = 200
-    """Neighbours of each item that the ranker's evidence keeps, 1 or more."""
+    """Neighbours of each item that the ranker's evidence keeps, 1 or more; at most 10 million in all, so fewer than 200
+    beyond 50,000 items."""
     events: int = 10
     """Newest events whose neighbours count as evidence, each with weights of its own; 1 or more."""
     ranker_hidden: int = 64
