@@ -63,7 +63,7 @@ def make(data: Path, work: Path, models: list[str], seeds: list[int]) -> Dataset
             run = work / f"{model}-seed-{seed}"
             if not (run / "checkpoint.json").exists():
                 honeyguide("train", model, work / "data", "--out", run, "--seed", seed, *retrievers(work, model, seed))
-            if not (work / "models" / run.name / "1").exists():
+            if not (left_out(run) or (work / "models" / run.name / "1").exists()):
                 honeyguide("export", run, work / "data", "--repository", work / "models", "--name", run.name)
     return Dataset.open(work / "data")
 
@@ -72,6 +72,12 @@ def needed(models: list[str]) -> list[str]:
     """Returns the models with what they need, in the order of `MODELS`."""
     wanted = {*models, *(RETRIEVERS if "joint" in models else ())}
     return [model for model in MODELS if model in wanted]
+
+
+def left_out(run: Path) -> bool:
+    """Whether a run is a joint ranker that was not better than its retrievers: there is nothing to export."""
+    found = json.loads((run / "checkpoint.json").read_text("utf-8"))
+    return bool(found["retrievers"]) and not found["candidates"]
 
 
 def retrievers(work: Path, model: str, seed: int) -> list[object]:
@@ -96,7 +102,9 @@ def in_torch(run: Path, host: PluginHost, dataset: Dataset) -> tuple[Checkpoint,
     n = checkpoint.candidates
     stages = rank_targets(model, network, test, candidates=n, popularity=popularity, sources=sources)
     rows = {name: figures(stage.ranks, test) for name, stage in stages.items()}
-    if sources:  # the ceiling of what the ranker can reach: the targets among its candidates
+    if sources and not n:  # its ranker was left out, so it serves nothing
+        del rows["retrieve"]
+    elif sources:  # the ceiling of what the ranker can reach: the targets among its candidates
         rows["rank"]["candidate_recall"] = round(joint_recall(sources, test, n), 5)
         del rows["retrieve"]  # the first source's, which has rows of its own
     else:

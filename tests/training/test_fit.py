@@ -229,7 +229,10 @@ def test_options_of_the_user_win_over_the_models_and_these_over_the_defaults(hos
     assert (options.lr, options.patience, options.ranker_tail) == (0.5, 4, 8)
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("lr", 0.0), ("candidates", -1), ("no_such", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("lr", 0.0), ("candidates", -1), ("candidates", 1), ("seed", 1 << 32), ("no_such", 1)],
+)
 def test_an_option_out_of_range_is_named(host: PluginHost, name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         FitOptions.for_model(host.model("tiny"), {name: value})

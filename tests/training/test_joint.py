@@ -123,6 +123,31 @@ def test_a_stopped_joint_training_goes_on_to_the_same_ranker(
         train_joint(given[0], read[::-1], *given[2:], progress=tmp_path)
 
 
+@pytest.mark.parametrize("wrong", [{"candidates": 0}, {"target_weight": "dwell_seconds"}])
+def test_an_option_that_would_do_nothing_is_refused_before_anything_is_written(
+    host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    spec, training, validation = checkerboard
+    read = read_runs(runs, host, spec.fingerprint)
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        train_joint(
+            joint(host, spec),
+            read,
+            training,
+            validation,
+            options(host, "joint", **wrong),
+            progress=tmp_path / "progress",
+        )
+    assert not (tmp_path / "progress").exists()
+
+
+def test_too_few_lists_are_no_ranker(host: PluginHost, checkerboard: Board, runs: list[Path]) -> None:
+    spec, training, validation = checkerboard
+    read = read_runs(runs, host, spec.fingerprint)
+    with pytest.raises(DataError, match="a ranker learns from 50 or more"):
+        train_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_lists=49))
+
+
 def test_a_run_carries_its_retrievers_along(
     host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path
 ) -> None:
@@ -163,6 +188,12 @@ def test_a_retriever_without_its_first_state_is_refused(
     copy_run(runs[0], tmp_path)
     raw = json.loads((tmp_path / "checkpoint.json").read_text())
     (tmp_path / "checkpoint.json").write_text(json.dumps(raw | {"first": ""}))
+    read = [Run(tmp_path, *load_checkpoint(tmp_path, host))]
+    with pytest.raises(DataError, match="the data has too few steps"):
+        train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
+    (tmp_path / "checkpoint.json").write_text(
+        json.dumps(raw | {"first": "", "options": raw["options"] | {"candidates": 0}})
+    )
     read = [Run(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="without holding steps back"):
         train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from honeyguide.models.cf import CollaborativeFiltering
+from honeyguide.models.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.training.fit import FitOptions
 from honeyguide.training.loop import Moment
@@ -117,6 +119,26 @@ def test_no_ranker_is_fitted_on_too_few_lists(host: PluginHost) -> None:
     trained = train(cls(cls.Config(), DataSpec(10, repeats=False)), training, validation, FitOptions(epochs=1))
     assert trained.candidates == 0
     assert "fewer than 50" in trained.report["ranker"]
+
+
+def test_lists_of_one_user_or_of_one_candidate_fit_nothing_and_break_nothing(
+    host: PluginHost, checkerboard: Board
+) -> None:
+    cf = CollaborativeFiltering
+    config = RetrieverOptions(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
+    given = {"epochs": 1, "final_epochs": 1, "ranker_epochs": 1, "candidates": 2, "min_batches": 400}
+    spec, training, validation = checkerboard
+    report = train(cf(config, spec), training, validation, FitOptions.for_model(cf, given)).report
+    assert "ranker_fit" in report  # in batches of one list
+    one = HistoryBatch.from_lists([list(range(24)) * 20])
+    data = DataSpec(24, repeats=True)
+    watched = EvaluationSet(one, np.array([0]), np.array([0], np.int32))
+    options = FitOptions.for_model(cf, given | {"ranker_tail": 160, "candidates": 24})
+    assert "one user's" in train(cf(config, data), one, watched, options).report["ranker"]
+    alone = HistoryBatch.from_lists([[0] * 6] * 60)
+    watched = EvaluationSet(alone.take(np.arange(2)), np.arange(2), np.zeros(2, np.int32))
+    trained = train(cf(config, DataSpec(1, repeats=True)), alone, watched, FitOptions.for_model(cf, given))
+    assert trained.candidates == 0
 
 
 def test_a_ranker_switched_off_is_not_fitted(host: PluginHost, checkerboard: Board) -> None:

@@ -59,7 +59,7 @@ def train(
 ) -> None:
     """Trains a model with early stopping; killed and run again, it goes on.
 
-    Example: honeyguide train cf data/shop --out runs/cf --option window=5 --epochs 50
+    Example: honeyguide train cf data/shop --out runs/cf --option dimension=64 --epochs 50
     """
     import dataclasses
     import shutil

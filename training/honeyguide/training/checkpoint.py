@@ -127,10 +127,13 @@ def load_first(path: str | Path, checkpoint: Checkpoint, model: Model) -> nn.Mod
     """
     file = Path(path) / FIRST
     if not checkpoint.first:
+        few = checkpoint.options.get("candidates", 0) > 0
         raise DataError(
-            "there is no such file: the run was trained without holding steps back for a ranker",
+            "there is no such file: "
+            + ("the data has too few steps" if few else "the run was trained without holding steps back")
+            + " for a ranker to learn from",
             file=str(file),
-            remedy="train it again with --candidates above 0",
+            remedy="use more data" if few else "train it again with --candidates above 0",
         )
     network = model.network()
     _load_weights(file, checkpoint.first, network, checkpoint)

@@ -49,9 +49,9 @@ class FitOptions:
     """What a target counts for in the retriever's loss: "" all alike; "dwell_seconds" or another feature, the more the
     higher, between 0 and 2 times; or by event type, such as "purchase:3,view:1", 1 where a type is not named."""
     seed: int = 0
-    """Seeds the initial weights, the targets, the batches and dropout; 0 or more."""
+    """Seeds the initial weights, the targets, the batches and dropout; 0 to 2³² − 1."""
     candidates: int = 200
-    """How many retrieved items the ranker reorders; 0 trains no ranker."""
+    """How many retrieved items the ranker reorders, 2 or more; 0 trains no ranker."""
     ranker_tail: int = 8
     """How many of each user's last training steps are held back for the ranker, at most a third of them; 1 or more."""
     ranker_epochs: int = 30
@@ -73,6 +73,10 @@ class FitOptions:
             raise ConfigError(f"option 'schedule' is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}")
         if not 0 < self.beta2 < 1:
             raise ConfigError(f"option 'beta2' is {self.beta2}; allowed: above 0 and below 1")
+        if self.seed >= 1 << 32:
+            raise ConfigError(f"option 'seed' is {self.seed}; allowed: 0 to {(1 << 32) - 1}")
+        if self.candidates == 1:
+            raise ConfigError("option 'candidates' is 1; allowed: 0 for no ranker, or 2 or more, as one has no order")
         for name in set(self.__slots__) - {"schedule", "beta2", "target_weight"}:
             value = getattr(self, name)
             if name in ("lr", "ranker_lr"):

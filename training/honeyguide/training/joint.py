@@ -32,7 +32,7 @@ from honeyguide.training.evaluate import (
 )
 from honeyguide.training.fit import FitOptions
 from honeyguide.training.loop import Report
-from honeyguide.training.ranker import fit_ranker, hold_back, make_lists
+from honeyguide.training.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
 from honeyguide.training.train import Trained, claim, gate
 
 __all__ = ["Run", "judge", "read_runs", "sources_of", "train_joint"]
@@ -101,8 +101,9 @@ def train_joint(
         report: told of every batch.
 
     Raises:
-        ConfigError: a run held back fewer steps, or ``progress`` holds a training with other arguments.
-        DataError: a run kept no first retriever.
+        ConfigError: a run held back fewer steps, an option makes no sense for a joint ranker, or ``progress`` holds a
+            training with other arguments.
+        DataError: a run kept no first retriever, or there are too few candidate lists to learn from.
     """
     started = time.perf_counter()
     for run in runs:
@@ -112,16 +113,25 @@ def train_joint(
                 f"{run.folder} held {held} steps back, the ranker is to learn from {options.ranker_tail}: "
                 f"give --fit ranker_tail={held}"
             )
+    if options.candidates < 2:
+        raise ConfigError(f"option 'candidates' is {options.candidates}; a joint ranker needs 2 or more")
+    if options.target_weight:
+        raise ConfigError("option 'target_weight' is for what retrieves: give it where the retrievers are trained")
+    firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
+    part, examples = hold_back(training, options.ranker_tail, options.seed)
     resumed = progress is not None and claim(
         progress, model, options, {"retrievers": [run.checkpoint.weights for run in runs]}
     )
     torch.manual_seed(options.seed)
     network: Any = model.network()
     n = min(options.candidates, model.data.items)
-    part, examples = hold_back(training, options.ranker_tail, options.seed)
     examples = examples.sample(options.ranker_lists, options.seed)
-    firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
-    lists = make_lists(firsts, training, examples, n)
+    if not (lists := make_lists(firsts, training, examples, n)).suffice:
+        raise DataError(
+            f"only {len(lists)} candidate lists hold their target; a ranker learns from {FEWEST_LISTS} or more, "
+            "of several users",
+            remedy="give more --candidates, or train on more data",
+        )
     observe: Any = getattr(network, "observe", lambda _: None)  # optional in the contract
     observe(part)
     result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)

@@ -26,7 +26,19 @@ from honeyguide.training.evaluate import Source, device_of, rerank, retrieve
 from honeyguide.training.fit import FitOptions
 from honeyguide.training.loop import LoopResult, Report, Task, run
 
-__all__ = ["Examples", "Lists", "first_steps", "fit_ranker", "hold_back", "make_lists", "paired_bootstrap"]
+__all__ = [
+    "FEWEST_LISTS",
+    "Examples",
+    "Lists",
+    "first_steps",
+    "fit_ranker",
+    "hold_back",
+    "make_lists",
+    "paired_bootstrap",
+]
+
+FEWEST_LISTS = 50
+"""With fewer candidate lists, or of one user alone, no ranker is fitted."""
 
 Long = NDArray[np.int64]
 
@@ -99,6 +111,11 @@ class Lists:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def suffice(self) -> bool:
+        """Whether a ranker can be fitted on them, and watched on another user's."""
+        return len(self) >= FEWEST_LISTS and len(np.unique(self.examples.users)) > 1
 
     def take(self, places: Long) -> Lists:
         """Returns the lists at some places."""
@@ -202,7 +219,7 @@ class _ListBatches:
 
 
 def _list_tensors(model: Model, histories: HistoryBatch, lists: Lists) -> dict[str, Any]:
-    longest = int((lists.rows >= 0).sum(1).max())
+    longest = max(int((lists.rows >= 0).sum(1).max()), 2)  # batch norm takes no lists of one
     rows = lists.rows[:, :longest]
     scores = np.where(rows[:, :, None] < 0, np.float32(0.0), lists.scores[:, :longest])
     return {

@@ -22,12 +22,18 @@ from honeyguide.sdk.model import Model
 from honeyguide.training.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
 from honeyguide.training.fit import FitOptions, check_target_weight, fit
 from honeyguide.training.loop import Report
-from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
+from honeyguide.training.ranker import (
+    FEWEST_LISTS,
+    first_steps,
+    fit_ranker,
+    hold_back,
+    make_lists,
+    paired_bootstrap,
+)
 from honeyguide.training.tensor_file import state_of
 
 __all__ = ["Trained", "claim", "gate", "train"]
 
-_FEWEST_LISTS = 50
 _SIGNIFICANT = 0.05
 
 
@@ -85,12 +91,12 @@ def train(
     network = model.network()
     told: dict[str, Any] = {"resumed": resumed}
     state: Mapping[str, Tensor] | None = None
-    n = min(options.candidates, model.data.items) if hasattr(network, "rank") else 0
+    n = min(options.candidates, model.data.items) if hasattr(network, "rank") and model.data.items > 1 else 0
     verdict = "" if n else ("switched off" if hasattr(network, "rank") else "the model has none")
     if n and _learns(network):
         part, examples = hold_back(training, options.ranker_tail, options.seed)
         lists = None
-        if len(examples) >= _FEWEST_LISTS:
+        if len(examples) >= FEWEST_LISTS:
             first = first_steps(training, examples)
             result = fit(model, network, part, first, options, phase="first", progress=progress, report=report)
             told["first"] = dataclasses.asdict(result)
@@ -98,8 +104,8 @@ def train(
             examples = examples.sample(options.ranker_lists, options.seed)
             lists = make_lists([(model, network.to(best_device()))], training, examples, n)
             network.cpu()
-        if lists is None or len(lists) < _FEWEST_LISTS:
-            n, verdict = 0, f"not fitted: fewer than {_FEWEST_LISTS} candidate lists held their target"
+        if lists is None or not lists.suffice:
+            n, verdict = 0, f"not fitted: fewer than {FEWEST_LISTS} candidate lists with their target, or one user's"
         else:
             result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
             told["ranker_fit"] = dataclasses.asdict(result) | {
