@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from honeyguide.models.evidence import TABLES, Evidence, Table, item_evidence
+from honeyguide.models.evidence import TABLES, Evidence, Table, item_evidence, item_trends
 from honeyguide.sdk import HistoryBatch
 
 
@@ -89,3 +89,15 @@ def test_every_table_says_which_events_it_looks_at() -> None:
         assert isinstance(table, Table)
         assert 0 not in table.lags
         assert all(weight > 0 for weight in table.lags.values())
+
+
+def test_trends_equal_a_count_by_hand() -> None:
+    day = 86_400_000
+    histories = HistoryBatch(
+        items=np.array([0] * 9 + [1] + [0] * 9 + [1], np.int32),  # item 1 is met on the last day alone, item 2 never
+        offsets=np.array([0, 10, 20]),
+        time_ms=np.tile(np.arange(10) * day, 2),
+    )
+    trend, age = item_trends(histories, 3).T
+    assert trend.tolist() == pytest.approx([math.log(5 / (18 * 0.1 + 5)), math.log(7 / (2 * 0.1 + 5)), 0.0])
+    assert age.tolist() == pytest.approx([math.log(2), 0.0, math.log(10)])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -5,7 +6,7 @@ from torch import Tensor
 from honeyguide.models.evidence_ranker import EvidenceRanker
 from honeyguide.models.options import RankerOptions
 from honeyguide.models.target_attention import TargetAttention
-from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch
 
 ITEMS = 12
 OPTIONS = RankerOptions(neighbours=5, events=3, ranker_hidden=8)
@@ -17,7 +18,7 @@ every_count = pytest.mark.parametrize("sources", [1, 3])
 
 def ranker(sources: int, *, weighty: bool = True) -> EvidenceRanker:
     torch.manual_seed(0)
-    made = EvidenceRanker(OPTIONS, ITEMS, sources)
+    made = EvidenceRanker(OPTIONS, DataSpec(ITEMS, repeats=False), sources)
     if weighty:
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=0.5)
@@ -79,7 +80,7 @@ def test_it_begins_as_the_mean_of_the_logits(sources: int) -> None:
 
 def test_what_a_candidate_attends_to_counts() -> None:
     torch.manual_seed(0)
-    made = EvidenceRanker(OPTIONS, ITEMS, attention=TargetAttention(6, 4)).eval()
+    made = EvidenceRanker(OPTIONS, DataSpec(ITEMS, repeats=False), attention=TargetAttention(6, 4)).eval()
     torch.nn.init.normal_(made.linear.weight)
     events, items = torch.randn(ITEMS + 1, 6), torch.randn(ITEMS, 6)
     plain = made(TOKENS, CANDIDATES, scores(1), (events, items))
@@ -107,4 +108,15 @@ def test_popularity_is_that_of_the_histories() -> None:
 
 @pytest.mark.parametrize(("items", "kept"), [(30, 30), (50_000, 200), (400_000, 25)])
 def test_the_evidence_of_a_large_catalogue_stays_within_bounds(items: int, kept: int) -> None:
-    assert EvidenceRanker(RankerOptions(), items).neighbours.shape == (items + 1, kept)
+    assert EvidenceRanker(RankerOptions(), DataSpec(items, repeats=False)).neighbours.shape == (items + 1, kept)
+
+
+def test_where_the_data_has_times_what_gains_can_be_told_from_what_fades() -> None:
+    made = EvidenceRanker(OPTIONS, DataSpec(ITEMS, repeats=False, has_time=True)).eval()
+    items = np.array([1] * 30 + [2] * 30, np.int32)  # equally popular; item 2 came later
+    made.observe(HistoryBatch(items, np.arange(61), time_ms=np.arange(60) * 86_400_000))
+    tokens, candidates, given = torch.tensor([[5]]), torch.tensor([[2, 3]]), torch.zeros(1, 2, 1)
+    assert (made(tokens, candidates, given) == 0).all()  # ranking begins as retrieval
+    torch.nn.init.ones_(made.linear.weight[:, -2])
+    fades, gains = made(tokens, candidates, given)[0].tolist()
+    assert gains > fades

@@ -55,7 +55,7 @@ class AttentionLstmNetwork(nn.Module):
         self.short = nn.Linear(cells, width, bias=False)
         self.gate = nn.Linear(cells + width, width)
         self.head = ItemHead(config, data, self.events.table)
-        self.ranker = EvidenceRanker(config, data.items, attention=TargetAttention(width, config.attended))
+        self.ranker = EvidenceRanker(config, data, attention=TargetAttention(width, config.attended))
         with torch.no_grad():  # from cells that forget at once to cells that keep; what is kept is not written over
             kept = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), cells))
             gates = self.lstm.get_parameter("weight_ih_l0")  # [4 H, d + 1]: input, forget, cell, output

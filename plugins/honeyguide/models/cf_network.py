@@ -52,7 +52,7 @@ class CollaborativeNetwork(nn.Module):
         self.kernel = nn.Parameter(kernel / kernel.square().sum(0).sqrt())
         self.norm = nn.LayerNorm(width)
 
-        self.ranker = EvidenceRanker(config, items)
+        self.ranker = EvidenceRanker(config, data)
 
     def observe(self, histories: HistoryBatch) -> None:
         """Counts popularity and the ranker's evidence."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import HistoryBatch
 
-__all__ = ["TABLES", "Evidence", "Table", "item_evidence"]
+__all__ = ["TABLES", "TRENDS", "Evidence", "Table", "item_evidence", "item_trends"]
 
 Long = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -100,6 +100,32 @@ def _lift(counts: Floats, rows: Long, chance: Floats, doubt: float) -> Floats:
     expected = np.bincount(rows, counts)[rows] * chance
     lifts: Floats = np.maximum(np.log((counts + doubt) / (expected + doubt)), 0.0)
     return lifts
+
+
+TRENDS = 2
+"""Columns of `item_trends`."""
+
+_DAY_MS = 86_400_000
+_LATE = 0.1  # the newest share of all events
+_TREND_DOUBT = 5.0  # events
+
+
+def item_trends(histories: HistoryBatch, items: int) -> NDArray[np.float32]:
+    """Returns how each item stood at the end of a log with times.
+
+    Returns:
+        (items, 2): the shrunk log-lift of its share in the newest tenth of all events over its share in all of them,
+        above 0 where it gains; and log(1 + days) since its last event, or since the first one of all where it has none.
+    """
+    assert histories.time_ms is not None
+    times = histories.time_ms
+    late = times >= np.quantile(times, 1.0 - _LATE)
+    met = np.bincount(histories.items, minlength=items)
+    met_late = np.bincount(histories.items[late], minlength=items)
+    last = np.full(items, times.min())
+    np.maximum.at(last, histories.items, times)
+    trend = np.log((met_late + _TREND_DOUBT) / (met * late.mean() + _TREND_DOUBT))
+    return np.stack([trend, np.log1p((times.max() - last) / _DAY_MS)], 1).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

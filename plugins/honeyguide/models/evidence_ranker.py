@@ -3,9 +3,9 @@
     score(c) = Σ_s α_s · logit_s(c) + w · features(c) + MLP(features(c))
 
 w and the perceptron's last layer start at 0 and each α at 1 / S, so that ranking begins as retrieval. The features are
-the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity; the
-history's length; each source's logit less the list's best, and log place; and, where a model has one, its target
-attention (`honeyguide.models.target_attention`).
+the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity and, where
+the data has times, its trend and how long ago it was last met; the history's length; each source's logit less the
+list's best, and log place; and, where a model has one, its target attention (`honeyguide.models.target_attention`).
 
 B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours.
 """
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence import TABLES, item_evidence
+from honeyguide.models.evidence import TABLES, TRENDS, item_evidence, item_trends
 from honeyguide.models.options import RankerOptions
 from honeyguide.models.target_attention import TargetAttention
-from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch
 
 __all__ = ["EvidenceRanker"]
 
@@ -34,18 +34,22 @@ class EvidenceRanker(nn.Module):
     neighbours: Tensor
     lifts: Tensor
     log_popularity: Tensor
+    trends: Tensor
 
     def __init__(
-        self, options: RankerOptions, items: int, sources: int = 1, attention: TargetAttention | None = None
+        self, options: RankerOptions, data: DataSpec, sources: int = 1, attention: TargetAttention | None = None
     ) -> None:
         super().__init__()
         self.attention = attention
-        self.events, self.items = options.events, items
+        self.events, self.items = options.events, (items := data.items)
         kept = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
         self.register_buffer("neighbours", torch.zeros(items + 1, kept, dtype=torch.int32))  # tokens, by token
         self.register_buffer("lifts", torch.zeros(items + 1, kept, len(TABLES)))
         self.register_buffer("log_popularity", torch.zeros(items + 1))
-        features = self.events * len(TABLES) + 2 + 2 * sources + (attention.heads if attention else 0)
+        self.register_buffer("trends", torch.zeros(items + 1, TRENDS if data.has_time else 0), persistent=data.has_time)
+        features = (
+            self.events * len(TABLES) + 2 + self.trends.shape[1] + 2 * sources + (attention.heads if attention else 0)
+        )
         # A feature that hardly varies is not blown up: the standard deviation counts as 0.1 at least.
         self.standardise = nn.BatchNorm1d(features, eps=1e-2, momentum=None, affine=False)
         self.alpha = nn.Parameter(torch.full((sources,), 1.0 / sources))
@@ -62,6 +66,8 @@ class EvidenceRanker(nn.Module):
         popularity = np.bincount(histories.items, minlength=self.items)
         self.neighbours[1:] = torch.from_numpy(evidence.neighbours)
         self.lifts[1:] = torch.from_numpy(evidence.lifts)
+        if self.trends.shape[1]:
+            self.trends[1:] = torch.from_numpy(item_trends(histories, self.items))
         self.log_popularity[1:] = torch.from_numpy(np.log1p(popularity).astype(np.float32))
 
     def forward(
@@ -93,6 +99,8 @@ class EvidenceRanker(nn.Module):
         with torch.no_grad():
             evidence = self.evidence(tokens, candidates)
         features = [evidence, torch.stack([self.log_popularity[candidates], length, *places], 2), logit]
+        if self.trends.shape[1]:
+            features.append(self.trends[candidates])
         if self.attention is not None and tables is not None:
             features.append(self.attention(tokens, candidates, *tables))
         x = torch.cat(features, 2)

@@ -43,7 +43,7 @@ class GruNetwork(nn.Module):
         self.gru = nn.GRU(config.dimension + 1, config.hidden, bias=False, batch_first=True)
         self.outward = nn.Linear(config.hidden, config.dimension, bias=False)
         self.head = ItemHead(config, data, self.events.table)
-        self.ranker = EvidenceRanker(config, data.items)
+        self.ranker = EvidenceRanker(config, data)
         with torch.no_grad():  # the update gates' weights for the constant 1: from cells that forget to cells that keep
             kept = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), config.hidden))
             gates = self.gru.get_parameter("weight_ih_l0")  # [3 H, d + 1]: reset, update, new

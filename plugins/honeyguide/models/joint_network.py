@@ -24,7 +24,7 @@ class JointNetwork(nn.Module):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__()
-        self.ranker = EvidenceRanker(config, data.items, config.sources)
+        self.ranker = EvidenceRanker(config, data, config.sources)
 
     def observe(self, histories: HistoryBatch) -> None:
         """Counts popularity and the ranker's evidence."""

@@ -46,7 +46,7 @@ class TransformerNetwork(nn.Module):
         blocks = [Block(config, timed) for _ in range(config.blocks)]
         self.early, self.final = nn.ModuleList(blocks[:-1]), blocks[-1]
         self.head = ItemHead(config, data, self.events.table)
-        self.ranker = EvidenceRanker(config, data.items)
+        self.ranker = EvidenceRanker(config, data)
 
     def observe(self, histories: HistoryBatch) -> None:
         """Counts popularity and the ranker's evidence."""
