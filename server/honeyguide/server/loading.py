@@ -107,7 +107,11 @@ def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Gra
         STEP_GRAPH: manifest.steps,
         EXPLAIN_GRAPH: manifest.explains,
     }
-    return {name: Graph(runtime.session(folder / name)) for name, wanted in there.items() if wanted}
+    # A step takes less time than waking a second thread may: 0.7 ms at the 99th percentile, not 15.
+    threads = {STEP_GRAPH: 1}
+    return {
+        name: Graph(runtime.session(folder / name, threads.get(name, 0))) for name, wanted in there.items() if wanted
+    }
 
 
 def _retrievers(manifest: Manifest, retriever: Callable[[str, int], RetrievingBundle]) -> tuple[RetrievingBundle, ...]:

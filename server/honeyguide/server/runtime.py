@@ -56,25 +56,30 @@ class Runtime:
             self.workers, "honeyguide-batch", initializer=faiss.omp_set_num_threads, initargs=(self.threads,)
         )
 
-    def session(self, path: Path) -> ort.InferenceSession:
-        """Opens a graph; falls back from GPU to CPU with a line in the log."""
+    def session(self, path: Path, threads: int = 0) -> ort.InferenceSession:
+        """Opens a graph; falls back from GPU to CPU with a line in the log.
+
+        Args:
+            path: the graph.
+            threads: what a run of it may use; 0 is all of the runtime's.
+        """
         if self.providers[0] != CPU:
             try:
                 # Finds the CUDA libraries that lie in site-packages; it prints what it misses.
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     ort.preload_dlls()
-                    session = self._open(path, self.providers)
+                    session = self._open(path, threads, self.providers)
                 if session.get_providers()[0] == self.providers[0]:
                     return session
                 problem = "its libraries do not load"
             except Exception as error:  # boundary: the GPU runtime raises types of its own
                 problem = type(error).__name__
             structlog.get_logger().warning("gpu_unusable", graph=path.name, problem=problem, falls_back_to=CPU)
-        return self._open(path, (CPU,))
+        return self._open(path, threads, (CPU,))
 
-    def _open(self, path: Path, providers: Sequence[str]) -> ort.InferenceSession:
+    def _open(self, path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = threads or self.threads
         options.inter_op_num_threads = 1
         # Spinning threads take the cores from the other batch: a third of the throughput on two cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
