@@ -101,3 +101,10 @@ def test_trends_equal_a_count_by_hand() -> None:
     trend, age = item_trends(histories, 3).T
     assert trend.tolist() == pytest.approx([math.log(5 / (18 * 0.1 + 5)), math.log(7 / (2 * 0.1 + 5)), 0.0])
     assert age.tolist() == pytest.approx([math.log(2), 0.0, math.log(10)])
+
+
+def test_without_events_or_times_there_is_no_trend() -> None:
+    nothing = HistoryBatch(np.empty(0, np.int32), np.zeros(1, np.int64), time_ms=np.empty(0, np.int64))
+    for histories in (nothing, HistoryBatch.from_lists([[0, 1]])):
+        assert (item_trends(histories, 3) == np.zeros((3, 2))).all()
+    assert (item_evidence(nothing, 3, 3).neighbours == 0).all()

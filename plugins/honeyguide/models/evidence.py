@@ -116,9 +116,11 @@ def item_trends(histories: HistoryBatch, items: int) -> NDArray[np.float32]:
     Returns:
         (items, 2): the shrunk log-lift of its share in the newest tenth of all events over its share in all of them,
         above 0 where it gains; and log(1 + days) since its last event, or since the first one of all where it has none.
+        Zeros where no event has a time.
     """
-    assert histories.time_ms is not None
     times = histories.time_ms
+    if times is None or not len(times):
+        return np.zeros((items, TRENDS), np.float32)
     late = times >= np.quantile(times, 1.0 - _LATE)
     met = np.bincount(histories.items, minlength=items)
     met_late = np.bincount(histories.items[late], minlength=items)

@@ -66,7 +66,7 @@ class EvidenceRanker(nn.Module):
         popularity = np.bincount(histories.items, minlength=self.items)
         self.neighbours[1:] = torch.from_numpy(evidence.neighbours)
         self.lifts[1:] = torch.from_numpy(evidence.lifts)
-        if self.trends.shape[1] and histories.time_ms is not None:  # a batch may lack what the data has
+        if self.trends.shape[1]:
             self.trends[1:] = torch.from_numpy(item_trends(histories, self.items))
         self.log_popularity[1:] = torch.from_numpy(np.log1p(popularity).astype(np.float32))
 
