@@ -28,11 +28,10 @@ import grpc
 import numpy as np
 import polars as pl
 
-from honeyguide.server import event_file
-from honeyguide.server.event_store import EventStore, StoredEvent
-from honeyguide.server.events import EventServicer
-from honeyguide.server.interceptor import ErrorInterceptor
-from honeyguide.server.metrics import Metrics
+from honeyguide.server.api.event_service import EventServicer, event_file
+from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
 from record import machine, over_runs, write

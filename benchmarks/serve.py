@@ -40,8 +40,8 @@ import polars as pl
 from honeyguide.client import Client, Event, Ranked, UserRow
 from honeyguide.sdk import HistoryBatch, PluginHost
 from honeyguide.sdk.manifest import RANK_GRAPH, USER_GRAPH
-from honeyguide.server.loading import load_bundle
-from honeyguide.server.runtime import Runtime
+from honeyguide.server.bundles.loading import load_bundle
+from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from record import machine, over_runs, write

@@ -40,7 +40,7 @@ def draw(seed: int = 0) -> HistoryBatch:
 
 def store_events(histories: HistoryBatch, path: Path) -> None:
     """Imports all events into an event store."""
-    from honeyguide.server.event_store import EventStore
+    from honeyguide.server.events.sqlite import EventStore
 
     frame = pl.DataFrame(
         {

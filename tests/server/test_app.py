@@ -189,7 +189,7 @@ sys.path.insert(0, {str(Path(__file__).parents[1] / "plugins_for_tests")!r})
 from importlib import metadata
 from honeyguide.sdk import PluginHost
 from honeyguide.server.app import serve
-from honeyguide.server.logs import configure_logs
+from honeyguide.server.ops.logs import configure_logs
 from honeyguide.server.settings import Settings
 host = PluginHost.load([metadata.EntryPoint("tiny_gru", "tiny_gru", "honeyguide.plugins")])
 configure_logs()

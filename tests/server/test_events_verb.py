@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from honeyguide.cli import events
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.server.event_store import EventStore
+from honeyguide.server.events.sqlite import EventStore
 from honeyguide.training.dataset import Dataset, fingerprint
 
 

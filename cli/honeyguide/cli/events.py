@@ -51,7 +51,7 @@ def import_events(
     import polars as pl
 
     from honeyguide.cli.output import print_json, print_next, print_table, progress
-    from honeyguide.server.event_store import EventStore
+    from honeyguide.server.events.sqlite import EventStore
     from honeyguide.training.dataset import SPLITS, Dataset
 
     data = Dataset.open(dataset)

@@ -48,7 +48,7 @@ def check(
     from honeyguide.cli.output import print_json, print_table, stderr, stdout
     from honeyguide.conformance import kit
     from honeyguide.sdk import PluginHost
-    from honeyguide.server.logs import configure_logs
+    from honeyguide.server.ops.logs import configure_logs
 
     configure_logs("error")
     found = []

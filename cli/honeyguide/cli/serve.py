@@ -85,7 +85,7 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
     # Threads that spin take the cores from the other batch; OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from honeyguide.cli.output import stderr
-    from honeyguide.server.logs import configure_logs
+    from honeyguide.server.ops.logs import configure_logs
     from honeyguide.server.settings import load_settings
 
     settings = load_settings(config, given)

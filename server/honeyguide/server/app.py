@@ -18,20 +18,20 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.server.bundle import LoadedBundle
-from honeyguide.server.engine import Engine
-from honeyguide.server.event_store import EventStore
-from honeyguide.server.events import EventServicer
-from honeyguide.server.health import HealthServicer
-from honeyguide.server.interceptor import ErrorInterceptor
-from honeyguide.server.logs import log_plugins
-from honeyguide.server.metrics import Metrics, MetricsEndpoint
-from honeyguide.server.models import ModelServicer
-from honeyguide.server.pipeline import Pipeline
-from honeyguide.server.recommender import RecommenderServicer
-from honeyguide.server.reflection import add_reflection
-from honeyguide.server.repository import BundleState, Repository
-from honeyguide.server.runtime import CPU, Runtime
+from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.health import HealthServicer
+from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.api.model_service import ModelServicer
+from honeyguide.server.api.recommender_service import RecommenderServicer
+from honeyguide.server.api.reflection import add_reflection
+from honeyguide.server.bundles.bundle import LoadedBundle
+from honeyguide.server.bundles.repository import BundleState, Repository
+from honeyguide.server.bundles.runtime import CPU, Runtime
+from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.ops.logs import log_plugins
+from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
+from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipelines import Engine
 from honeyguide.server.settings import Settings
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 from honeyguide.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server

@@ -1,0 +1,1 @@
+"""What is served: the repository, and bundles as they are once loaded."""

@@ -1,0 +1,165 @@
+"""Answers for one version of one model: encodes users, searches its items, ranks candidates, explains them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import Arrays, HistoryBatch, Manifest, Model
+from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
+from honeyguide.sdk.model import last_event
+from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.graph import Graph
+from honeyguide.server.bundles.retrieval import Found, Limits, Retriever
+from honeyguide.server.bundles.user_cache import VectorCache
+from honeyguide.server.serving.histories import StoreNumbers
+
+__all__ = ["JointBundle", "LoadedBundle", "RetrievingBundle"]
+
+Vectors = NDArray[np.float32]
+
+
+class LoadedBundle(ABC):
+    """Holds what every bundle has. It never changes, so that calls under way keep the version they began with."""
+
+    def __init__(self, manifest: Manifest, model: Model, catalogue: Catalogue, graphs: Mapping[str, Graph]) -> None:
+        """Takes its parts; ``graphs`` are by file name."""
+        self.manifest = manifest
+        self.catalogue = catalogue
+        self.numbers = StoreNumbers(catalogue, manifest.data.event_types)
+        """The event store's numbers in this bundle's rows."""
+        self._model = model
+        self._graphs = graphs
+
+    @property
+    @abstractmethod
+    def retrievers(self) -> tuple[RetrievingBundle, ...]:
+        """The bundles that retrieve for it, in the order of the ranker's sources; one or more."""
+
+    @property
+    def explainer(self) -> LoadedBundle | None:
+        """The bundle that explains its answers: itself, or else the first of its retrievers that can."""
+        return next((b for b in (self, *self.retrievers) if b.manifest.explains), None)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and version."""
+        return self.manifest.name, self.manifest.version
+
+    @property
+    def provider(self) -> str:
+        """Where the graphs run."""
+        return next(iter(self._graphs.values())).provider
+
+    def encode(self, histories: HistoryBatch) -> Arrays:
+        """Returns the graphs' inputs for users, none of whose histories is empty."""
+        return self._model.encode(histories.newest(self.manifest.max_length))
+
+    def rank(self, arrays: Arrays, rows: NDArray[np.int32], retrieval_scores: Vectors) -> Vectors:
+        """Returns (batch, n) scores of candidate rows; what stands where rows is -1 means nothing.
+
+        Args:
+            arrays: of `encode`.
+            rows: (batch, n) catalogue rows, -1 where there are fewer.
+            retrieval_scores: (batch, n, sources), 0 where rows is -1.
+        """
+        if RANK_GRAPH not in self._graphs:
+            raise ConfigError(f"model {self.manifest.name!r} has no ranker")
+        offered = {**arrays, "candidates": _tokens(rows), "retrieval_scores": retrieval_scores}
+        return self._graphs[RANK_GRAPH].run(offered, ["scores"])[0]
+
+    def explain(self, arrays: Arrays, rows: NDArray[np.int32]) -> Vectors:
+        """Returns (batch, n, length): the share of each encoded event in a candidate; see `rank`."""
+        if EXPLAIN_GRAPH not in self._graphs:
+            raise ConfigError(f"model {self.manifest.name!r} explains nothing")
+        return self._graphs[EXPLAIN_GRAPH].run({**arrays, "candidates": _tokens(rows)}, ["shares"])[0]
+
+
+class RetrievingBundle(LoadedBundle):
+    """Has users and items as vectors of one space."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: Model,
+        catalogue: Catalogue,
+        graphs: Mapping[str, Graph],
+        item_vectors: Vectors,
+        index: faiss.Index,
+        cache: VectorCache,
+    ) -> None:
+        """Takes its parts; ``cache`` is for its own users' vectors alone."""
+        super().__init__(manifest, model, catalogue, graphs)
+        self.item_vectors = item_vectors
+        """(items, d), memory-mapped."""
+        self.index = index
+        self.cache = cache
+        """What users came to before; it keeps nobody where what is encoded depends on the moment of the request."""
+        norms = np.linalg.norm(item_vectors, axis=1)
+        self.inverse_norms: Vectors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        """(items,) 1 / length of each item vector, 0 for a vector of zeros."""
+        exact = manifest.index is not None and manifest.index.kind == "flat"
+        self._search = Retriever(index, item_vectors, exact=exact)
+
+    @property
+    def retrievers(self) -> tuple[RetrievingBundle, ...]:
+        """The bundle itself."""
+        return (self,)
+
+    def read(self, arrays: Arrays) -> tuple[Vectors, Vectors]:
+        """Returns (batch, d) user vectors and (batch, S) states; S is 0 where the bundle does not step."""
+        if self.manifest.steps:
+            vectors, states = self._graphs[USER_GRAPH].run(arrays, ["user_vector", "state"])
+            return vectors, states
+        (vectors,) = self._graphs[USER_GRAPH].run(arrays, ["user_vector"])
+        return vectors, np.empty((len(vectors), 0), np.float32)
+
+    def step(self, states: Vectors, histories: HistoryBatch) -> tuple[Vectors, Vectors]:
+        """Adds the newest event of each history; returns the new states and vectors.
+
+        Args:
+            states: (batch, S) what the histories came to before that event.
+            histories: at least the newest two events of each.
+        """
+        offered = {"state": states, **last_event(self._model, histories)}
+        states, vectors = self._graphs[STEP_GRAPH].run(offered, ["next_state", "user_vector"])
+        return states, vectors
+
+    def search(self, vectors: Vectors, limits: Limits, count: int) -> Found:
+        """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
+        return self._search.search(vectors, limits, count)
+
+    def similar(self, rows: NDArray[np.integer], limits: Limits, count: int) -> Found:
+        """Returns the items nearest to (rows,) items; the score is the cosine."""
+        vectors = self.item_vectors[rows] * self.inverse_norms[rows, None]
+        return self._search.search_exactly(vectors, limits, count, self.inverse_norms)
+
+
+class JointBundle(LoadedBundle):
+    """Ranks what others retrieve, and has no vectors of its own."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: Model,
+        catalogue: Catalogue,
+        graphs: Mapping[str, Graph],
+        retrievers: tuple[RetrievingBundle, ...],
+    ) -> None:
+        """Takes its parts; it keeps its retrievers, whatever else serves under their names."""
+        super().__init__(manifest, model, catalogue, graphs)
+        self._retrievers = retrievers
+
+    @property
+    def retrievers(self) -> tuple[RetrievingBundle, ...]:
+        """The bundles that it pins."""
+        return self._retrievers
+
+
+def _tokens(rows: NDArray[np.int32]) -> NDArray[np.int64]:
+    return rows.astype(np.int64) + 1  # a token is row + 1, PAD is 0

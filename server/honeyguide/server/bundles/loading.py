@@ -1,0 +1,225 @@
+"""Loads a bundle: verifies its files, opens its graphs and index, and proves that it answers before it serves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import (
+    API_VERSION,
+    DataSpec,
+    HistoryBatch,
+    Manifest,
+    Model,
+    PluginHost,
+    config_from,
+    read_manifest,
+    verify,
+)
+from honeyguide.sdk.errors import (
+    BundleError,
+    ConfigError,
+    CorruptBundle,
+    ForeignBundle,
+    HoneyguideError,
+    PluginMissing,
+)
+from honeyguide.sdk.manifest import (
+    EXPLAIN_GRAPH,
+    INDEX,
+    ITEM_VECTORS,
+    ITEMS,
+    RANK_GRAPH,
+    STEP_GRAPH,
+    USER_GRAPH,
+)
+from honeyguide.server.bundles.bundle import JointBundle, LoadedBundle, RetrievingBundle
+from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.graph import Graph
+from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.bundles.user_cache import VectorCache
+
+__all__ = ["depends_on_now", "load_bundle"]
+
+_EVENTS_AT = 1_600_000_000_000
+"""Milliseconds since 1970: when the events of the warm-up begin."""
+_MOMENTS = (200_000, 400_000, 20_000_000, 40_000_000_000)
+"""Moments of the warm-up's requests, milliseconds after that: minutes, some hours, more than a year."""
+
+
+def _no_retriever(name: str, version: int) -> RetrievingBundle:
+    raise BundleError(f"{name}/{version} cannot be had here: load the joint bundle from a repository")
+
+
+def load_bundle(
+    folder: Path,
+    host: PluginHost,
+    runtime: Runtime,
+    retriever: Callable[[str, int], RetrievingBundle] = _no_retriever,
+    cache_users: int = 0,
+) -> LoadedBundle:
+    """Loads and proves a bundle.
+
+    Args:
+        folder: the bundle.
+        host: the plugins.
+        runtime: opens the graphs.
+        retriever: returns the bundle of that name and version, for a joint bundle; raises `BundleError`.
+        cache_users: how many users' vectors it keeps.
+
+    Raises `BundleError`, naming the bundle and what to do.
+    """
+    label = f"{folder.parent.name}/{folder.name}"
+    try:
+        manifest = read_manifest(folder)
+        verify(folder, manifest)
+        parts = manifest, _model(manifest, host), Catalogue.read(folder / ITEMS), _graphs(folder, manifest, runtime)
+        bundle: LoadedBundle
+        if manifest.retrievers:
+            bundle = JointBundle(*parts, _retrievers(manifest, retriever))
+        else:
+            bundle = RetrievingBundle(
+                *parts,
+                np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False),
+                faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC),
+                VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users),
+            )
+        _check(bundle)
+    except HoneyguideError:
+        raise
+    except Exception as error:  # boundary: three libraries and a plugin, each with errors of its own
+        raise CorruptBundle(
+            f"{label} does not load or does not answer its warm-up batch ({type(error).__name__}): "
+            "export the model again"
+        ) from error
+    return bundle
+
+
+def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Graph]:
+    there = {
+        USER_GRAPH: not manifest.retrievers,
+        RANK_GRAPH: manifest.ranks,
+        STEP_GRAPH: manifest.steps,
+        EXPLAIN_GRAPH: manifest.explains,
+    }
+    # A step takes less time than waking a second thread may: 0.7 ms at the 99th percentile, not 15.
+    threads = {STEP_GRAPH: 1}
+    return {
+        name: Graph(runtime.session(folder / name, threads.get(name, 0))) for name, wanted in there.items() if wanted
+    }
+
+
+def _retrievers(manifest: Manifest, retriever: Callable[[str, int], RetrievingBundle]) -> tuple[RetrievingBundle, ...]:
+    """Returns what a joint bundle pins; raises `BundleError` where it does not fit together."""
+    label = f"{manifest.name}/{manifest.version}"
+    found = []
+    for name, version in manifest.retrievers:
+        try:
+            pinned = retriever(name, version)
+        except BundleError as error:
+            raise BundleError(f"{label} needs its retriever {name}/{version}: {error.message}") from error
+        theirs = pinned.manifest
+        if (theirs.data.items, theirs.vocabulary) != (manifest.data.items, manifest.vocabulary):
+            raise BundleError(
+                f"{label} and its retriever {name}/{version} know other items ({manifest.data.items:,} and "
+                f"{theirs.data.items:,}): export both from one data set"
+            )
+        # One history is made for all of them, with the figures of one data set.
+        if dataclasses.replace(theirs.data, fingerprint="") != dataclasses.replace(manifest.data, fingerprint=""):
+            raise BundleError(
+                f"{label} and its retriever {name}/{version} describe events in different ways: "
+                "train and export both from one data set"
+            )
+        found.append(pinned)
+    return tuple(found)
+
+
+def _check(bundle: LoadedBundle) -> None:
+    """Compares every part with the manifest and runs a batch through all of them."""
+    manifest, items = bundle.manifest, bundle.manifest.data.items
+    label = f"{manifest.name}/{manifest.version}"
+    shapes: dict[str, tuple[object, object]] = {"items": (len(bundle.catalogue), items)}
+    if isinstance(bundle, RetrievingBundle):
+        shapes |= {
+            "item vectors": (bundle.item_vectors.shape, (items, manifest.dimension)),
+            "index": ((bundle.index.ntotal, bundle.index.d), (items, manifest.dimension)),
+        }
+    for part, (found, said) in shapes.items():
+        if found != said:
+            raise CorruptBundle(f"{label}: {part} are {found}, the manifest says {said}; export the model again")
+    if not bundle.catalogue.unique or bundle.catalogue.vocabulary() != manifest.vocabulary:
+        raise CorruptBundle(f"{label}: the item ids are not those of the manifest; export the model again")
+
+    histories = _histories(manifest.data, lengths=(1, 3))
+    batch, width = 2, min(2, items)
+    arrays = bundle.encode(histories)
+    rows = np.arange(batch * width, dtype=np.int32).reshape(batch, width) % items
+    answers: dict[str, tuple[NDArray[np.float32], tuple[int, ...]]] = {}
+    if isinstance(bundle, RetrievingBundle):
+        vectors, states = bundle.read(arrays)
+        answers["user vectors"] = vectors, (batch, manifest.dimension)
+        if manifest.steps:
+            next_states, next_vectors = bundle.step(states, histories)
+            answers["vectors after a step"] = next_vectors, vectors.shape
+            answers["states after a step"] = next_states, states.shape
+    if manifest.ranks:
+        sources = np.ones((batch, width, len(bundle.retrievers)), np.float32)
+        answers["ranker's scores"] = bundle.rank(arrays, rows, sources), (batch, width)
+    if manifest.explains:
+        answers["explanations"] = bundle.explain(arrays, rows), (batch, width, min(3, manifest.max_length))
+    for part, (answer, shape) in answers.items():
+        if answer.shape != shape:
+            raise CorruptBundle(f"{label}: {part} have shape {answer.shape}, not {shape}; export the model again")
+        if not np.isfinite(answer).all():
+            raise CorruptBundle(f"{label}: {part} are not finite; train and export the model again")
+
+
+def _histories(data: DataSpec, lengths: Sequence[int]) -> HistoryBatch:
+    """Makes users of up to four who did the same, some for longer, and ask at different moments."""
+    offsets = np.cumsum([0, *lengths])
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)  # of each event in its user's history
+    return HistoryBatch(
+        items=(-place % data.items).astype(np.int32),  # the first item of the catalogue, then the last ones
+        offsets=offsets,
+        time_ms=_EVENTS_AT + 60_000 * place if data.has_time else None,
+        features={scaler.name: np.zeros(len(place), np.float32) for scaler in data.features},
+        event_type=np.ones(len(place), np.int32) if data.event_types else None,
+        now_ms=_EVENTS_AT + np.array(_MOMENTS[: len(lengths)]) if data.has_time else None,
+    )
+
+
+def depends_on_now(model: Model, data: DataSpec) -> bool:
+    """Whether the same history is encoded differently at another moment; then nothing of it can be kept."""
+    arrays = model.encode(_histories(data, lengths=(3,) * len(_MOMENTS))).values()
+    return any(bool((array != array[:1]).any()) for array in arrays)
+
+
+def _model(manifest: Manifest, host: PluginHost) -> Model:
+    label = f"{manifest.name}/{manifest.version}"
+    if manifest.api_version != API_VERSION:
+        raise ForeignBundle(
+            f"{label} needs plugin API {manifest.api_version}; this server has {API_VERSION}: "
+            f"{'upgrade honeyguide' if manifest.api_version > API_VERSION else 'export the model again'}"
+        )
+    if manifest.model_class not in host.models:
+        broken = [p.name for p in host.plugins if p.error is not None]
+        raise PluginMissing(
+            f"{label} needs model class {manifest.model_class!r} of {manifest.plugin}, which is not installed"
+            + (f" (plugins that did not load: {', '.join(broken)})" if broken else "")
+            + f"; pip install {manifest.plugin.partition(' ')[0] or 'its plugin'}"
+        )
+    model_class = host.models[manifest.model_class]
+    try:
+        return model_class(config_from(model_class.Config, manifest.config), manifest.data)
+    except ConfigError as error:
+        raise ForeignBundle(
+            f"{label} was made by {manifest.plugin}, whose options differ from the installed plugin's: {error}; "
+            "install that version or export the model again"
+        ) from error
+    except Exception as error:  # boundary: the plugin's constructor
+        raise ForeignBundle(f"{label}: plugin {manifest.model_class!r} refuses it ({type(error).__name__})") from error

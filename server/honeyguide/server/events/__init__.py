@@ -1,0 +1,1 @@
+"""What users did: stored on disk, kept in memory."""

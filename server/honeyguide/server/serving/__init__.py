@@ -1,0 +1,1 @@
+"""How a batch of requests is answered: retrieve, rank, rules."""

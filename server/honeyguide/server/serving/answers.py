@@ -1,0 +1,85 @@
+"""Turns arrays of found items into answers, each of k items where k exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.retrieval import Found, Limits, popular
+from honeyguide.server.serving.queries import Answer, Source
+
+__all__ = ["answers", "filled"]
+
+Rows = NDArray[np.int32]
+
+
+def filled(
+    catalogue: Catalogue, found: Found, considered: Rows, limits: Limits, ks: NDArray[np.int_]
+) -> tuple[Found, NDArray[np.int_]]:
+    """Closes each user's items up and fills what is missing to k with popular ones; returns the sources, too.
+
+    What a rule dropped of the (users, n) rows ``considered`` does not come back as a popular item.
+    """
+    order = np.argsort(found.rows < 0, axis=1, kind="stable")[:, : int(ks.max())]
+    rows, scores = np.take_along_axis(found.rows, order, 1), np.take_along_axis(found.scores, order, 1)
+    beyond = np.arange(rows.shape[1]) >= ks[:, None]
+    rows[beyond], scores[beyond] = -1, -np.inf
+    sources = np.where(rows >= 0, Source.RETRIEVED, Source.POPULAR)
+    have = (rows >= 0).sum(1)
+    short = np.flatnonzero(have < ks)
+    if short.size:
+        extra = popular(
+            catalogue.popular_order, limits.take(short).without(considered[short]), ks[short] - have[short]
+        )  # (short, most missing)
+        user, place = np.nonzero(extra >= 0)
+        to = (short[user], have[short[user]] + place)
+        # Below the user's last retrieved item, or below 1: popularity is a share of 0–1.
+        lowest = np.where(rows[short] >= 0, scores[short], np.inf).min(1, initial=np.inf)
+        base = np.where(np.isinf(lowest), 1.0, lowest) - 1.0
+        rows[to] = extra[user, place]
+        scores[to] = base[user] + catalogue.popularity[extra[user, place]]
+    return Found(rows, scores), sources
+
+
+def answers(
+    catalogue: Catalogue,
+    models: tuple[tuple[str, int], ...],
+    scored_by: str,
+    found: Found,
+    sources: NDArray[np.int_],
+    ks: Sequence[int],
+    unknown: NDArray[np.int64] | None = None,
+    reasons: tuple[str, ...] = (),
+) -> list[Answer]:
+    """Cuts (users, n) arrays into one answer for each user.
+
+    Args:
+        catalogue: knows the items.
+        models: name and version of the bundles that took part.
+        scored_by: name of the one whose scores these are.
+        found: the items, -1 behind the last.
+        sources: (users, n) where each comes from.
+        ks: (users,) how many items each gets at most.
+        unknown: (users,) events whose items the catalogue lacks; None: none.
+        reasons: why a part of the pipeline did not run.
+    """
+    lengths = np.minimum((found.rows >= 0).sum(1), ks)
+    cut = []
+    for user, length in enumerate(lengths.tolist()):
+        rows = found.rows[user, :length]
+        cut.append(
+            Answer(
+                models=models,
+                scored_by=scored_by,
+                item_ids=catalogue.item_ids(rows),
+                scores=found.scores[user, :length].tolist(),
+                sources=sources[user, :length].tolist(),
+                titles=catalogue.titles(rows),
+                unknown_history_items=0 if unknown is None else int(unknown[user]),
+                reasons=reasons,
+            )
+        )
+    return cut

@@ -1,0 +1,112 @@
+"""Encodes a batch of users: whole, by the events that are new, or not at all where nothing changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import Arrays, HistoryBatch
+from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.bundles.user_cache import KeptUser
+from honeyguide.server.ops.metrics import Metrics
+
+__all__ = ["EncodedUsers"]
+
+_MOST_STEPS = 4
+"""New events that are stepped through; beyond, the whole history is encoded. Each step is a run of a graph."""
+
+
+class EncodedUsers:
+    """Is a batch of users, none without history; what several stages need of them is computed once."""
+
+    def __init__(self, user_ids: Sequence[str | None], histories: HistoryBatch, metrics: Metrics) -> None:
+        """Computes nothing yet.
+
+        Args:
+            user_ids: by which users may be met again; None for those whose history is not the stored one alone.
+            histories: what they did.
+            metrics: where it is counted how they were encoded.
+        """
+        self.histories = histories
+        self._ids, self._metrics = user_ids, metrics
+        self._arrays: dict[LoadedBundle, Arrays] = {}
+        self._vectors: dict[RetrievingBundle, NDArray[np.float32]] = {}
+
+    def arrays(self, bundle: LoadedBundle) -> Arrays:
+        """Returns what the bundle's graphs take."""
+        if bundle not in self._arrays:
+            self._arrays[bundle] = bundle.encode(self.histories)
+        return self._arrays[bundle]
+
+    def vectors(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
+        """Returns the (users, d) vectors."""
+        if bundle not in self._vectors:
+            with self._metrics.stage("encode"):
+                keeps = bundle.cache.on and any(user_id is not None for user_id in self._ids)
+                self._vectors[bundle] = self._recall(bundle) if keeps else self._read(bundle)
+        return self._vectors[bundle]
+
+    def _read(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
+        self._count(bundle, "encoded", len(self.histories))
+        return bundle.read(self.arrays(bundle))[0]
+
+    def _recall(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
+        """Does as `_read`, but takes what the cache keeps as far as it goes, and keeps what comes out.
+
+        A vector and a state are functions of the encoded events and of nothing else. So what is kept holds if its
+        events are those that would be encoded now, and is a beginning if these begin with its own, whatever was
+        deleted, imported or reordered meanwhile.
+        """
+        recent = self.histories.newest(bundle.manifest.max_length)
+        events = _as_bytes(recent)
+        vectors = np.empty((len(recent), bundle.manifest.dimension), np.float32)
+        states = [np.empty(0, np.float32)] * len(recent)
+        had = np.zeros(len(recent), np.int64)  # events that what is kept already knows
+        for user, kept in enumerate(bundle.cache.get(self._ids)):
+            if kept is not None and events[user].startswith(kept.events):
+                vectors[user], states[user], had[user] = kept.vector, kept.state, kept.count
+        new = recent.lengths - had
+        reused = new == 0
+        stepped = ~reused & (had > 0) & (new <= _MOST_STEPS) & bundle.manifest.steps
+
+        if (whole := np.flatnonzero(~reused & ~stepped)).size:
+            everybody = whole.size == len(recent)
+            arrays = self.arrays(bundle) if everybody else bundle.encode(recent.take(whole))
+            vectors[whole], fresh = bundle.read(arrays)
+            for user, state in zip(whole.tolist(), fresh, strict=True):
+                states[user] = state
+        for event in range(int(new[stepped].max(initial=0))):
+            going = np.flatnonzero(stepped & (new > event))
+            stops = recent.offsets[going] + had[going] + event + 1
+            newest = recent.cut(stops - 2, stops)  # the one before tells how long ago it was
+            if recent.now_ms is not None:
+                newest = dataclasses.replace(newest, now_ms=recent.now_ms[going])
+            fresh, vectors[going] = bundle.step(np.stack([states[user] for user in going.tolist()]), newest)
+            for user, state in zip(going.tolist(), fresh, strict=True):
+                states[user] = state
+
+        for user in np.flatnonzero(~reused).tolist():
+            if (user_id := self._ids[user]) is not None:
+                # Copies, or one user would keep the whole batch in memory.
+                kept = KeptUser(events[user], int(recent.lengths[user]), vectors[user].copy(), states[user].copy())
+                bundle.cache.put(user_id, kept)
+        for outcome, users in (("encoded", whole.size), ("stepped", stepped.sum()), ("reused", reused.sum())):
+            self._count(bundle, outcome, int(users))
+        return vectors
+
+    def _count(self, bundle: RetrievingBundle, outcome: str, users: int) -> None:
+        if users:
+            self._metrics.users.labels(bundle.manifest.name, outcome).inc(users)
+
+
+def _as_bytes(histories: HistoryBatch) -> list[bytes]:
+    """Returns each user's events, every column of them, event by event: equal where the histories are."""
+    columns = [histories.items, histories.time_ms, histories.event_type, *histories.features.values()]
+    tables = [np.ascontiguousarray(c).view(np.uint8).reshape(len(c), -1) for c in columns if c is not None]
+    table = np.concatenate(tables, axis=1)  # (events, bytes of an event)
+    flat, width = table.tobytes(), table.shape[1]
+    return [flat[start * width : stop * width] for start, stop in pairwise(histories.offsets.tolist())]

@@ -1,0 +1,56 @@
+"""Says which items of a user's history carried what was answered."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import HistoryBatch
+from honeyguide.server.bundles.bundle import LoadedBundle
+
+__all__ = ["because"]
+
+_MOST = 3
+"""Items of the history that are named."""
+_LEAST_SHARE = 0.01
+"""Share below which an item of the history carried nothing worth naming."""
+_CELLS = 1 << 19
+"""Shares computed at once: a graph may hold a vector for each."""
+
+
+def because(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int32]) -> list[list[tuple[str, ...]]]:
+    """Names, for each user's items, what carried them; raises what the graph, a plugin's, raises.
+
+    Args:
+        bundle: explains.
+        histories: of users, none of them empty.
+        rows: (users, n) the items, -1 where there is nothing to explain.
+
+    Returns:
+        By user and item, the ids of items of the history, most important first.
+    """
+    length = bundle.manifest.max_length
+    step = max(1, _CELLS // max(1, rows.shape[1] * length))
+    found = []
+    for start in range(0, len(rows), step):
+        part = np.arange(start, min(start + step, len(rows)))
+        tokens = histories.take(part).tokens(length)  # (part, length)
+        shares = bundle.explain(bundle.encode(histories.take(part)), rows[part])  # (part, n, length)
+        if shares.shape != (*rows[part].shape, tokens.shape[1]) or not np.isfinite(shares[rows[part] >= 0]).all():
+            raise ValueError("the shares are not finite or of another shape")
+        found += [_named(bundle, *user) for user in zip(tokens, shares, rows[part], strict=True)]
+    return found
+
+
+def _named(
+    bundle: LoadedBundle, tokens: NDArray[np.int64], shares: NDArray[np.float32], rows: NDArray[np.int32]
+) -> list[tuple[str, ...]]:
+    """Names what carried each of one user's items; an item met several times has the sum of its shares."""
+    items, place = np.unique(tokens, return_inverse=True)
+    of_item = shares @ (place[:, None] == np.arange(len(items))).astype(np.float32)  # (n, items)
+    of_item[:, items == 0] = 0  # PAD
+    best = np.argsort(-of_item, axis=1, kind="stable")[:, :_MOST]
+    strong = np.take_along_axis(of_item, best, 1) >= _LEAST_SHARE
+    strong &= (rows >= 0)[:, None]
+    ids = bundle.catalogue.item_ids(items.astype(np.int32) - 1)
+    return [tuple(ids[i] for i in line[named].tolist()) for line, named in zip(best, strong, strict=True)]

@@ -1,0 +1,73 @@
+"""Says what a pipeline is asked and what it answers, in plain values: neither messages nor arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from honeyguide.server.bundles.catalogue import ItemFilter
+from honeyguide.server.serving.histories import UserInput
+
+__all__ = ["Answer", "RankQuery", "RecommendQuery", "SimilarQuery", "Source"]
+
+
+class Source(IntEnum):
+    """Says where an answered item comes from; the numbers are those of the proto."""
+
+    RETRIEVED = 1
+    POPULAR = 2
+    CANDIDATE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """Asks for the best items for one user."""
+
+    user: UserInput
+    k: int = 10
+    """1–1,000."""
+    drop_seen: bool | None = None
+    """None: as the pipeline does."""
+    filter: ItemFilter | None = None
+    explain: bool = False
+    """Whether `Answer.because` is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankQuery:
+    """Asks for the scores of the caller's candidates for one user."""
+
+    user: UserInput
+    item_ids: Sequence[str]
+    """Distinct."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarQuery:
+    """Asks for the items nearest to one item."""
+
+    item_id: str
+    k: int = 10
+    filter: ItemFilter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answers one query; the columns are equally long, best first."""
+
+    models: tuple[tuple[str, int], ...]
+    """Name and version of the bundles that took part, retrieval first."""
+    scored_by: str
+    """Name of the model whose scores these are, but for the popular items."""
+    item_ids: list[str]
+    scores: list[float]
+    sources: list[int]
+    titles: list[str]
+    because: Sequence[tuple[str, ...]] = ()
+    """By item, the items of the history that carried it, most important first; empty unless asked for and known."""
+    unknown_history_items: int = 0
+    unknown_item_ids: tuple[str, ...] = ()
+    """Candidates of a `RankQuery` that the catalogue lacks."""
+    reasons: tuple[str, ...] = ()
+    """Why a part of the pipeline did not run, UPPER_SNAKE; empty when all did."""

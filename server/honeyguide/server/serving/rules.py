@@ -1,0 +1,56 @@
+"""Applies a rule, a plugin's step after ranking, and holds it to its contract."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk import HistoryBatch, Ranking, Rule
+from honeyguide.server.bundles.bundle import LoadedBundle
+from honeyguide.server.bundles.retrieval import Found
+
+__all__ = ["apply_rule"]
+
+
+def apply_rule(rule: Rule, bundle: LoadedBundle, histories: HistoryBatch, found: Found, ks: NDArray[np.int_]) -> Found:
+    """Returns the ranking as the rule leaves it: every item keeps its own score.
+
+    Args:
+        rule: reorders and drops.
+        bundle: whose answer it is.
+        histories: of the users.
+        found: (users, n) what was found for them.
+        ks: (users,) how many items each asked for.
+
+    Raises `ValueError` where the rule breaks its contract, and what the rule raises.
+    """
+    rows, scores = np.full_like(found.rows, -1), np.full_like(found.scores, -np.inf)
+    for k in np.unique(ks):
+        mine = np.flatnonzero(ks == k)
+        ranking = Ranking(
+            rows=found.rows[mine],
+            scores=found.scores[mine],
+            item_vectors=bundle.retrievers[0].item_vectors,
+            history=histories.take(mine),
+            categories=bundle.catalogue.categories,
+        )
+        places = _checked(rule.apply(ranking, int(k)), ranking.rows)
+        width = places.shape[1]
+        rows[mine, :width] = np.where(places >= 0, np.take_along_axis(ranking.rows, places, 1), -1)
+        scores[mine, :width] = np.where(places >= 0, np.take_along_axis(ranking.scores, places, 1), -np.inf)
+    return Found(rows, scores)
+
+
+def _checked(places: NDArray[np.intp], rows: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Returns a rule's places, the first n of them; raises where they break the contract."""
+    places = np.asarray(places)
+    batch, width = rows.shape
+    if places.ndim != 2 or len(places) != batch or places.dtype.kind != "i":
+        raise ValueError(f"a rule answered {places.dtype} {places.shape} for {batch} users")
+    if places.size and (places.min() < -1 or places.max() >= width):
+        raise ValueError(f"a rule answered places outside of -1 to {width - 1}")
+    ordered = np.sort(places, axis=1)
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise ValueError("a rule answered a place twice")
+    order = np.argsort(places < 0, axis=1, kind="stable")[:, :width]
+    return np.take_along_axis(places, order, 1)

@@ -1,0 +1,108 @@
+"""Retrieval finds what an exact search finds, whatever is forbidden or filtered."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide.server.bundles import retrieval
+from honeyguide.server.bundles.retrieval import Limits, Retriever, popular
+
+
+def _random(seed: int, users: int, items: int, forbidden: float, allowed: float | None) -> tuple:
+    random = np.random.default_rng(seed)
+    vectors = random.standard_normal((items, 8)).astype(np.float32)
+    queries = random.standard_normal((users, 8)).astype(np.float32)
+    keys = np.flatnonzero(random.random(users * items) < forbidden)
+    masks = () if allowed is None else (random.random(items) < allowed, random.random(items) < allowed)
+    mask_of = None if allowed is None else random.integers(-1, 2, users)
+    return vectors, queries, Limits(users, items, keys, masks, mask_of)
+
+
+def _naive(vectors: np.ndarray, query: np.ndarray, limits: Limits, user: int, count: int) -> list[float]:
+    """The best permitted scores, by brute force."""
+    permitted = [
+        row
+        for row in range(limits.items)
+        if user * limits.items + row not in set(limits.forbidden.tolist())
+        and (limits.mask_of[user] < 0 or limits.masks[limits.mask_of[user]][row])
+    ]
+    return sorted((float(query @ vectors[row]) for row in permitted), reverse=True)[:count]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    users=st.integers(1, 25),
+    items=st.integers(1, 90),
+    count=st.integers(1, 40),
+    forbidden=st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+    allowed=st.sampled_from([None, 0.02, 0.5]),
+    exact_rows=st.sampled_from([0, 10, 8192]),
+    most_fetched=st.sampled_from([8, 4096]),
+)
+def test_index_and_exact_search_agree_with_brute_force(
+    seed: int,
+    users: int,
+    items: int,
+    count: int,
+    forbidden: float,
+    allowed: float | None,
+    exact_rows: int,
+    most_fetched: int,
+) -> None:
+    vectors, queries, limits = _random(seed, users, items, forbidden, allowed)
+    index = faiss.IndexFlatIP(8)
+    index.add(vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "_EXACT_ROWS", exact_rows)  # 0: always the index first
+        patch.setattr(retrieval, "_MOST_FETCHED", most_fetched)  # 8: the index is nearly always short
+        retriever = Retriever(index, vectors, exact=True)
+        for found in (retriever.search(queries, limits, count), retriever.search_exactly(queries, limits, count)):
+            for user in range(users):
+                rows = found.rows[user][found.rows[user] >= 0]
+                want = _naive(vectors, queries[user], limits, user, count)
+                assert len(set(rows.tolist())) == len(rows) == len(want)
+                assert limits.permits(np.array([user]), rows[None]).all()
+                np.testing.assert_allclose(found.scores[user, : len(rows)], want, rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(vectors[rows] @ queries[user], want, rtol=1e-4, atol=1e-5)
+
+
+def test_approximate_index_that_misses_is_made_up_for_exactly() -> None:
+    vectors, queries, _ = _random(0, 5, 300, 0, None)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(8), 8, 40, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)  # it probes one list of 40: about 7 of 300 items
+    found = Retriever(index, vectors, exact=False).search(queries, Limits(5, 300, np.empty(0, np.int64)), 50)
+    np.testing.assert_array_equal(found.rows, np.argsort(-(queries @ vectors.T), axis=1)[:, :50])
+
+
+def test_answer_does_not_depend_on_mates() -> None:
+    vectors, queries, limits = _random(3, 30, 200, 0.3, 0.4)
+    index = faiss.IndexFlatIP(8)
+    index.add(vectors)
+    retriever = Retriever(index, vectors, exact=True)
+    together = retriever.search(queries, limits, 20)
+    for user in range(30):
+        alone = retriever.search(queries[[user]], limits.take(np.array([user])), 20)
+        np.testing.assert_array_equal(alone.rows[0], together.rows[user])
+
+
+def test_popular_keeps_the_order_and_the_limits() -> None:
+    order = np.array([4, 2, 0, 1, 3], np.int32)
+    masks = (np.array([True, True, True, False, False]),)
+    limits = Limits(3, 5, np.array([0 * 5 + 4, 1 * 5 + 2]), masks, np.array([-1, 0, -1]))
+    rows = popular(order, limits, np.array([2, 3, 0]))
+    assert rows.tolist() == [[2, 0, -1], [0, 1, -1], [-1, -1, -1]]
+
+
+def test_no_permitted_item_is_no_item() -> None:
+    vectors, queries, _ = _random(0, 2, 10, 0, None)
+    index = faiss.IndexFlatIP(8)
+    index.add(vectors)
+    limits = Limits(2, 10, np.empty(0, np.int64), (np.zeros(10, np.bool_),), np.array([0, 0]))
+    assert (Retriever(index, vectors, exact=True).search(queries, limits, 3).rows == -1).all()
+    assert (popular(np.arange(10, dtype=np.int32), limits, np.array([3, 3])) == -1).all()

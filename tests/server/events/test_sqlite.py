@@ -1,0 +1,518 @@
+"""Tests of the event store: durability, idempotency, order, cache, deletion."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide.sdk.errors import ConfigError, InvalidArgument, OverCapacity, Unavailable
+from honeyguide.server.events.sqlite import EventStore, Recorded, StoredEvent, StoredHistory
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[EventStore]:
+    with EventStore(path) as opened:
+        yield opened
+
+
+def items_of(store: EventStore, user: str) -> list[str]:
+    names = store.item_ids()
+    return [names[number] for number in store.history(user).items]
+
+
+async def block(store: EventStore) -> tuple[threading.Event, asyncio.Future[object]]:
+    """Keeps the writer busy until the returned event is set."""
+    entered, release = threading.Event(), threading.Event()
+
+    def work(db: sqlite3.Connection) -> None:
+        entered.set()
+        release.wait(10)
+
+    blocked = asyncio.get_running_loop().run_in_executor(None, store._call, work)
+    assert await asyncio.to_thread(entered.wait, 10)
+    return release, blocked
+
+
+async def test_an_event_is_read_back_as_it_was_recorded(store: EventStore) -> None:
+    event = StoredEvent("anna", "book", 1_700_000_000_123, "view", 1.5, 2.0, 3.0, -4.5, "request", "id-1")
+    assert await store.record([event]) == Recorded(accepted=1, duplicates=0)
+    assert store.page("anna", 10).events == [event]
+    history = store.history("anna")
+    assert (len(history), store.item_ids(), store.event_types()) == (1, ["book"], ["", "view"])
+    assert (history.items[0], history.time_ms[0], history.event_type[0]) == (0, 1_700_000_000_123, 1)
+    assert (history.dwell_seconds[0], history.clicks[0], history.quantity[0], history.value[0]) == (1.5, 2, 3, -4.5)
+
+
+async def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "book", 1)])
+    history = store.history("anna")
+    assert np.isnan([history.dwell_seconds, history.clicks, history.quantity, history.value]).all()
+    assert history.event_type[0] == 0
+    assert store.page("anna", 1).events == [StoredEvent("anna", "book", 1)]
+
+
+def test_an_unknown_user_has_an_empty_history(store: EventStore) -> None:
+    history = store.history("nobody")
+    assert len(history) == 0
+    assert (history.items.dtype, history.event_type.dtype, history.value.dtype) == (np.int64, np.int32, np.float32)
+    assert (store.count("nobody"), store.page("nobody", 5).events) == (0, [])
+
+
+async def test_history_is_ordered_by_time_then_by_insertion(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "late", 30), StoredEvent("anna", "first", 10)])
+    await store.record([StoredEvent("anna", "second of the same time", 10), StoredEvent("anna", "between", 20)])
+    assert items_of(store, "anna") == ["first", "second of the same time", "between", "late"]
+
+
+async def test_a_history_cannot_be_written_to(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "book", 1)])
+    with pytest.raises(ValueError, match="read-only"):
+        store.history("anna").items[0] = 7
+
+
+async def test_an_event_id_is_stored_once(store: EventStore) -> None:
+    event = StoredEvent("anna", "book", 1, event_id="x")
+    assert await store.record([event, event]) == Recorded(1, 1)
+    assert await store.record([event, StoredEvent("anna", "pen", 2)]) == Recorded(1, 1)
+    assert await store.record([StoredEvent("anna", "pen", 2)]) == Recorded(1, 0)
+    assert items_of(store, "anna") == ["book", "pen", "pen"]
+
+
+async def test_concurrent_retries_of_one_event_store_it_once(store: EventStore) -> None:
+    event = StoredEvent("anna", "book", 1, event_id="x")
+    answers = await asyncio.gather(*(store.record([event]) for _ in range(50)))
+    assert (sum(a.accepted for a in answers), sum(a.duplicates for a in answers)) == (1, 49)
+
+
+async def test_concurrent_callers_share_transactions(store: EventStore) -> None:
+    release, blocked = await block(store)
+    calls = [asyncio.create_task(store.record([StoredEvent(f"user-{i}", "book", i)])) for i in range(200)]
+    await asyncio.sleep(0)
+    before = store.transactions
+    release.set()
+    await asyncio.gather(blocked, *calls)
+    assert store.transactions - before == 2  # the blocking call's, and one for all the 200
+    assert sum(store.count(f"user-{i}") for i in range(200)) == 200
+
+
+async def test_the_next_read_knows_what_was_acknowledged(store: EventStore) -> None:
+    async def user(name: str) -> None:
+        for i in range(30):
+            await store.record([StoredEvent(name, f"item-{i}", i)])
+            assert len(await asyncio.to_thread(store.history, name)) == i + 1
+
+    stop = threading.Event()
+
+    def read_always() -> None:  # tries to put stale histories into the cache
+        while not stop.is_set():
+            store.histories([f"user-{i}" for i in range(8)])
+
+    readers = [threading.Thread(target=read_always) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        await asyncio.gather(*(user(f"user-{i}") for i in range(8)))
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+
+
+async def test_a_cached_history_is_the_same_object_until_the_user_acts(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "book", 1), StoredEvent("ben", "book", 1)])
+    anna, ben = store.histories(["anna", "ben"])
+    await store.record([StoredEvent("anna", "pen", 2)])
+    assert store.history("ben") is ben
+    assert store.history("anna") is not anna
+
+
+async def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) -> None:
+    with EventStore(path) as mine, EventStore(path) as other:
+        for i in range(20):
+            await other.record([StoredEvent("anna", f"other-{i}", 2 * i)])
+            assert len(mine.history("anna")) == 2 * i + 1
+            await mine.record([StoredEvent("anna", f"mine-{i}", 2 * i + 1)])
+            assert len(other.history("anna")) == 2 * i + 2
+        assert items_of(mine, "anna") == items_of(other, "anna")
+        assert await other.delete_user("anna") == 40
+        assert len(mine.history("anna")) == 0
+
+
+async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore(path) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.record([StoredEvent("anna", "book", 1)]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert await asyncio.wait_for(waiting, 5) == Recorded(1, 0)
+        monkeypatch.setattr("honeyguide.server.events.sqlite.BUSY_SECONDS", 0.02)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await store.record([StoredEvent("anna", "pen", 1)])
+        other.close()
+        assert await store.record([StoredEvent("anna", "pen", 1)]) == Recorded(1, 0)
+        assert items_of(store, "anna") == ["book", "pen"]
+
+
+async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore(path) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(store.record([StoredEvent("anna", "book", 1)]), 5)
+        assert await asyncio.wait_for(store.record([StoredEvent("anna", "pen", 2)]), 5) == Recorded(1, 0)
+        assert items_of(store, "anna") == ["book", "pen"]
+
+
+async def test_the_cache_stays_within_its_bound(path: Path) -> None:
+    with EventStore(path, cache_events=100) as store:
+        await store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)])
+        for u in range(20):
+            assert len(store.history(f"user-{u}")) == 10
+        assert len(store._cache) == 3  # an entry of 10 events costs 26
+        await store.record([StoredEvent("long", "book", i) for i in range(500)])
+        assert len(store.history("long")) == 500
+        assert len(store._cache) == 3
+
+
+events = st.builds(
+    StoredEvent,
+    user_id=st.sampled_from(["anna", "ben", "кот"]),
+    item_id=st.sampled_from(["a", "b", "c d", "é"]),
+    time_ms=st.integers(0, 6),
+    type=st.sampled_from(["", "view", "buy"]),
+    value=st.one_of(st.none(), st.floats(-5, 5, width=32)),
+    event_id=st.sampled_from(["", "", "x", "y"]),
+)
+steps = st.lists(st.one_of(st.lists(events, min_size=1, max_size=6), st.sampled_from(["anna", "ben"])), max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps)
+def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) -> None:
+    async def play(store: EventStore) -> None:
+        replay: list[StoredEvent] = []
+        for step in steps:
+            if isinstance(step, str):
+                gone = [e for e in replay if e.user_id == step]
+                replay = [e for e in replay if e.user_id != step]
+                assert await store.delete_user(step) == len(gone)
+            else:
+                known = {e.event_id for e in replay if e.event_id}
+                fresh = []
+                for event in step:
+                    if event.event_id not in known:
+                        fresh.append(event)
+                    known |= {event.event_id} - {""}
+                replay += fresh
+                assert await store.record(step) == Recorded(len(fresh), len(step) - len(fresh))
+            for user in ("anna", "ben", "кот"):
+                expected = sorted((e for e in replay if e.user_id == user), key=lambda e: e.time_ms)
+                assert_equal(store, store.history(user), expected)
+                assert store.count(user) == len(expected)
+                assert store.page(user, 1000).events == expected[::-1]
+
+    with tempfile.TemporaryDirectory() as folder, EventStore(Path(folder) / "events.db") as store:
+        asyncio.run(play(store))
+
+
+def assert_equal(store: EventStore, history: StoredHistory, expected: list[StoredEvent]) -> None:
+    names, types = store.item_ids(), store.event_types()
+    assert [names[i] for i in history.items] == [e.item_id for e in expected]
+    assert [types[i] for i in history.event_type] == [e.type for e in expected]
+    assert history.time_ms.tolist() == [e.time_ms for e in expected]
+    known = [np.nan if e.value is None else e.value for e in expected]
+    np.testing.assert_array_equal(history.value, np.array(known, np.float32))
+
+
+async def test_pages_hold_every_event_once_while_others_are_recorded(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", f"item-{i}", i // 3) for i in range(50)])
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = store.page("anna", 7, token)
+        seen += [e.item_id for e in page.events]
+        await store.record([StoredEvent("anna", "newer", 1000)])
+        if not (token := page.next_token):
+            break
+    assert seen == [f"item-{i}" for i in reversed(range(50))]
+
+
+async def test_a_page_that_ends_with_the_last_event_has_no_token(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", f"item-{i}", i) for i in range(4)])
+    first = store.page("anna", 2)
+    assert first.next_token
+    assert store.page("anna", 2, first.next_token).next_token == ""
+
+
+@pytest.mark.parametrize("token", ["x", "", "AAAA", "ünï", "A" * 32])
+async def test_a_token_of_another_user_or_none_of_ours_is_refused(store: EventStore, token: str) -> None:
+    await store.record([StoredEvent(user, "book", i) for i in range(3) for user in ("anna", "ben")])
+    with pytest.raises(InvalidArgument, match=r"page_token is .*; allowed: the next_page_token"):
+        store.page("anna", 1, token or store.page("ben", 1).next_token)
+
+
+async def test_a_deleted_user_leaves_no_byte_behind(store: EventStore, path: Path) -> None:
+    secret = "forget-me-please"
+    await store.record([StoredEvent(secret, f"item-{i}", i, event_id=f"{secret}-{i}") for i in range(300)])
+    await store.record([StoredEvent("ben", f"item-{i}", i) for i in range(300)])
+    assert len(store.history(secret)) == 300
+    assert any(secret.encode() in file.read_bytes() for file in path.parent.iterdir())
+    assert await store.delete_user(secret) == 300
+    assert not any(secret.encode() in file.read_bytes() for file in path.parent.iterdir())
+    assert (len(store.history(secret)), store.count(secret), store.count("ben")) == (0, 0, 300)
+    assert await store.delete_user(secret) == 0
+    assert await store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]) == Recorded(1, 0)
+
+
+_VICTIM = """
+import asyncio, sys
+from pathlib import Path
+from honeyguide.server.events.sqlite import EventStore, StoredEvent
+async def main():
+    store = EventStore(Path(sys.argv[1]))
+    async def caller(c):
+        for i in range(1_000_000):
+            await store.record([StoredEvent(f"user-{c}", f"item-{i}", i), StoredEvent(f"user-{c}", f"also-{i}", i)])
+            print(c, i, flush=True)
+    await asyncio.gather(*(caller(c) for c in range(4)))
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _VICTIM, str(path)], stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout
+        lines = [victim.stdout.readline() for _ in range(200)]
+        os.kill(victim.pid, signal.SIGKILL)
+        lines += victim.stdout.readlines()
+    acknowledged = [tuple(map(int, line.split())) for line in lines if line.endswith("\n")]
+    assert len(acknowledged) >= 200
+    with EventStore(path) as store:
+        for caller in range(4):
+            last = max(i for c, i in acknowledged if c == caller)
+            found = items_of(store, f"user-{caller}")
+            whole = [name for i in range(len(found) // 2) for name in (f"item-{i}", f"also-{i}")]
+            assert found == whole  # a call is stored whole or not at all
+            assert len(found) >= 2 * (last + 1)
+
+
+def test_the_writer_waits_for_the_disk(store: EventStore) -> None:
+    assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._writer.execute("PRAGMA secure_delete").fetchone() == (1,)
+
+
+async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "book", 1)])
+    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    much = [StoredEvent("anna", f"item-{i}-" + "x" * 200, i) for i in range(500)]
+    with pytest.raises(Unavailable, match=r"full.*none of them was"):
+        await store.record(much)
+    assert items_of(store, "anna") == ["book"]
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    assert await store.record(much) == Recorded(500, 0)
+    assert len(store.history("anna")) == 501
+
+
+async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: EventStore) -> None:
+    class Full:
+        """Is a connection whose checkpoints fail."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if "wal_checkpoint" in statement:
+                raise sqlite3.OperationalError("disk I/O error")
+            return self._connection.execute(statement, *values)
+
+    await store.record([StoredEvent("anna", "book", 1)])
+    sound = store._writer
+    store._writer = Full(sound)  # type: ignore[assignment]  # all that is used of one
+    assert await asyncio.wait_for(store.delete_user("anna"), 10) == 1
+    assert store._scrub
+    store._writer = sound
+    assert await asyncio.wait_for(store.record([StoredEvent("ben", "book", 1)]), 10) == Recorded(1, 0)
+    assert not store._scrub
+
+
+async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: EventStore) -> None:
+    calls = [store.record([StoredEvent("anna", f"item-{i}", i)]) for i in range(20)]
+    bad = store.record([StoredEvent("anna", "book", 1), StoredEvent("anna", "\ud800", 1)])
+    *good, failed = await asyncio.gather(*calls, bad, return_exceptions=True)
+    assert good == [Recorded(1, 0)] * 20
+    assert isinstance(failed, UnicodeEncodeError)
+    assert len(store.history("anna")) == 20
+
+
+async def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
+    with EventStore(path, max_queued_events=10) as store:
+        calls = [store.record([StoredEvent("anna", "book", i)] * 5) for i in range(4)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [a for a in answers if isinstance(a, OverCapacity)]
+        accepted = sum(a.accepted for a in answers if isinstance(a, Recorded))
+        assert refused
+        assert refused[0].retry_after > 0
+        assert len(store.history("anna")) == accepted == 20 - 5 * len(refused)
+
+
+async def test_a_cancelled_call_that_still_waits_stores_nothing(store: EventStore) -> None:
+    release, blocked = await block(store)
+    dropped = asyncio.create_task(store.record([StoredEvent("anna", "dropped", 1)]))
+    kept = asyncio.create_task(store.record([StoredEvent("anna", "kept", 1)]))
+    await asyncio.sleep(0)
+    dropped.cancel()
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(blocked, kept)
+    assert items_of(store, "anna") == ["kept"]
+
+
+async def test_closing_waits_for_what_is_queued_and_refuses_the_rest(path: Path) -> None:
+    store = EventStore(path)
+    calls = [asyncio.create_task(store.record([StoredEvent("anna", "book", i)])) for i in range(100)]
+    await asyncio.sleep(0)
+    store.close()
+    assert sum(a.accepted for a in await asyncio.gather(*calls)) == 100
+    with pytest.raises(Unavailable, match="closed"):
+        await store.record([StoredEvent("anna", "book", 1)])
+    store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["events.db"]  # no log is left behind
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+
+
+def _newer(path: Path) -> None:
+    EventStore(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 9")
+    db.close()
+
+
+def _truncated(path: Path) -> None:
+    with EventStore(path) as store:
+        store.import_events(pl.DataFrame({"user_id": ["anna"] * 5000, "item_id": ["i"] * 5000, "time_ms": range(5000)}))
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _garbled(path: Path) -> None:
+    with EventStore(path) as store:
+        store.import_events(pl.DataFrame({"user_id": ["anna"] * 5000, "item_id": ["i"] * 5000, "time_ms": range(5000)}))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 4096] = b"\xff" * 4096
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(b"not a database, " * 100), "file is not a database"),
+        (lambda path: path.mkdir(), "cannot be opened"),
+        (_foreign, "a database of another program"),
+        (_newer, "of format 9, while this honeyguide reads format 1"),
+        (_truncated, "corrupt|no sound event store"),
+        (_garbled, "corrupt|no sound event store"),
+    ],
+)
+def test_a_foreign_or_corrupt_file_is_refused_by_name(path: Path, spoil, message: str) -> None:
+    spoil(path)
+    with pytest.raises(ConfigError, match=message) as caught:
+        EventStore(path)
+    assert str(path) in caught.value.message
+    assert "setting `events`" in caught.value.message
+
+
+def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        EventStore(tmp_path / "missing" / "events.db")
+
+
+async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "user_id": ["anna", "ben", "anna", "anna"],
+            "item_id": ["pen", "book", "book", "pen"],
+            "time_ms": [5, 1, 2, 5],
+            "event_type": ["view", "", "buy", "buy"],
+            "value": pl.Series([1.5, float("nan"), None, 2.0], dtype=pl.Float32),
+            "event_id": ["d:0", "d:1", "d:2", "d:3"],
+        }
+    )
+    recorded = [
+        StoredEvent("anna", "pen", 5, "view", value=1.5, event_id="d:0"),
+        StoredEvent("ben", "book", 1, event_id="d:1"),
+        StoredEvent("anna", "book", 2, "buy", event_id="d:2"),
+        StoredEvent("anna", "pen", 5, "buy", value=2.0, event_id="d:3"),
+    ]
+    with EventStore(path) as imported, EventStore(path.with_name("other.db")) as other:
+        assert imported.import_events(frame) == Recorded(4, 0)
+        await other.record(recorded)
+        for user in ("anna", "ben"):
+            assert imported.page(user, 10).events == other.page(user, 10).events
+        assert imported.import_events(frame) == Recorded(0, 4)
+        assert imported.import_events(frame.head(0)) == Recorded(0, 0)
+        assert imported.count("anna") == 3
+
+
+async def test_an_import_reaches_a_cached_history(store: EventStore) -> None:
+    await store.record([StoredEvent("anna", "book", 1)])
+    assert len(store.history("anna")) == 1
+    store.import_events(pl.DataFrame({"user_id": ["anna"], "item_id": ["pen"], "time_ms": [0]}))
+    assert items_of(store, "anna") == ["pen", "book"]
+
+
+async def test_a_hundred_thousand_events_import_while_others_record(store: EventStore) -> None:
+    count = 100_000
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"user-{i // 50}" for i in range(count)],
+            "item_id": [f"item-{i % 997}" for i in range(count)],
+            "time_ms": range(count),
+        }
+    )
+
+    def bring_in() -> None:
+        for part in frame.iter_slices(20_000):
+            store.import_events(part)
+
+    task = asyncio.get_running_loop().run_in_executor(None, bring_in)
+    own = 0
+    while not task.done():
+        own += (await store.record([StoredEvent("anna", "book", 1)])).accepted
+    await task
+    assert own > 0
+    assert len(store.item_ids()) == 998
+    assert (store.count("user-0"), store.count("user-1999"), store.count("anna")) == (50, 50, own)

@@ -1,0 +1,234 @@
+"""What is kept of users saves work and changes no vector, whatever becomes of their histories."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide.sdk import Arrays, DataSpec, FeatureScaler, HistoryBatch, IndexInfo, Model, TensorSpec
+from honeyguide.sdk.manifest import STEP_GRAPH, USER_GRAPH
+from honeyguide.server.bundles.bundle import RetrievingBundle
+from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.loading import depends_on_now
+from honeyguide.server.bundles.user_cache import KeptUser, VectorCache
+from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.encoding import EncodedUsers
+
+ITEMS, LENGTH = 6, 8
+DWELL = FeatureScaler("dwell_seconds", fill=0.0, lower=0.0, upper=9.0, log=False, mean=0.0, std=1.0)
+DATA = DataSpec(items=ITEMS, repeats=True, has_time=True, features=(DWELL,))
+
+
+class Timed(Model):
+    """Encodes items, seconds since the event before, and dwell; not the moment of the request."""
+
+    name = "timed"
+
+    @dataclass(frozen=True)
+    class Config:
+        max_length: int = LENGTH
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (*super().inputs(), TensorSpec("numbers", "float32", ("batch", "length", 2)))
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        assert batch.time_ms is not None
+        assert batch.now_ms is not None
+        gaps = np.diff(batch.time_ms, prepend=0).astype(np.float32)
+        gaps[batch.offsets[:-1]] = 0
+        columns = [batch.padded(column, LENGTH) for column in (gaps, batch.features["dwell_seconds"])]
+        return {"tokens": batch.tokens(LENGTH), "numbers": np.stack(columns, axis=2)}
+
+    def network(self) -> Any:
+        raise NotImplementedError
+
+
+class Aged(Timed):
+    """Encodes how long ago each event was, too."""
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        assert batch.time_ms is not None
+        assert batch.now_ms is not None
+        ages = np.repeat(batch.now_ms, batch.lengths) - batch.time_ms
+        return {**super().encode(batch), "ages": batch.padded(ages, LENGTH)}
+
+
+class Fading:
+    """Is user graph and step graph in one: state ← state / 2 + event, so every event and its place count."""
+
+    provider = "CPUExecutionProvider"
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+        """(users, length) of each run."""
+
+    def run(self, offered: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:
+        tokens, numbers = offered["tokens"], offered["numbers"]
+        self.batches.append(tokens.shape)
+        state = offered.get("state", np.zeros((len(tokens), 3), np.float32)).astype(np.float32)
+        for column in range(tokens.shape[1]):
+            event = np.column_stack([tokens[:, column], numbers[:, column]])
+            state = np.where(tokens[:, column, None] > 0, state / 2 + event, state).astype(np.float32)
+        named = {"user_vector": state[:, :2] + state[:, 2:], "state": state, "next_state": state}
+        return [named[output] for output in outputs]
+
+
+def bundle(*, users: int = 100, steps: bool = True) -> tuple[RetrievingBundle, Fading, Fading]:
+    manifest: Any = SimpleNamespace(
+        name="timed", version=1, data=DATA, max_length=LENGTH, dimension=2, steps=steps, index=IndexInfo("flat", 1.0)
+    )
+    whole, step = Fading(), Fading()
+    graphs: Any = {USER_GRAPH: whole, STEP_GRAPH: step}
+    catalogue = Catalogue([str(row) for row in range(ITEMS)], [""] * ITEMS, np.ones(ITEMS, np.int64), {})
+    vectors, index = np.ones((ITEMS, 2), np.float32), faiss.IndexFlatIP(2)
+    model = Timed(Timed.Config(), DATA)
+    return RetrievingBundle(manifest, model, catalogue, graphs, vectors, index, VectorCache(users)), whole, step
+
+
+Event = tuple[int, int, int]
+"""Item, time and dwell."""
+
+
+def histories(*users: Sequence[Event]) -> HistoryBatch:
+    events = [event for user in users for event in user]
+    return HistoryBatch(
+        items=np.array([event[0] for event in events], np.int32),
+        offsets=np.cumsum([0, *map(len, users)]),
+        time_ms=np.array([event[1] for event in events], np.int64),
+        features={"dwell_seconds": np.array([event[2] for event in events], np.float32)},
+        now_ms=np.full(len(users), 10**6),
+    )
+
+
+def vectors(
+    of: RetrievingBundle, users: dict[str, Sequence[Event]], metrics: Metrics | None = None
+) -> dict[str, np.ndarray]:
+    found = EncodedUsers(list(users), histories(*users.values()), metrics or Metrics()).vectors(of)
+    return dict(zip(users, found, strict=True))
+
+
+EVENTS = st.tuples(st.integers(0, ITEMS - 1), st.integers(0, 3), st.integers(0, 2))
+CHANGES = st.one_of(
+    st.tuples(st.just("append"), st.lists(EVENTS, min_size=1, max_size=7)),
+    st.tuples(st.just("drop first"), st.just([])),
+    st.tuples(st.just("drop last"), st.just([])),
+    st.tuples(st.just("reverse"), st.just([])),
+    st.tuples(st.just("delete"), st.lists(EVENTS, min_size=1, max_size=3)),
+    st.tuples(st.just("insert first"), st.lists(EVENTS, min_size=1, max_size=1)),
+    st.tuples(st.just("nothing"), st.just([])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), CHANGES, st.sets(st.sampled_from("abc"))), max_size=12),
+    st.booleans(),
+    st.sampled_from([1, 2, 100]),
+)
+def test_what_is_kept_changes_no_vector(
+    story: list[tuple[str, tuple[str, list[Event]], set[str]]], steps: bool, room: int
+) -> None:
+    kept, *_ = bundle(users=room, steps=steps)
+    fresh, *_ = bundle(users=0)
+    known: dict[str, list[Event]] = {"a": [(1, 0, 0)], "b": [(1, 0, 0)], "c": [(2, 1, 1)]}
+    for who, (what, events), asked in story:
+        has = known[who]
+        known[who] = {
+            "append": [*has, *events],
+            "drop first": has[1:] or has,
+            "drop last": has[:-1] or has,
+            "reverse": has[::-1],
+            "delete": events,
+            "insert first": [*events, *has],
+            "nothing": has,
+        }[what]
+        if asked:
+            users = {name: known[name] for name in sorted(asked)}
+            want, found = vectors(fresh, users), vectors(kept, users)
+            for name in users:
+                np.testing.assert_allclose(found[name], want[name], rtol=1e-5, atol=1e-5)
+
+
+def test_new_events_are_stepped_together_and_nothing_else_runs() -> None:
+    kept, whole, step = bundle()
+    metrics = Metrics()
+    a, b, c = [(1, 0, 0), (2, 5, 1)], [(3, 0, 0)], [(4, 0, 0)]
+    vectors(kept, {"a": a, "b": b, "c": c}, metrics)
+    assert (whole.batches, step.batches) == ([(3, 2)], [])
+    vectors(kept, {"a": [*a, (3, 9, 2)], "b": [*b, (1, 1, 0), (2, 2, 0)], "c": c, "d": [(5, 0, 0)]}, metrics)
+    assert whole.batches == [(3, 2), (1, 1)]  # d alone
+    assert step.batches == [(2, 1), (1, 1)]  # a and b, then b
+    count = metrics.registry.get_sample_value
+    labels = {"model": "timed"}
+    assert count("honeyguide_users_total", labels | {"outcome": "encoded"}) == 4
+    assert count("honeyguide_users_total", labels | {"outcome": "stepped"}) == 2
+    assert count("honeyguide_users_total", labels | {"outcome": "reused"}) == 1
+
+
+def test_a_window_that_moved_and_many_new_events_are_encoded_whole() -> None:
+    kept, whole, step = bundle()
+    events = [(1, n, 0) for n in range(LENGTH + 2)]
+    for count in (1, 6, LENGTH + 1, LENGTH + 2):
+        vectors(kept, {"a": events[:count]})
+    assert whole.batches == [(1, 1), (1, 6), (1, LENGTH), (1, LENGTH)]
+    assert step.batches == []
+
+
+def test_a_user_without_a_name_is_not_kept() -> None:
+    kept, *_ = bundle()
+    EncodedUsers([None, "a"], histories([(1, 0, 0)], [(2, 0, 0)]), Metrics()).vectors(kept)
+    assert len(kept.cache) == 1
+
+
+def test_a_bundle_without_steps_reuses_and_never_steps() -> None:
+    kept, whole, step = bundle(steps=False)
+    for history in ([(1, 0, 0)], [(1, 0, 0)], [(1, 0, 0), (2, 1, 0)]):
+        vectors(kept, {"a": history})
+    assert (whole.batches, step.batches) == ([(1, 1), (1, 2)], [])
+
+
+def test_what_is_computed_is_computed_once() -> None:
+    kept, whole, _ = bundle(users=0)
+    users = EncodedUsers(["a"], histories([(1, 0, 0)]), Metrics())
+    assert users.vectors(kept) is users.vectors(kept)
+    assert users.arrays(kept) is users.arrays(kept)
+    assert len(whole.batches) == 1
+
+
+@pytest.mark.parametrize(("model", "depends"), [(Timed, False), (Aged, True)])
+def test_an_encoding_that_depends_on_the_moment_is_found_out(model: type[Model], depends: bool) -> None:
+    assert depends_on_now(model(model.Config(), DATA), DATA) is depends
+
+
+def test_without_times_nothing_depends_on_the_moment() -> None:
+    plain = dataclasses.replace(DATA, has_time=False, features=())
+
+    class Plain(Timed):
+        def encode(self, batch: HistoryBatch) -> Arrays:
+            assert batch.now_ms is None
+            return {"tokens": batch.tokens(LENGTH)}
+
+    assert not depends_on_now(Plain(Plain.Config(), plain), plain)
+
+
+def test_the_longest_unasked_user_makes_room_and_the_deleted_one_goes() -> None:
+    cache = VectorCache(2)
+    kept = KeptUser(b"x", 1, np.ones(1, np.float32), np.ones(1, np.float32))
+    cache.put("a", kept)
+    cache.put("b", kept)
+    assert cache.get(["a", None]) == [kept, None]
+    cache.put("c", kept)
+    assert cache.get(["a", "b", "c"]) == [kept, None, kept]
+    cache.forget("a")
+    cache.forget("nobody")
+    assert len(cache) == 1
+    assert not VectorCache(0).on

@@ -1,0 +1,99 @@
+"""Stored and inline events become one history, with the numbers that the model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from honeyguide.sdk import DataSpec, FeatureScaler
+from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.serving.histories import InlineHistory, StoreNumbers, UserInput, build_histories
+
+DWELL = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=10.0, log=False, mean=1.0, std=2.0)
+SPEC = DataSpec(items=4, repeats=False, has_time=True, event_types=("view", "buy"), features=(DWELL,))
+PLAIN = DataSpec(items=4, repeats=False)
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return Catalogue(["a", "b", "c", "d"], [""] * 4, np.array([1, 2, 3, 4]), {})
+
+
+@pytest.fixture
+def numbers(catalogue: Catalogue) -> StoreNumbers:
+    return StoreNumbers(catalogue, SPEC.event_types)
+
+
+async def test_stored_events_come_before_inline_ones(
+    catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path
+) -> None:
+    with EventStore(tmp_path / "events.db") as store:
+        await store.record([StoredEvent("u", "b", 10), StoredEvent("u", "gone", 20), StoredEvent("v", "a", 30)])
+        users = [
+            UserInput("v"),
+            UserInput("u", InlineHistory(["d", "new", "a"])),
+            UserInput("stranger"),
+            UserInput(None, InlineHistory(["c"])),
+        ]
+        found = build_histories(users, store, numbers, catalogue, PLAIN)
+    assert found.batch.items.tolist() == [0, 1, 3, 0, 2]
+    assert found.batch.offsets.tolist() == [0, 1, 4, 4, 5]
+    assert found.unknown.tolist() == [0, 2, 0, 0]
+    assert found.batch.time_ms is None
+    assert found.batch.now_ms is None
+    assert found.batch.event_type is None
+
+
+async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
+    with EventStore(tmp_path / "events.db") as store:
+        await store.record(
+            [
+                StoredEvent("u", "a", 10, "buy", dwell_seconds=99.0),
+                StoredEvent("u", "b", 20, "other", dwell_seconds=5.0),
+            ]
+        )
+        inline = InlineHistory(
+            ["c", "x", "d"],
+            np.array([5, 25, 40]),
+            ["view", "buy", ""],
+            {"dwell_seconds": np.array([np.nan, 1.0, 1.0], np.float32)},
+        )
+        found = build_histories([UserInput("u", inline, now_ms=50)], store, numbers, catalogue, SPEC)
+    assert found.batch.items.tolist() == [0, 1, 2, 3]
+    assert found.batch.event_type is not None
+    assert found.batch.event_type.tolist() == [2, 0, 1, 0]
+    # Clipped at 10, as it is, filled with 3, as it is; less 1, halved.
+    np.testing.assert_allclose(found.batch.features["dwell_seconds"], [4.5, 2.0, 1.0, 0.0])
+    assert found.batch.time_ms is not None
+    assert found.batch.time_ms.tolist() == [10, 20, 20, 40]  # inline events follow the stored ones
+    assert found.batch.now_ms is not None
+    assert found.batch.now_ms.tolist() == [50]
+
+
+def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalogue, numbers: StoreNumbers) -> None:
+    users = [
+        UserInput(None, InlineHistory(["a"], np.array([900])), 1000),
+        UserInput(None, InlineHistory(["b", "c"]), 700),
+        UserInput(None, InlineHistory(["d"], np.array([5])), 800),
+    ]
+    found = build_histories(users, None, numbers, catalogue, SPEC)
+    assert found.batch.time_ms is not None
+    assert found.batch.time_ms.tolist() == [900, 700, 700, 5]
+
+
+async def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
+    with EventStore(tmp_path / "events.db") as store:
+        for moment, item in enumerate(["x", "c", "y", "a"]):
+            await store.record([StoredEvent("u", item, moment)])
+            found = build_histories([UserInput("u")], store, numbers, catalogue, PLAIN)
+        assert found.batch.items.tolist() == [2, 0]
+        assert found.unknown.tolist() == [2]
+
+
+def test_nobody_knows_anything(catalogue: Catalogue, numbers: StoreNumbers) -> None:
+    found = build_histories([UserInput("u"), UserInput(None, InlineHistory([]))], None, numbers, catalogue, SPEC)
+    assert found.batch.offsets.tolist() == [0, 0, 0]
+    assert found.unknown.tolist() == [0, 0]
