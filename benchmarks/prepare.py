@@ -35,7 +35,7 @@ def peak():
 
 what, path, out, options = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
 if what == "prepare":
-    from honeyguide.training.prepare import prepare
+    from honeyguide.training.preparation.prepare import prepare
     run = lambda: prepare(path, out, options=options).counts["events"]
 else:
     import polars as pl

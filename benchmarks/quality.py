@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from honeyguide.client import Client, Ranked, UnavailableError, UserRow
 from honeyguide.sdk import EvaluationSet, PluginHost
 from honeyguide.sdk.metrics import per_user_at
-from honeyguide.training.checkpoint import Checkpoint, load_checkpoint
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.evaluate import Source, rank_targets, retrieve
-from honeyguide.training.joint import sources_of
+from honeyguide.training.evaluation.evaluate import Source, rank_targets, retrieve
+from honeyguide.training.fit.joint import sources_of
+from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint
 from record import machine
 
 MODELS = ("cf", "gru", "attention_lstm", "transformer", "joint")

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from honeyguide.training.presets import demo_sources
+from honeyguide.training.preparation.presets import demo_sources
 from record import machine
 
 RULES = (

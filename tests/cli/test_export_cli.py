@@ -18,9 +18,9 @@ from honeyguide.sdk.errors import DataError, ExportError
 from honeyguide.sdk.manifest import file_sha256
 from honeyguide.server.app import Server
 from honeyguide.server.settings import PipelineSettings, Settings
-from honeyguide.training.checkpoint import load_checkpoint
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.evaluate import score_all
+from honeyguide.training.evaluation.evaluate import score_all
+from honeyguide.training.runs.checkpoint import load_checkpoint
 
 
 def run(*words: object) -> Any:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from honeyguide.cli.prepare import add_to
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.options import PrepareOptions
+from honeyguide.training.preparation.options import PrepareOptions
 
 LOG = "uid,sku,ts,stay\nu,a,10,1\nu,b,20,2\nu,c,30,3\nv,a,5,\nv,,6,9\n"
 

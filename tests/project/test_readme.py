@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from honeyguide.client import Client, UnavailableError
-from honeyguide.training.presets import demo_sources
+from honeyguide.training.preparation.presets import demo_sources
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

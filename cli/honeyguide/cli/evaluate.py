@@ -53,11 +53,11 @@ def evaluate(
     from honeyguide.cli.output import print_json, print_metrics, print_next
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.checkpoint import load_checkpoint
     from honeyguide.training.dataset import Dataset
-    from honeyguide.training.evaluate import best_device, rank_targets
-    from honeyguide.training.joint import sources_of
-    from honeyguide.training.rules import ItemFacts, list_length, measure
+    from honeyguide.training.evaluation.evaluate import best_device, rank_targets
+    from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure
+    from honeyguide.training.fit.joint import sources_of
+    from honeyguide.training.runs.checkpoint import load_checkpoint
 
     try:
         ks = sorted({int(part) for part in k.split(",")})

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.checkpoint import Checkpoint
+    from honeyguide.training.runs.checkpoint import Checkpoint
 
 __all__ = ["add_to"]
 
@@ -38,8 +38,8 @@ def export(
     from honeyguide.exporters import export_bundle, export_joint_bundle
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.checkpoint import load_checkpoint
     from honeyguide.training.dataset import Dataset
+    from honeyguide.training.runs.checkpoint import load_checkpoint
 
     with stderr.status("reading the run and its data set …") as status:
         host = PluginHost.load()
@@ -91,7 +91,7 @@ def _retrievers(
     """Finds the bundles of the runs that a joint ranker was trained over."""
     from honeyguide.exporters import find_bundle
     from honeyguide.sdk.errors import ExportError
-    from honeyguide.training.checkpoint import load_checkpoint
+    from honeyguide.training.runs.checkpoint import load_checkpoint
 
     if not checkpoint.candidates:
         raise ExportError(

@@ -128,7 +128,7 @@ def _prepare(
     test_from: Annotated[str | None, _text("Date or time where test starts.", _SPLIT)] = None,
 ) -> None:
     from honeyguide.sdk.errors import ConfigError
-    from honeyguide.training.prepare import prepare
+    from honeyguide.training.preparation.prepare import prepare
 
     own = ("source", "out", "preset", "config", "force", "json")
     options = _read_config(config) if config else {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from honeyguide.training.loop import Moment, Report
+    from honeyguide.training.fit.loop import Moment, Report
 
 __all__ = ["add_to"]
 
@@ -68,11 +68,11 @@ def train(
     from honeyguide.sdk.config import config_from, config_to
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.checkpoint import Checkpoint, copy_run, plugin_of, save_checkpoint
     from honeyguide.training.dataset import Dataset
-    from honeyguide.training.fit import FitOptions
-    from honeyguide.training.joint import read_runs, train_joint
-    from honeyguide.training.train import train as train_model
+    from honeyguide.training.fit.joint import read_runs, train_joint
+    from honeyguide.training.fit.retriever import FitOptions
+    from honeyguide.training.fit.train import train as train_model
+    from honeyguide.training.runs.checkpoint import Checkpoint, copy_run, plugin_of, save_checkpoint
 
     host = PluginHost.load()
     model_class = host.model(model)

@@ -47,7 +47,7 @@ def learn(subject: Subject, network: Any) -> list[float]:
 
 def _fit(subject: Subject, network: Any, rate: float) -> Sequence[float]:
     """Returns the NDCG@10 before the first epoch, then after each."""
-    from honeyguide.training.fit import FitOptions, fit
+    from honeyguide.training.fit.retriever import FitOptions, fit
 
     given = {"lr": rate, "epochs": _EPOCHS, "patience": _EPOCHS, "min_batches": 20}
     options = FitOptions.for_model(subject.cls, given)
@@ -56,9 +56,9 @@ def _fit(subject: Subject, network: Any, rate: float) -> Sequence[float]:
 
 def _fit_ranker(subject: Subject, network: Any, rate: float) -> Sequence[float]:
     """Fits a model that only ranks, on lists of the stand-ins; returns the NDCG@10 at the end."""
-    from honeyguide.training.evaluate import rank_targets
-    from honeyguide.training.fit import FitOptions
-    from honeyguide.training.ranker import fit_ranker, hold_back, make_lists
+    from honeyguide.training.evaluation.evaluate import rank_targets
+    from honeyguide.training.fit.ranker import fit_ranker, hold_back, make_lists
+    from honeyguide.training.fit.retriever import FitOptions
 
     model, training, held_out = subject.model(RICH), walks(7, 120).histories, walks(8, 60)
     given = {"ranker_lr": rate, "ranker_epochs": _EPOCHS, "ranker_patience": _EPOCHS, "ranker_batch": 16}

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import binary_auroc
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.metrics import auc, metrics_at, per_user_at, target_ranks
-from honeyguide.training.evaluate import evaluate, flatten, popularity_of, rank_targets, top
+from honeyguide.training.evaluation.evaluate import evaluate, flatten, popularity_of, rank_targets, top
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 

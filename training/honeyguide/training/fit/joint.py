@@ -1,6 +1,6 @@
 """Trains a joint ranker over the candidates of retrievers that are trained already.
 
-The recipe of `honeyguide.training.ranker` holds for it too: it learns from the lists of each run's first retriever,
+The recipe of `honeyguide.training.fit.ranker` holds for it too: it learns from the lists of each run's first retriever,
 which never saw the steps it is asked about, and serves over the final ones.
 """
 
@@ -20,8 +20,7 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.model import Model
-from honeyguide.training.checkpoint import Checkpoint, load_checkpoint, load_first
-from honeyguide.training.evaluate import (
+from honeyguide.training.evaluation.evaluate import (
     KS,
     Source,
     best_device,
@@ -30,10 +29,11 @@ from honeyguide.training.evaluate import (
     rank_targets,
     stage_metrics,
 )
-from honeyguide.training.fit import FitOptions
-from honeyguide.training.loop import Report
-from honeyguide.training.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
-from honeyguide.training.train import Trained, claim, gate
+from honeyguide.training.fit.loop import Report
+from honeyguide.training.fit.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
+from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.fit.train import Trained, claim, gate
+from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, load_first
 
 __all__ = ["Run", "judge", "read_runs", "sources_of", "train_joint"]
 
@@ -97,7 +97,7 @@ def train_joint(
         training: all training histories, the same that the runs learnt from.
         validation: the users that the gate watches.
         options: how to train; ``candidates`` counts for each retriever.
-        progress: as for `honeyguide.training.train.train`.
+        progress: as for `honeyguide.training.fit.train.train`.
         report: told of every batch.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.model import Model
-from honeyguide.training.target_weights import target_weights
+from honeyguide.training.fit.target_weights import target_weights
 
 __all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps", "tensors"]
 

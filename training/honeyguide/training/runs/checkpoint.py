@@ -21,7 +21,7 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
-from honeyguide.training.tensor_file import state_of
+from honeyguide.training.runs.tensor_file import state_of
 
 __all__ = ["Checkpoint", "copy_run", "load_checkpoint", "load_first", "plugin_of", "save_checkpoint"]
 
@@ -54,7 +54,7 @@ class Checkpoint:
     metrics: Mapping[str, float]
     """On the validation users, such as "retrieve/ndcg@10"."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """How it was trained: the fields of `honeyguide.training.fit.FitOptions`."""
+    """How it was trained: the fields of `honeyguide.training.fit.retriever.FitOptions`."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """How training went."""
     retrievers: tuple[str, ...] = ()

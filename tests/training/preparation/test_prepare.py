@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset import Dataset, fingerprint
-from honeyguide.training.options import PrepareOptions
-from honeyguide.training.prepare import prepare
-from honeyguide.training.presets import PRESETS, demo_sources
+from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.prepare import prepare
+from honeyguide.training.preparation.presets import PRESETS, demo_sources
 
 FILMS = "1::10::5::3\n1::20::4::1\n1::30::3::2\n2::10::1::9\n2::20::2::9\n"
 

@@ -9,10 +9,10 @@ import pytest
 
 from honeyguide.sdk import config_from
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.events import Events, Ledger
-from honeyguide.training.options import PrepareOptions
-from honeyguide.training.readers import read_events, read_items
-from honeyguide.training.text_file import BLOCK, TextFile
+from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.readers import read_events, read_items
+from honeyguide.training.preparation.text_file import BLOCK, TextFile
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 

@@ -5,10 +5,10 @@ import torch
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
-from honeyguide.training.fit import FitOptions
-from honeyguide.training.loop import Moment
-from honeyguide.training.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
-from honeyguide.training.train import train
+from honeyguide.training.fit.loop import Moment
+from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
+from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.fit.train import train
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 

@@ -4,7 +4,7 @@ import torch
 
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, PluginHost
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.batches import TrainingBatches, buckets, find_steps
+from honeyguide.training.fit.batches import TrainingBatches, buckets, find_steps
 
 
 def batches(host: PluginHost, histories: HistoryBatch, *, max_length: int = 5, tokens: int = 12) -> TrainingBatches:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training import cleaning
-from honeyguide.training.events import Events, Ledger
+from honeyguide.training.preparation import cleaning
+from honeyguide.training.preparation.events import Events, Ledger
 
 NAN = float("nan")
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=60)

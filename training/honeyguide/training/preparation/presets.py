@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.readers import column_names
-from honeyguide.training.text_file import first_line
+from honeyguide.training.preparation.readers import column_names
+from honeyguide.training.preparation.text_file import first_line
 
 __all__ = ["PRESETS", "demo_sources", "preset_options"]
 

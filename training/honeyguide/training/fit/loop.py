@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor, nn
 
-from honeyguide.training.tensor_file import SafetensorsIO, load_tree, state_of
+from honeyguide.training.runs.tensor_file import SafetensorsIO, load_tree, state_of
 
 __all__ = ["SCHEDULES", "LoopResult", "Moment", "Report", "Task", "run"]
 

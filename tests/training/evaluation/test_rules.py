@@ -14,9 +14,9 @@ from honeyguide.rules.diversity import Diversity
 from honeyguide.rules.seen import Seen
 from honeyguide.sdk import Categories, DataSpec, EvaluationSet, HistoryBatch, PluginHost, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
-from honeyguide.training import rules
-from honeyguide.training.evaluate import StageRanks, evaluate, popularity_of, rank_targets
-from honeyguide.training.rules import ItemFacts, list_length, measure, reorder
+from honeyguide.training.evaluation import rules
+from honeyguide.training.evaluation.evaluate import StageRanks, evaluate, popularity_of, rank_targets
+from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure, reorder
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 NO_CATEGORIES = Categories(np.zeros(5, np.int64), np.empty(0, np.int32))

@@ -10,10 +10,10 @@ from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.training.batches import TrainingBatches
-from honeyguide.training.fit import FitOptions
-from honeyguide.training.loop import Moment, Task, run
-from honeyguide.training.train import train
+from honeyguide.training.fit.batches import TrainingBatches
+from honeyguide.training.fit.loop import Moment, Task, run
+from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.fit.train import train
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 

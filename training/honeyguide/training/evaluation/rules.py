@@ -15,7 +15,7 @@ from torch import nn
 from honeyguide.sdk import Categories, EvaluationSet, Network, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
-from honeyguide.training.evaluate import StageRanks, stage_metrics
+from honeyguide.training.evaluation.evaluate import StageRanks, stage_metrics
 
 __all__ = ["CANDIDATES", "ItemFacts", "list_length", "measure", "reorder"]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training import splits
+from honeyguide.training.preparation import splits
 
 LOGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=60).map(sorted)
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
-from honeyguide.training.batches import before, buckets, find_steps, tensors
-from honeyguide.training.evaluate import Source, device_of, rerank, retrieve
-from honeyguide.training.fit import FitOptions
-from honeyguide.training.loop import LoopResult, Report, Task, run
+from honeyguide.training.evaluation.evaluate import Source, device_of, rerank, retrieve
+from honeyguide.training.fit.batches import before, buckets, find_steps, tensors
+from honeyguide.training.fit.loop import LoopResult, Report, Task, run
+from honeyguide.training.fit.retriever import FitOptions
 
 __all__ = [
     "FEWEST_LISTS",
@@ -103,7 +103,7 @@ class Lists:
 
     examples: Examples
     rows: NDArray[np.int32]
-    """(examples, n) candidates as `honeyguide.training.evaluate.retrieve` gives them, -1 where there are fewer."""
+    """(examples, n) candidates as `honeyguide.training.evaluation.evaluate.retrieve` gives them, -1 where there are fewer."""
     scores: NDArray[np.float32]
     """(examples, n, sources) their retrieval scores."""
     places: Long

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from honeyguide.sdk import DataSpec, FeatureScaler, PluginHost
 from honeyguide.sdk.errors import DataError, PluginError
-from honeyguide.training.checkpoint import Checkpoint, load_checkpoint, plugin_of, save_checkpoint
+from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, plugin_of, save_checkpoint
 
 SPEC = DataSpec(
     items=9,

@@ -17,7 +17,7 @@ from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
 from honeyguide.sdk.model import Model, Network
-from honeyguide.training.batches import tensors
+from honeyguide.training.fit.batches import tensors
 
 __all__ = [
     "KS",

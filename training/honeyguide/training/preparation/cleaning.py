@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from honeyguide.sdk import FeatureScaler
 from honeyguide.sdk.errors import DataError
 from honeyguide.training.dataset import FEATURES
-from honeyguide.training.events import Events, Ledger
-from honeyguide.training.splits import steps
+from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.training.preparation.splits import steps
 
 __all__ = [
     "check_time_unit",

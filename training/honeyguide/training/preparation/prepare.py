@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, FeatureScaler, config_from
 from honeyguide.sdk.errors import DataError
-from honeyguide.training import cleaning, splits
 from honeyguide.training.dataset import FEATURES, Dataset, check_target, fingerprint
-from honeyguide.training.events import Events, Ledger
-from honeyguide.training.options import PrepareOptions
-from honeyguide.training.presets import demo_sources, preset_options
-from honeyguide.training.readers import read_events, read_items
+from honeyguide.training.preparation import cleaning, splits
+from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.presets import demo_sources, preset_options
+from honeyguide.training.preparation.readers import read_events, read_items
 
 __all__ = ["prepare"]
 
@@ -40,7 +40,7 @@ def prepare(
     Args:
         source: the event log, CSV, TSV or other text, gzipped or not, or Parquet; None with the preset "demo".
         out: the folder to write.
-        preset: one of `honeyguide.training.presets.PRESETS`, or "".
+        preset: one of `honeyguide.training.preparation.presets.PRESETS`, or "".
         options: fields of `PrepareOptions`, which win over the preset's.
         force: whether a data set in ``out`` is replaced.
         progress: is told what is going on, a few words at a time.

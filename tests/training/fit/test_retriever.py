@@ -14,12 +14,12 @@ from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
 from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, Model, PluginHost, config_from
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.batches import tensors
-from honeyguide.training.evaluate import score_all
-from honeyguide.training.fit import FitOptions, check_target_weight, fit
-from honeyguide.training.loop import Moment, Report
-from honeyguide.training.tensor_file import load_tree, save_tree
-from honeyguide.training.train import Trained, train
+from honeyguide.training.evaluation.evaluate import score_all
+from honeyguide.training.fit.batches import tensors
+from honeyguide.training.fit.loop import Moment, Report
+from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
+from honeyguide.training.fit.train import Trained, train
+from honeyguide.training.runs.tensor_file import load_tree, save_tree
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 SMALL: dict[str, Any] = {"dimension": 16, "max_length": 8, "hidden": 16, "neighbours": 5, "events": 3, "attended": 4}
@@ -101,7 +101,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(host: PluginHost, checkerbo
 _KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, {here!r})
-from test_fit import transformer_on_walks
+from test_retriever import transformer_on_walks
 
 def kill(moment):
     if (moment.phase, moment.epoch, moment.batch) == ("retriever", 2, 3):

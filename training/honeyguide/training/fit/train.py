@@ -19,10 +19,9 @@ from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
-from honeyguide.training.fit import FitOptions, check_target_weight, fit
-from honeyguide.training.loop import Report
-from honeyguide.training.ranker import (
+from honeyguide.training.evaluation.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.fit.loop import Report
+from honeyguide.training.fit.ranker import (
     FEWEST_LISTS,
     first_steps,
     fit_ranker,
@@ -30,7 +29,8 @@ from honeyguide.training.ranker import (
     make_lists,
     paired_bootstrap,
 )
-from honeyguide.training.tensor_file import state_of
+from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
+from honeyguide.training.runs.tensor_file import state_of
 
 __all__ = ["Trained", "claim", "gate", "train"]
 
@@ -65,7 +65,7 @@ def train(
     progress: Path | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Trains a model; where its network ranks, by the recipe of `honeyguide.training.ranker`.
+    """Trains a model; where its network ranks, by the recipe of `honeyguide.training.fit.ranker`.
 
     With a ranker to fit, a first retriever learns on part A, the ranker on its lists, and the final retriever goes on
     from both on all training events. Then one look at the validation users decides whether the ranker stays.

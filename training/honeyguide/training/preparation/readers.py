@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.events import Events, GrowingColumn, IdCodes, Ledger
-from honeyguide.training.options import PrepareOptions
-from honeyguide.training.parquet_file import is_parquet, parquet_columns, read_parquet
-from honeyguide.training.text_file import BLOCK, TextFile, find_column
+from honeyguide.training.preparation.events import Events, GrowingColumn, IdCodes, Ledger
+from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.parquet_file import is_parquet, parquet_columns, read_parquet
+from honeyguide.training.preparation.text_file import BLOCK, TextFile, find_column
 
 __all__ = ["column_names", "read_events", "read_items"]
 

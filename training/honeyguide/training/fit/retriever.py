@@ -14,9 +14,9 @@ from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model, Network
-from honeyguide.training.batches import TrainingBatches
-from honeyguide.training.evaluate import rank_targets
-from honeyguide.training.loop import SCHEDULES, LoopResult, Report, Task, run
+from honeyguide.training.evaluation.evaluate import rank_targets
+from honeyguide.training.fit.batches import TrainingBatches
+from honeyguide.training.fit.loop import SCHEDULES, LoopResult, Report, Task, run
 
 __all__ = ["FitOptions", "check_target_weight", "fit"]
 
@@ -105,7 +105,7 @@ def fit(
     """Lets a network observe the training histories, then trains all of it but its ranker.
 
     The state before the first epoch counts too: a network that learns by `observe` alone, or was warm-started, keeps it
-    where no epoch is better. Arguments ``progress`` and ``report`` are those of `honeyguide.training.loop.run`.
+    where no epoch is better. Arguments ``progress`` and ``report`` are those of `honeyguide.training.fit.loop.run`.
     """
     observe: Any = getattr(network, "observe", None)
     if observe is not None:

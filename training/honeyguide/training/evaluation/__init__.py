@@ -1,0 +1,1 @@
+"""How good a model is: accuracy, and what lies beyond it."""
