@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from honeyguide.models.attention_lstm_network import AttentionLstmNetwork
 from honeyguide.models.cf_network import CollaborativeNetwork
-from honeyguide.models.explanation import shares
+from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.transformer_network import TransformerNetwork
 from honeyguide.sdk import DataSpec
 from honeyguide.training.fit.batches import tensors

@@ -37,7 +37,7 @@ def learning(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 @pytest.fixture
 def whole_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has losses computed in float32 where the processor is fast in bfloat16."""
-    monkeypatch.setattr("honeyguide.models.softmax.fast_bfloat16", lambda device: False)
+    monkeypatch.setattr("honeyguide.models.sequence.softmax.fast_bfloat16", lambda device: False)
 
 
 def test_the_walk_passes_by_every_model() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from honeyguide.conformance import encoding, exporting, learning, scoring, serving
+from honeyguide.conformance.checks import encoding, exporting, learning, network, serving
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConformanceError, HoneyguideError
@@ -19,16 +19,16 @@ _FUNCTIONS = (
     encoding.arrays_match_the_signature,
     encoding.encoding_changes_no_input,
     encoding.eight_threads_equal_one,
-    scoring.scores_are_finite,
-    scoring.batch_equals_singles,
-    scoring.padding_changes_nothing,
-    scoring.only_the_newest_events_count,
-    scoring.padding_is_never_returned,
-    scoring.user_is_the_last_position,
-    scoring.no_position_sees_the_future,
-    scoring.candidates_stand_alone,
-    scoring.explanations_are_shares,
-    scoring.stepping_equals_encoding_again,
+    network.scores_are_finite,
+    network.batch_equals_singles,
+    network.padding_changes_nothing,
+    network.only_the_newest_events_count,
+    network.padding_is_never_returned,
+    network.user_is_the_last_position,
+    network.no_position_sees_the_future,
+    network.candidates_stand_alone,
+    network.explanations_are_shares,
+    network.stepping_equals_encoding_again,
     learning.the_checkerboard_is_learnt,
     exporting.axes_are_free,
     exporting.torch_equals_onnx,

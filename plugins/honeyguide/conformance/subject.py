@@ -201,7 +201,7 @@ class Subject:
     @cached_property
     def fitted(self) -> tuple[Any, list[float]]:
         """Fits a network for the checkerboard; returns it with the validation NDCG@10 of each epoch."""
-        from honeyguide.conformance.learning import learn  # it builds on this module
+        from honeyguide.conformance.checks.learning import learn  # it builds on this module
 
         network = self.fresh(RICH)
         scores = learn(self, network)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.events import encode_events, event_inputs
-from honeyguide.models.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
 from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 
@@ -41,7 +41,7 @@ class AttentionLstm(Model):
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.events`."""
+        """Describes the arrays of `honeyguide.models.sequence.event_arrays`."""
         return event_inputs(self.data, self.config.features)
 
     def encode(self, batch: HistoryBatch) -> Arrays:

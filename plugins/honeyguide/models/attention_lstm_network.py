@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
-from honeyguide.models.explanation import shares
-from honeyguide.models.target_attention import TargetAttention
-from honeyguide.models.tower import EventEmbedding, ItemHead
+from honeyguide.models.evidence.explanation import shares
+from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.evidence.target_attention import TargetAttention
+from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:

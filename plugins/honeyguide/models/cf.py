@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.options import SEQUENCE_FIT, RetrieverOptions
+from honeyguide.models.sequence.options import SEQUENCE_FIT, RetrieverOptions
 from honeyguide.sdk import Model, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 

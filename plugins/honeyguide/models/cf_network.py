@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
-from honeyguide.models.explanation import shares
-from honeyguide.models.softmax import Seen, full_softmax_loss
+from honeyguide.models.evidence.explanation import shares
+from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.sequence.softmax import Seen, full_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:
-    from honeyguide.models.options import RetrieverOptions
+    from honeyguide.models.sequence.options import RetrieverOptions
 
 __all__ = ["CollaborativeNetwork"]
 

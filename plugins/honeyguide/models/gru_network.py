@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
-from honeyguide.models.tower import EventEmbedding, ItemHead
+from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:

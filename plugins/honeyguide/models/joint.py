@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.options import SEQUENCE_FIT, RankerOptions, at_least
+from honeyguide.models.sequence.options import SEQUENCE_FIT, RankerOptions, at_least
 from honeyguide.sdk import Model, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 
@@ -29,7 +29,7 @@ class Config(RankerOptions):
 
 
 class Joint(Model):
-    """Ranks what other models retrieve, by all their scores and the evidence of `honeyguide.models.evidence_ranker`."""
+    """Ranks what other models retrieve, by all their scores and the evidence of `honeyguide.models.evidence.ranker`."""
 
     name = "joint"
     Config = Config

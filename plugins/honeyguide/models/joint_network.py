@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
+from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from honeyguide.models.events import encode_events, event_inputs
-from honeyguide.models.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
 from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
 from honeyguide.sdk.hooks import RegisterModel
 
@@ -49,7 +49,7 @@ class Transformer(Model):
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.events`, and "ages" [batch, length]."""
+        """Describes the arrays of `honeyguide.models.sequence.event_arrays`, and "ages" [batch, length]."""
         ages = (TensorSpec("ages", "float32", ("batch", "length")),) if self._timed else ()
         return event_inputs(self.data, self.config.features) + ages
 

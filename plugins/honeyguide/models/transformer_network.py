@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
-from honeyguide.models.explanation import shares
-from honeyguide.models.softmax import fast_bfloat16
-from honeyguide.models.tower import EventEmbedding, ItemHead
+from honeyguide.models.evidence.explanation import shares
+from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.sequence.softmax import fast_bfloat16
+from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
-from honeyguide.models.options import RetrieverOptions
+from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.training.fit.loop import Moment
 from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
-from honeyguide.models.options import RetrieverOptions
+from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.training.fit.batches import TrainingBatches

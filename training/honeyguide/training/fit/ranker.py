@@ -103,7 +103,8 @@ class Lists:
 
     examples: Examples
     rows: NDArray[np.int32]
-    """(examples, n) candidates as `honeyguide.training.evaluation.evaluate.retrieve` gives them, -1 where there are fewer."""
+    """(examples, n) candidates as `honeyguide.training.evaluation.evaluate.retrieve` gives them, -1 where there are
+    fewer."""
     scores: NDArray[np.float32]
     """(examples, n, sources) their retrieval scores."""
     places: Long

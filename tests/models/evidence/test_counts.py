@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from honeyguide.models.evidence import TABLES, Evidence, Table, item_evidence, item_trends
+from honeyguide.models.evidence.counts import TABLES, Evidence, Table, item_evidence, item_trends
 from honeyguide.sdk import HistoryBatch
 
 
@@ -75,7 +75,7 @@ def test_counting_in_blocks_equals_counting_at_once(monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(0)
     histories = HistoryBatch.from_lists([rng.integers(0, 30, n).tolist() for n in rng.integers(1, 40, 50)])
     whole = item_evidence(histories, 30, 30)
-    monkeypatch.setattr("honeyguide.models.evidence._EVENTS", 60)
+    monkeypatch.setattr("honeyguide.models.evidence.counts._EVENTS", 60)
     blocks = item_evidence(histories, 30, 30)
     for row in range(30):
         assert dict(zip(whole.neighbours[row], whole.lifts[row, :, 0], strict=True)) == dict(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import DAY, PLAIN, RICH
 
-from honeyguide.models.events import encode_events, event_inputs
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.sdk import HistoryBatch
 
 MINUTE = 60_000

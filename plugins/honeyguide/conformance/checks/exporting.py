@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from honeyguide.conformance.encoding import BATCHES
-from honeyguide.conformance.scoring import candidates
+from honeyguide.conformance.checks.encoding import BATCHES
+from honeyguide.conformance.checks.network import candidates
 from honeyguide.conformance.subject import RICH, Subject, histories
 from honeyguide.sdk import Manifest
 from honeyguide.sdk.errors import ConformanceError

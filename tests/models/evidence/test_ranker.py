@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from honeyguide.models.evidence_ranker import EvidenceRanker
-from honeyguide.models.options import RankerOptions
-from honeyguide.models.target_attention import TargetAttention
+from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.evidence.target_attention import TargetAttention
+from honeyguide.models.sequence.options import RankerOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 ITEMS = 12

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from honeyguide.models.target_attention import TargetAttention
+from honeyguide.models.evidence.target_attention import TargetAttention
 
 ITEMS, WIDTH = 12, 6
 TOKENS = torch.tensor([[0, 3, 4, 1, 9], [0, 0, 0, 0, 7]])

@@ -3,9 +3,9 @@
     score(c) = Σ_s α_s · logit_s(c) + w · features(c) + MLP(features(c))
 
 w and the perceptron's last layer start at 0 and each α at 1 / S, so that ranking begins as retrieval. The features are
-the evidence of `honeyguide.models.evidence` for each of the newest events; the candidate's log popularity and, where
-the data has times, its trend and how long ago it was last met; the history's length; each source's logit less the
-list's best, and log place; and, where a model has one, its target attention (`honeyguide.models.target_attention`).
+the evidence of `honeyguide.models.evidence.counts` for each of the newest events; the candidate's log popularity and,
+where the data has times, its trend and how long ago it was last met; the history's length; each source's logit less the
+list's best, and log place; and, where a model has one, its target attention (`evidence.target_attention`).
 
 B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours.
 """
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence import TABLES, TRENDS, item_evidence, item_trends
-from honeyguide.models.options import RankerOptions
-from honeyguide.models.target_attention import TargetAttention
+from honeyguide.models.evidence.counts import TABLES, TRENDS, item_evidence, item_trends
+from honeyguide.models.evidence.target_attention import TargetAttention
+from honeyguide.models.sequence.options import RankerOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 __all__ = ["EvidenceRanker"]

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from honeyguide.models.gru import Config
-from honeyguide.models.softmax import sampled_softmax_loss
-from honeyguide.models.tower import EventEmbedding, ItemHead
+from honeyguide.models.sequence.softmax import sampled_softmax_loss
+from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.training.fit.batches import tensors
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.events import numbers_of
-from honeyguide.models.options import SequenceOptions
-from honeyguide.models.softmax import Seen, full_softmax_loss, sampled_softmax_loss
+from honeyguide.models.sequence.event_arrays import numbers_of
+from honeyguide.models.sequence.options import SequenceOptions
+from honeyguide.models.sequence.softmax import Seen, full_softmax_loss, sampled_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 __all__ = ["EventEmbedding", "ItemHead"]

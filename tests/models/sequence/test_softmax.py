@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from honeyguide.models.softmax import Seen, full_softmax_loss, sampled_softmax_loss
+from honeyguide.models.sequence.softmax import Seen, full_softmax_loss, sampled_softmax_loss
 
 
 def case(positions: int = 3000, items: int = 50, width: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:

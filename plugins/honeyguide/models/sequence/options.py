@@ -13,7 +13,7 @@ _LONGEST = 32_767
 
 @dataclass(frozen=True)
 class RankerOptions:
-    """Holds the options of the evidence ranker (see `honeyguide.models.evidence_ranker`)."""
+    """Holds the options of the evidence ranker (see `honeyguide.models.evidence.ranker`)."""
 
     max_length: int = 200
     """How many of a user's newest events are read, 1–32,767."""

@@ -1,0 +1,1 @@
+"""What the built-in rankers share: counts of what follows what, attention to the candidate, explanations."""
