@@ -8,9 +8,9 @@ import torch
 from bundles import evaluation_set, items_table, make_bundle
 
 from honeyguide.exporters import bundle, export_bundle
-from honeyguide.exporters.publish import published_versions
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import ExportError, InvalidArgument
+from honeyguide.sdk.names import versions_in
 
 
 def names(home: Path) -> list[str]:
@@ -45,7 +45,7 @@ def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
     folder = Path(sys.modules["bundles"].__file__).parent
     assert subprocess.run([sys.executable, "-c", program], cwd=folder, check=False).returncode == 9
     assert names(tmp_path / "tiny") == [".export-lock", ".export-unfinished"]
-    assert published_versions(tmp_path / "tiny") == []
+    assert versions_in(tmp_path / "tiny") == []
     assert make_bundle(tmp_path).version == 1
     assert names(tmp_path / "tiny") == [".export-lock", "1"]
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk.candidates import source_scores, union
+from honeyguide.sdk.candidates import ranker_inputs, source_scores, top_k, union
 
 
 def test_the_first_list_comes_first_and_the_second_adds_what_is_new():
@@ -38,3 +38,31 @@ def test_every_source_scores_every_candidate_and_padding_is_zero():
     scores = source_scores(np.array([[2, 0, -1]]), users, items)
     assert scores.dtype == np.float32
     assert scores.tolist() == [[[3.0, 12.0], [1.0, 3.0], [0.0, 0.0]]]
+
+
+def test_top_k_gives_the_best_first_and_minus_one_where_masked():
+    scores = np.array([[1, 3, 2, 3], [-np.inf, 0, -np.inf, -1]], np.float32)
+    rows, best = top_k(scores, 3)
+    assert rows.dtype == np.int32
+    assert rows.tolist() == [[1, 3, 2], [1, 3, -1]]
+    assert best.tolist() == [[3, 3, 2], [0, -1, -np.inf]]
+    assert top_k(scores, 9)[0].shape == (2, 4)
+    assert top_k(scores, 0)[0].shape == (2, 0)
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=7, max_size=7), min_size=1, max_size=4), st.integers(1, 9))
+def test_top_k_equals_sorting_everything(lists, k):
+    scores = np.array(lists, np.float32)
+    rows, best = top_k(scores, k)
+    assert best.tolist() == np.sort(scores, axis=1)[:, ::-1][:, :k].tolist()
+    assert np.take_along_axis(scores, rows, 1).tolist() == best.tolist()
+    assert all(len(set(row)) == len(row) for row in rows.tolist())
+
+
+def test_a_ranker_reads_tokens_and_no_score_of_a_place_without_a_candidate():
+    scores = np.array([[[0.5], [-np.inf]]], np.float32)
+    inputs = ranker_inputs(np.array([[4, -1]], np.int32), scores)
+    assert list(inputs) == ["candidates", "retrieval_scores"]
+    assert inputs["candidates"].dtype == np.int64
+    assert inputs["candidates"].tolist() == [[5, 0]]
+    assert inputs["retrieval_scores"].tolist() == [[[0.5], [0.0]]]

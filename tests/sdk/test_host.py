@@ -10,8 +10,8 @@ from importlib import metadata
 
 import pytest
 
-from honeyguide.sdk import API_VERSION, Model, PluginHost, Rule, hookimpl
-from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk import API_VERSION, DataSpec, Model, PluginHost, Rule, hookimpl
+from honeyguide.sdk.errors import ConfigError, PluginError
 from honeyguide.sdk.host import ENTRY_POINT_GROUP
 
 GOOD = metadata.EntryPoint("tiny_gru", "tiny_gru", ENTRY_POINT_GROUP)
@@ -181,6 +181,24 @@ def test_a_sound_plugin_registers_models_and_rules(plugin):
     assert host.plugins[0].rules == ("a", "b")
     assert host.owner("made").name == "mine"
     assert (host.plugins[0].error_class, host.plugins[0].error_message, host.plugins[0].error_traceback) == ("", "", "")
+
+
+def test_a_model_is_built_from_its_options_and_says_what_it_refuses(plugin):
+    def refuses(self, config, data):
+        raise ValueError("no items")
+
+    picky = model(name="picky", __init__=refuses)
+    host = PluginHost.load([plugin(registers(model(), picky), "sound")])
+    data = DataSpec(items=3, repeats=True)
+    built = host.build("made", {"size": 4}, data)
+    assert (built.config, built.data) == (Options(size=4), data)
+    for name, options, error, message in (
+        ("made", {"sise": 4}, ConfigError, "unknown option 'sise'"),
+        ("picky", {}, ConfigError, "model 'picky' refuses its options or its data .ValueError: no items"),
+        ("absent", {}, PluginError, "no installed plugin offers model 'absent'"),
+    ):
+        with pytest.raises(error, match=message):
+            host.build(name, options, data)
 
 
 def test_an_unknown_name_is_answered_with_those_that_exist(plugin):

@@ -1,11 +1,13 @@
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from honeyguide.sdk import DataSpec, FeatureScaler, IndexInfo, Manifest, TensorSpec, read_manifest, verify
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
-from honeyguide.sdk.manifest import MANIFEST
+from honeyguide.sdk.manifest import MANIFEST, vocabulary_hash
 
 MANIFEST_WITH_ALL = Manifest(
     name="cf",
@@ -129,3 +131,16 @@ def test_a_manifest_that_is_not_text_is_refused(tmp_path: Path):
     (folder / MANIFEST).write_bytes(b"\xff\xfe")
     with pytest.raises(CorruptBundle, match="UnicodeDecodeError"):
         read_manifest(folder)
+
+
+def test_bundles_differ_in_what_their_data_or_ids_differ_and_not_in_its_fingerprint():
+    data = MANIFEST_WITH_ALL.data
+    later = replace(MANIFEST_WITH_ALL, version=4, data=replace(data, fingerprint="00" * 32))
+    assert MANIFEST_WITH_ALL.differences(later) == ()
+    other = replace(later, vocabulary="00" * 32, data=replace(data, has_time=False, event_types=()))
+    assert MANIFEST_WITH_ALL.differences(other) == ("has_time", "event_types", "item ids")
+
+
+def test_the_vocabulary_s_hash_covers_the_ids_and_their_order():
+    assert vocabulary_hash(["a", "b"]) == hashlib.sha256(b"a\nb").hexdigest()
+    assert len({vocabulary_hash(ids) for ids in (["a", "b"], ["b", "a"], ["a"], ["ab"])}) == 4

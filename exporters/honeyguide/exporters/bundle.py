@@ -17,13 +17,13 @@ from honeyguide.exporters.graphs import (
     steps,
 )
 from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
-from honeyguide.exporters.lists import top
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import prove_ranking
 from honeyguide.exporters.runs import Run, open_session, torch_explain, torch_rank, torch_user, user_vectors
 from honeyguide.exporters.stepping import prove_steps
 from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model
+from honeyguide.sdk.candidates import top_k
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.manifest import EXPLAIN_GRAPH, INDEX, ITEM_VECTORS, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
 
@@ -115,8 +115,8 @@ def _write(
     user, rank = pairs["user_vector"], pairs.get("scores")
     step = traced(STEP_GRAPH, export_step_graph) if draft.steps else None
 
-    def retrieve(histories: HistoryBatch, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        rows, best = top(user[0](model.encode(histories))["user_vector"] @ vectors.T, count)
+    def retrieve(histories: HistoryBatch, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        rows, best = top_k(user[0](model.encode(histories))["user_vector"] @ vectors.T, count)
         return rows, best[..., None]
 
     progress("proving the graphs")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from honeyguide.exporters.tracing import trace
-from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, Model
+from honeyguide.sdk import Arrays, Model
 from honeyguide.sdk.errors import ExportError
+from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.model import last_event
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def export_step_graph(model: Model, network: nn.Module, path: Path) -> None:
     calls: Any = network  # nn.Module types every attribute Tensor | Module
     with torch.no_grad():
         state = calls.state(whole)
-    event = as_tensors(last_event(model, _histories(model.data)))
+    event = as_tensors(last_event(model, example_histories(model.data, _LENGTHS)))
     specs = {spec.name: spec.axes for spec in model.inputs()}
     once = {name: {i: dim for i, dim in axes.items() if specs[name][i] != "length"} for name, axes in shapes.items()}
     free = {"state": {0: _axis("batch")}, "batch": once}
@@ -161,7 +162,7 @@ def as_tensors(arrays: Arrays) -> dict[str, Tensor]:
 
 def _example(model: Model) -> tuple[dict[str, Tensor], dict[str, Axes]]:
     """Encodes a small batch of every column the data has; no axis is 1 and no two are equal, so all stay free."""
-    batch = as_tensors(model.encode(_histories(model.data)))
+    batch = as_tensors(model.encode(example_histories(model.data, _LENGTHS)))
     specs = {spec.name: spec for spec in model.inputs()}
     if set(specs) != set(batch):
         raise ExportError(
@@ -187,15 +188,3 @@ def _axis(axis: str, largest: int | None = None) -> Any:
     import torch
 
     return torch.export.Dim(axis, max=largest)
-
-
-def _histories(data: DataSpec) -> HistoryBatch:
-    events = sum(_LENGTHS)
-    return HistoryBatch(
-        items=np.arange(events, dtype=np.int32) % data.items,
-        offsets=np.cumsum([0, *_LENGTHS]),
-        time_ms=np.arange(events, dtype=np.int64) * 60_000 if data.has_time else None,
-        features={scaler.name: np.linspace(-1, 1, events, dtype=np.float32) for scaler in data.features},
-        event_type=np.ones(events, np.int32) if data.event_types else None,
-        now_ms=np.full(len(_LENGTHS), events * 60_000, np.int64) if data.has_time else None,
-    )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from honeyguide.exporters.graphs import export_rank_graph
-from honeyguide.exporters.lists import Retrieve, as_inputs, ranks_among, sample
+from honeyguide.exporters.lists import Retrieve, ranks_among, sample
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import check_ndcg
 from honeyguide.exporters.retrievers import joint_candidates, open_retrievers
 from honeyguide.exporters.runs import Run, open_session, torch_rank
 from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model, PluginHost
+from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.manifest import RANK_GRAPH
 from honeyguide.sdk.metrics import metrics_at
@@ -125,7 +126,7 @@ def _prove_ranking(
         part = evaluation.take(users[start : start + _CHUNK])
         owners.append(part.target_users + start)
         rows, scores = retrieve(part.histories, candidates)
-        inputs = {**model.encode(part.histories), **as_inputs(rows, scores)}
+        inputs = {**model.encode(part.histories), **ranker_inputs(rows, scores)}
         for path, run in zip(ranks, rank, strict=True):
             ranked = np.where(rows < 0, -np.inf, run(inputs)["scores"])
             ranks[path].append(ranks_among(rows, ranked, part.target_users, part.target_items))

@@ -10,45 +10,31 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import EvaluationSet, HistoryBatch
 
-__all__ = ["Retrieve", "as_inputs", "ranks_among", "sample", "search", "top"]
+__all__ = ["Retrieve", "ranks_among", "sample", "search"]
 
 USERS = 10_000
 """How many validation users are ranked in full; more are sampled evenly, as the figure no longer moves."""
 
 Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
+Rows = NDArray[np.integer[Any]]
 Retrieve = Callable[[HistoryBatch, int], tuple[Rows, Floats]]
 """Maps histories and a count to (users, n) candidate rows, best first, -1 where there are fewer, and their
 (users, n, sources) retrieval scores."""
 
 
-def sample(evaluation: EvaluationSet) -> Rows:
+def sample(evaluation: EvaluationSet) -> NDArray[np.int64]:
     """Returns which users a proof ranks for."""
     return np.unique(np.linspace(0, len(evaluation) - 1, min(len(evaluation), USERS)).astype(np.int64))
 
 
-def top(scores: Floats, count: int) -> tuple[Rows, Floats]:
-    """Returns the (users, count) best rows and their scores, descending; -1 where the score is -inf."""
-    import torch
-
-    best, rows = torch.topk(torch.from_numpy(scores), min(count, scores.shape[1]))
-    return np.where(np.isneginf(best.numpy()), -1, rows.numpy()), best.numpy()
-
-
 def search(index: Any, queries: Floats, masked: Floats, count: int, seen: HistoryBatch) -> tuple[Rows, Floats]:
-    """Searches the index and drops what ``masked`` (users, items) has at -inf; shaped as `top`'s answer."""
+    """Searches the index and drops what ``masked`` (users, items) has at -inf; shaped as `top_k`'s answer."""
     wide = min(count + int(seen.lengths.max()), index.ntotal)  # enough even if everything seen comes first
     best, rows = index.search(queries, wide)
     dropped = (rows < 0) | np.isneginf(np.take_along_axis(masked, np.maximum(rows, 0), axis=1))
     order = np.argsort(dropped, axis=1, kind="stable")[:, :count]
     dropped, rows, best = (np.take_along_axis(column, order, axis=1) for column in (dropped, rows, best))
     return np.where(dropped, -1, rows), np.where(dropped, -np.inf, best)
-
-
-def as_inputs(rows: Rows, scores: Floats) -> dict[str, NDArray[Any]]:
-    """Lays (users, n) rows and (users, n, sources) scores out as the rank graph takes them: PAD is 0 with score 0."""
-    shown = np.where(rows[..., None] < 0, 0, scores).astype(np.float32)
-    return {"candidates": rows + 1, "retrieval_scores": shown}
 
 
 def ranks_among(rows: Rows, scores: Floats, target_users: Rows, targets: NDArray[np.integer]) -> NDArray[np.float64]:

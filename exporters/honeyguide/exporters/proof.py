@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.exporters.graphs import EXAMPLE_BATCH, EXAMPLE_LENGTH
-from honeyguide.exporters.lists import Retrieve, as_inputs
+from honeyguide.exporters.lists import Retrieve
 from honeyguide.exporters.runs import Run
 from honeyguide.sdk import HistoryBatch, Model
+from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.errors import ExportError
 
 __all__ = ["BATCHES", "ROUNDING", "one_line", "prove_graphs", "witnesses"]
@@ -63,7 +64,7 @@ def prove_graphs(
             rows, scores = retrieve(part, 1 + 5 * batch)  # another n for each batch: it is free too
             rows, scores = np.pad(rows, ((0, 0), (0, 1)), constant_values=-1), np.pad(scores, ((0, 0), (0, 1), (0, 0)))
             # What the PAD in the last column gets means nothing, but it must not disturb its neighbours.
-            inputs, columns = inputs | as_inputs(rows, scores), slice(-1)
+            inputs, columns = inputs | ranker_inputs(rows, scores), slice(-1)
         if graph == "shares":
             del inputs["retrieval_scores"]
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from honeyguide.sdk import EvaluationSet, Manifest, Model, config_to
 from honeyguide.sdk.errors import ExportError, InvalidArgument
-from honeyguide.sdk.manifest import ITEMS, MANIFEST, NAME_PATTERN, file_sha256
+from honeyguide.sdk.manifest import ITEMS, MANIFEST, file_sha256, vocabulary_hash
+from honeyguide.sdk.names import NAME_PATTERN, versions_in
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["draft_manifest", "publish", "published_versions", "write_items"]
+__all__ = ["draft_manifest", "publish", "write_items"]
 
 _LOCK = ".export-lock"
 _UNFINISHED = ".export-unfinished"
@@ -67,7 +67,7 @@ def draft_manifest(
         steps=False,
         explains=False,
         retrievers=(),
-        vocabulary=hashlib.sha256("\n".join(items["item_id"]).encode()).hexdigest(),
+        vocabulary=vocabulary_hash(items["item_id"]),
         index=None,
         metrics=dict(metrics),
         proof={},
@@ -101,7 +101,7 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
         try:
             manifest = replace(
                 write(folder),
-                version=max(published_versions(home), default=0) + 1,
+                version=max(versions_in(home), default=0) + 1,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
             )
@@ -114,11 +114,6 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return manifest
-
-
-def published_versions(home: Path) -> list[int]:
-    """Returns the versions in a bundle's folder, ascending; any other name is no version."""
-    return sorted(int(path.name) for path in home.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def write_items(items: pl.DataFrame, folder: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.exporters.lists import Rows, as_inputs, ranks_among, sample, search, top
+from honeyguide.exporters.lists import Rows, ranks_among, sample, search
 from honeyguide.exporters.runs import Run
 from honeyguide.sdk import EvaluationSet, Model
+from honeyguide.sdk.candidates import ranker_inputs, top_k
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.metrics import mask_seen, metrics_at, target_ranks
 
@@ -69,11 +70,11 @@ def prove_ranking(
             mask_seen(scores, part.histories)
         ranks.setdefault("retrieve/ndcg@10/torch", []).append(target_ranks(scores, *targets))
         found = search(index, in_onnx(arrays)["user_vector"], scores, depth, part.histories)
-        lists = {"torch": top(scores, depth), "served": found}
+        lists: dict[str, tuple[Rows, Floats]] = {"torch": top_k(scores, depth), "served": found}
         ranks.setdefault("retrieve/ndcg@10/served", []).append(ranks_among(*found, *targets))
         for path, run in rankers.items():
             rows, best = lists[path][0][:, :candidates], lists[path][1][:, :candidates]
-            again = run({**arrays, **as_inputs(rows, best[..., None])})["scores"]
+            again = run({**arrays, **ranker_inputs(rows, best[..., None])})["scores"]
             ranked = np.where(rows < 0, -np.inf, again)
             ranks.setdefault(f"rank/ndcg@10/{path}", []).append(ranks_among(rows, ranked, *targets))
     flat = np.concatenate(owners)

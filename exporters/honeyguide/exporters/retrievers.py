@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.exporters.lists import top
-from honeyguide.exporters.publish import published_versions
 from honeyguide.exporters.runs import Run, open_session, user_vectors
-from honeyguide.sdk import HistoryBatch, Manifest, Model, PluginHost, config_from, read_manifest, verify
-from honeyguide.sdk.candidates import source_scores, union
+from honeyguide.sdk import HistoryBatch, Manifest, Model, PluginHost, read_manifest, verify
+from honeyguide.sdk.candidates import source_scores, top_k, union
 from honeyguide.sdk.errors import BundleError, ConfigError, ExportError
 from honeyguide.sdk.manifest import ITEM_VECTORS, MANIFEST, USER_GRAPH
 from honeyguide.sdk.metrics import mask_seen
+from honeyguide.sdk.names import versions_in
 
 __all__ = ["Retriever", "find_bundle", "joint_candidates", "open_retrievers"]
 
@@ -92,7 +91,7 @@ def joint_candidates(
         scores = own @ one.items.T  # (users, items)
         if not repeats:
             mask_seen(scores, histories)
-        lists.append(top(scores, count)[0])
+        lists.append(top_k(scores, count)[0])
     rows = union(lists)
     return rows, source_scores(rows, vectors, [one.items for one in retrievers])
 
@@ -101,8 +100,8 @@ def _open(folder: Path, joint: Manifest, host: PluginHost) -> Retriever:
     label = f"retriever {folder.parent.name}/{folder.name}"
     if not folder.is_dir():
         home = folder.parent
-        versions = [str(version) for version in published_versions(home)] if home.is_dir() else []
-        there = f"{home.name} has version {', '.join(versions)}" if versions else f"there is no bundle {home.name!r}"
+        versions = ", ".join(map(str, versions_in(home)))
+        there = f"{home.name} has version {versions}" if versions else f"there is no bundle {home.name!r}"
         raise ExportError(f"{label} does not exist ({there}): export it first")
     try:
         manifest = read_manifest(folder)
@@ -111,17 +110,13 @@ def _open(folder: Path, joint: Manifest, host: PluginHost) -> Retriever:
         raise ExportError(f"{label} cannot be used: {error.message}") from error
     if manifest.index is None:
         raise ExportError(f"{label} does not retrieve, it ranks what others retrieve: name a bundle that retrieves")
-    own, wanted = asdict(manifest.data) | {"item ids": manifest.vocabulary}, asdict(joint.data)
-    wanted["item ids"] = joint.vocabulary
-    # The fingerprint may differ: it covers the events as well, and these do not reach a bundle.
-    if differing := [name for name in wanted if own[name] != wanted[name] and name != "fingerprint"]:
+    if differences := manifest.differences(joint):
         raise ExportError(
-            f"{label} was made from other data than {joint.name!r}: its {' and '.join(differing)} differ; "
+            f"{label} was made from other data than {joint.name!r}: its {' and '.join(differences)} differ; "
             "train and export both from the same data set"
         )
-    cls = host.model(manifest.model_class)
     try:
-        model = cls(config_from(cls.Config, manifest.config), manifest.data)
+        model = host.build(manifest.model_class, manifest.config, manifest.data)
     except ConfigError as error:
         raise ExportError(
             f"{label} was made by {manifest.plugin}, whose options differ from the installed plugin's ({error}): "

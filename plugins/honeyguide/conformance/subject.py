@@ -24,6 +24,8 @@ from honeyguide.sdk import (
     config_from,
 )
 from honeyguide.sdk.errors import ConfigError, ExportError, PluginError
+from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.sdk.examples import example_histories
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +40,6 @@ __all__ = [
     "START_MS",
     "Subject",
     "check_loaded",
-    "histories",
     "small_config",
     "walks",
 ]
@@ -54,8 +55,7 @@ RICH = DataSpec(
     has_time=True,
     event_types=("view", "purchase"),
     features=tuple(
-        FeatureScaler(name, fill=1.0, lower=0.0, upper=9.0, log=True, mean=1.0, std=0.5)
-        for name in ("dwell_seconds", "clicks", "quantity", "value")
+        FeatureScaler(name, fill=1.0, lower=0.0, upper=9.0, log=True, mean=1.0, std=0.5) for name in EVENT_FEATURES
     ),
 )
 """Data with every column there is; no user meets an item again."""
@@ -79,21 +79,6 @@ def small_config(cls: type[Model]) -> Any:
         return config_from(cls.Config, small)
     except ConfigError:
         return config
-
-
-def histories(spec: DataSpec, lengths: list[int], seed: int = 0) -> HistoryBatch:
-    """Makes random histories of the given lengths, some with equal times, with every column of a data spec."""
-    rng = np.random.default_rng(seed)
-    events = sum(lengths)
-    times = np.sort(rng.integers(0, 10**9, events)) + 1_700_000_000_000
-    return HistoryBatch(
-        items=rng.integers(0, spec.items, events).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        time_ms=times if spec.has_time else None,
-        features={f.name: rng.normal(size=events).astype(np.float32) for f in spec.features},
-        event_type=rng.integers(0, len(spec.event_types) + 1, events).astype(np.int32) if spec.event_types else None,
-        now_ms=np.full(len(lengths), 1_702_000_000_000) if spec.has_time else None,
-    )
 
 
 def walks(seed: int, count: int) -> EvaluationSet:
@@ -254,7 +239,7 @@ class Subject:
     def _network(self, spec: DataSpec) -> Any:
         network = self.fresh(spec)
         if hasattr(network, "observe"):
-            network.observe(histories(spec, [3, 9, 5, 8]))
+            network.observe(example_histories(spec, [3, 9, 5, 8]))
         _move(network)
         return network.eval()
 

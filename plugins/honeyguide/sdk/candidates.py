@@ -1,4 +1,4 @@
-"""Joins what several retrievers found into the candidates of a joint ranker, in training, proof and serving alike."""
+"""Makes candidates of retrieval scores and lays them out for a ranker, in training, proof and serving alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,49 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["source_scores", "union"]
+__all__ = ["ranker_inputs", "source_scores", "tokens", "top_k", "union"]
+
+
+def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Returns the best of (users, items) scores.
+
+    Returns:
+        (users, min(k, items)) columns of ``scores``, best first, the smaller column first on ties, -1 where the score
+        is -inf; and their scores, descending.
+    """
+    users, items = scores.shape
+    k = min(k, items)
+    if k == 0:
+        return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
+    columns = np.argpartition(scores, items - k, axis=1)[:, items - k :]
+    columns.sort(1)
+    best = np.take_along_axis(scores, columns, 1)
+    order = np.argsort(-best, axis=1, kind="stable")
+    best = np.take_along_axis(best, order, 1)
+    return np.where(np.isneginf(best), -1, np.take_along_axis(columns, order, 1)).astype(np.int32), best
+
+
+def tokens(rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Returns catalogue rows as graphs take them: a token is row + 1, PAD is 0."""
+    return rows.astype(np.int64) + 1
+
+
+def ranker_inputs(rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Lays candidates out as a rank graph takes them.
+
+    Args:
+        rows: (users, n) catalogue rows, -1 where there are fewer.
+        scores: (users, n, sources) what each retriever says of each; where the row is -1 it counts for nothing.
+
+    Returns:
+        "candidates" (users, n) int64 tokens, row + 1 with PAD = 0, and "retrieval_scores" (users, n, sources) float32,
+        0 at PAD.
+    """
+    present = rows >= 0
+    return {
+        "candidates": tokens(rows),
+        "retrieval_scores": np.where(present[:, :, None], scores, np.float32(0)).astype(np.float32, copy=False),
+    }
 
 
 def union(lists: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:

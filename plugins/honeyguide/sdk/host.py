@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -15,15 +14,17 @@ from typing import Any, TypeVar
 import pluggy
 
 from honeyguide.sdk import hooks
-from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.data import DataSpec
+from honeyguide.sdk.errors import ConfigError, PluginError
 from honeyguide.sdk.model import API_VERSION, Model
+from honeyguide.sdk.names import NAME_PATTERN
 from honeyguide.sdk.rule import Rule
 from honeyguide.sdk.scrub import without_paths
 
 __all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo"]
 
 ENTRY_POINT_GROUP = "honeyguide.plugins"
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _Class = TypeVar("_Class", bound=type[Any])
 
 
@@ -104,6 +105,20 @@ class PluginHost:
         """Returns the model class of that name; raises `PluginError` naming those that exist."""
         return _find(name, self.models, "model", self.plugins)
 
+    def build(self, name: str, options: Mapping[str, Any], data: DataSpec) -> Model:
+        """Builds a model from what a checkpoint or a bundle says of it.
+
+        Raises `PluginError` where no plugin offers it, `ConfigError` where it refuses the options or the data.
+        """
+        model_class = self.model(name)
+        config = config_from(model_class.Config, options)
+        try:
+            return model_class(config, data)
+        except Exception as error:  # boundary: the plugin's constructor
+            raise ConfigError(
+                f"model {name!r} refuses its options or its data ({type(error).__name__}: {error})"
+            ) from error
+
     def rule(self, name: str) -> type[Rule]:
         """Returns the rule class of that name; raises `PluginError` naming those that exist."""
         return _find(name, self.rules, "rule", self.plugins)
@@ -157,8 +172,8 @@ def _register(cls: Any, base: type[Any], new: dict[str, Any], taken: Mapping[str
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise PluginError(f"register({cls!r}): it must be a subclass of honeyguide.sdk.{base.__name__}")
     name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise PluginError(f"{kind} class {cls.__name__} has name {name!r}; it must match {_NAME.pattern}")
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise PluginError(f"{kind} class {cls.__name__} has name {name!r}; it must match {NAME_PATTERN.pattern}")
     if name in new or name in taken:
         raise PluginError(f"{kind} {name!r} is registered already; choose another name")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from honeyguide.sdk.model import TensorSpec
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST",
-    "NAME_PATTERN",
     "IndexInfo",
     "Manifest",
     "file_sha256",
     "read_manifest",
     "verify",
+    "vocabulary_hash",
 ]
 
 FORMAT_VERSION = 2
@@ -35,8 +34,6 @@ EXPLAIN_GRAPH = "explain.onnx"
 ITEM_VECTORS = "item_vectors.npy"
 INDEX = "index.faiss"
 ITEMS = "items.parquet"
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-"""What a bundle may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Manifest:
     """Name and version of the bundles that retrieve for this one, in the order of the rank graph's sources. Empty where
     it retrieves itself; otherwise it has neither user graph nor vectors nor index."""
     vocabulary: str
-    """SHA-256 of the item ids in row order, joined by newlines."""
+    """The item ids' `vocabulary_hash`."""
     index: IndexInfo | None
     """None where it does not retrieve."""
     metrics: Mapping[str, float]
@@ -101,6 +98,15 @@ class Manifest:
     """What the export measured: largest differences torch − ONNX, ΔNDCG@10 served − torch."""
     files: Mapping[str, str]
     """SHA-256 of every other file of the bundle, by name."""
+
+    def differences(self, other: Manifest) -> tuple[str, ...]:
+        """Names what keeps two bundles from being used together: in what their data or their item ids differ.
+
+        The data sets' fingerprints may differ: they cover the events as well, and these do not reach a bundle.
+        """
+        own, others = dataclasses.asdict(self.data), dataclasses.asdict(other.data)
+        names = [name for name in own if name != "fingerprint" and own[name] != others[name]]
+        return (*names, *["item ids"] * (self.vocabulary != other.vocabulary))
 
     def to_json(self) -> str:
         """Returns the manifest as JSON text."""
@@ -128,6 +134,11 @@ class Manifest:
             raise CorruptBundle(
                 f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again"
             ) from error
+
+
+def vocabulary_hash(item_ids: Iterable[str]) -> str:
+    """Returns the SHA-256 of item ids in row order, joined by newlines, as 64 hexadecimal digits."""
+    return hashlib.sha256("\n".join(item_ids).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.names import NAME_PATTERN
 
 __all__ = ["PipelineSettings", "RuleSettings", "SettingRow", "Settings", "describe_settings", "load_settings"]
 
@@ -26,7 +27,7 @@ _PREFIX = "HONEYGUIDE_"
 _CONFIG = "HONEYGUIDE_CONFIG"
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
 # Lower case alone: an environment variable could not name anything else.
-_PipelineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+_PipelineName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN.pattern}$")]
 
 
 class RuleSettings(BaseModel):

@@ -144,10 +144,13 @@ BROKEN = {
     ),
     "a model that is not there": ({"retrievers": [["../tiny", 1]]}, "needs its retriever ../tiny/1: the repository"),
     "itself": ({"retrievers": [["joint", 1]]}, "joint/1 needs its retriever joint/1: it ranks what others retrieve"),
-    "other items": ({"vocabulary": "0" * 64}, "joint/1 and its retriever tiny/1 know other items"),
+    "other items": (
+        {"vocabulary": "0" * 64},
+        "retriever tiny/1 were made from other data: their item ids differ",
+    ),
     "other events": (
         {"data": {"items": 60, "repeats": False, "has_time": True, "event_types": [], "features": []}},
-        "joint/1 and its retriever tiny/1 describe events in different ways: train and export both from one data set",
+        "joint/1 and its retriever tiny/1 were made from other data: their has_time differ; train and export both",
     ),
 }
 

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import binary_auroc
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.metrics import auc, metrics_at, per_user_at, target_ranks
-from honeyguide.training.evaluation.evaluate import evaluate, flatten, popularity_of, rank_targets, top
+from honeyguide.training.evaluation.evaluate import evaluate, flatten, popularity_of, rank_targets
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 
@@ -185,12 +185,3 @@ def test_scores_that_are_no_numbers_are_refused(host: PluginHost) -> None:
     data = EvaluationSet(HistoryBatch.from_lists([[0]]), np.array([0]), np.array([1], np.int32))
     with pytest.raises(PluginError, match="smaller learning rate"):
         evaluate(model, network, data)
-
-
-def test_top_gives_the_best_first_and_minus_one_where_masked() -> None:
-    scores = np.array([[1, 3, 2, 3], [-np.inf, 0, -np.inf, -1]], np.float32)
-    rows, best = top(scores, 3)
-    assert rows.tolist() == [[1, 3, 2], [1, 3, -1]]
-    assert best[0].tolist() == [3, 3, 2]
-    assert top(scores, 9)[0].shape == (2, 4)
-    assert top(scores, 0)[0].shape == (2, 0)

@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch
 from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.event import EVENT_FEATURES
 
-__all__ = ["FEATURES", "FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
+__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
 
 FORMAT_VERSION = 1
-FEATURES = ("dwell_seconds", "clicks", "quantity", "value")
-"""The numeric columns an event may have."""
 SPLITS = ("train", "validation", "test")
 """Names of the codes 0, 1, 2 in the column ``split``."""
 _FILE = "dataset.json"
@@ -216,7 +215,7 @@ class Dataset:
                     part["event_type"]
                     if "event_type" in part.columns
                     else pl.Series("event_type", [""]).new_from_index(0, part.height),
-                    *(part[name] for name in FEATURES if name in part.columns),
+                    *(part[name] for name in EVENT_FEATURES if name in part.columns),
                 ]
             )
 

@@ -12,9 +12,10 @@ from copy import deepcopy
 
 import numpy as np
 
-from honeyguide.conformance.subject import SPECS, Subject, histories
+from honeyguide.conformance.subject import SPECS, Subject
 from honeyguide.sdk import Arrays, HistoryBatch, TensorSpec, config_from, config_to
 from honeyguide.sdk.errors import ConfigError, ConformanceError
+from honeyguide.sdk.examples import example_histories
 
 __all__ = [
     "arrays_match_the_signature",
@@ -73,7 +74,7 @@ def arrays_match_the_signature(subject: Subject) -> str:
         signature = {tensor.name: tensor for tensor in model.inputs()}
         for size in BATCHES:
             for longest in (1, subject.longest - 1 or 1, 3 * subject.longest):
-                batch = histories(spec, [1 + i % longest for i in range(size - 1)] + [longest])
+                batch = example_histories(spec, [1 + i % longest for i in range(size - 1)] + [longest])
                 arrays = model.encode(batch)
                 where = f"with {data}, for {size} histories of up to {longest} events"
                 if set(arrays) != set(signature):
@@ -88,7 +89,7 @@ def arrays_match_the_signature(subject: Subject) -> str:
 def encoding_changes_no_input(subject: Subject) -> str:
     """`encode` leaves the histories as they were, and gives the same answer twice."""
     for data, spec in SPECS.items():
-        model, batch = subject.model(spec), histories(spec, [1, 5, *[3 * subject.longest] * 6])
+        model, batch = subject.model(spec), example_histories(spec, [1, 5, *[3 * subject.longest] * 6])
         before = deepcopy(batch)
         first = deepcopy(dict(model.encode(batch)))
         for name, was in _columns(before).items():
@@ -105,7 +106,7 @@ def eight_threads_equal_one(subject: Subject) -> str:
     """Eight threads that encode with one model at once get what one thread gets."""
     for data, spec in SPECS.items():
         model = subject.model(spec)
-        batches = [histories(spec, [1 + (seed + i) % 12 for i in range(3)], seed) for seed in range(64)]
+        batches = [example_histories(spec, [1 + (seed + i) % 12 for i in range(3)], seed) for seed in range(64)]
         alone = [deepcopy(dict(model.encode(batch))) for batch in batches]
         with _restless(), ThreadPoolExecutor(8) as pool:
             together = list(pool.map(model.encode, batches * 4))
@@ -156,14 +157,15 @@ _PROGRAM = """
 import importlib, json, operator, sys
 module, name, options, path = sys.argv[1:]
 sys.path[:] = json.loads(path)
-from honeyguide.conformance.subject import RICH, histories
+from honeyguide.conformance.subject import RICH
 from honeyguide.sdk import config_from
+from honeyguide.sdk.examples import example_histories
 HEAVY = {"faiss", "jax", "lightning", "onnx", "onnxruntime", "tensorflow", "torch"}
 loaded = lambda: sorted(HEAVY & set(sys.modules))
 cls = operator.attrgetter(name)(importlib.import_module(module))
 stages = {f"importing {module}": loaded()}
 model = cls(config_from(cls.Config, json.loads(options)), RICH)
 stages["constructing the model"] = loaded()
-model.inputs(), model.encode(histories(RICH, [1, 3]))
+model.inputs(), model.encode(example_histories(RICH, [1, 3]))
 print(json.dumps({**stages, "encode": loaded()}))
 """

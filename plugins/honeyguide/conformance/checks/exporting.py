@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from honeyguide.conformance.checks.encoding import BATCHES
 from honeyguide.conformance.checks.network import candidates
-from honeyguide.conformance.subject import RICH, Subject, histories
+from honeyguide.conformance.subject import RICH, Subject
 from honeyguide.sdk import Manifest
 from honeyguide.sdk.errors import ConformanceError
+from honeyguide.sdk.examples import example_histories
 
 __all__ = ["axes_are_free", "torch_equals_onnx"]
 
@@ -20,7 +21,7 @@ def axes_are_free(subject: Subject) -> str:
     graph = open_session(subject.graphs["user_vector" if subject.cls.retrieves else "scores"])
     for size in BATCHES:
         for length in (1, 2, subject.longest):
-            batch = histories(RICH, [length] * size)
+            batch = example_histories(RICH, [length] * size)
             more = (
                 {}
                 if subject.cls.retrieves

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.conformance.subject import PLAIN, SPECS, Subject, histories
+from honeyguide.conformance.subject import PLAIN, SPECS, Subject
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import ConformanceError
+from honeyguide.sdk.examples import example_histories
 
 __all__ = [
     "batch_equals_singles",
@@ -38,7 +39,7 @@ def scores_are_finite(subject: Subject) -> str:
     for data, spec in SPECS.items():
         for events in (1, 2, subject.longest, 3 * subject.longest):
             for stage, score in _stages(subject, spec).items():
-                if not np.isfinite(score(histories(spec, [events] * 3))).all():
+                if not np.isfinite(score(example_histories(spec, [events] * 3))).all():
                     raise ConformanceError(
                         f"{stage} gives scores that are not finite for a history of {_events(events)} (with {data}); "
                         "look for a division by the length less one, a standard deviation of one event, "
@@ -50,7 +51,7 @@ def scores_are_finite(subject: Subject) -> str:
 def batch_equals_singles(subject: Subject) -> str:
     """A user gets the same scores alone and among sixteen others with histories of the same length."""
     for data, spec in SPECS.items():
-        batch = histories(spec, [min(5, subject.longest)] * _SEVENTEEN)
+        batch = example_histories(spec, [min(5, subject.longest)] * _SEVENTEEN)
         for stage, score in _stages(subject, spec).items():
             together = score(batch)
             alone = np.concatenate([score(batch.take(np.array([user]))) for user in range(_SEVENTEEN)])
@@ -67,7 +68,7 @@ def padding_changes_nothing(subject: Subject) -> str:
     """A user gets the same scores alone and beside one with a longer history, which pads the shorter one."""
     for data, spec in SPECS.items():
         for events in sorted({1, max(subject.longest - 1, 1)}):
-            batch = histories(spec, [events, subject.longest])
+            batch = example_histories(spec, [events, subject.longest])
             for stage, score in _stages(subject, spec).items():
                 _check_close(
                     score(batch)[:1],
@@ -81,7 +82,7 @@ def padding_changes_nothing(subject: Subject) -> str:
 def only_the_newest_events_count(subject: Subject) -> str:
     """A history longer than `max_length` gets the scores of its newest events, as training and serving see them."""
     for data, spec in SPECS.items():
-        batch = histories(spec, [3 * subject.longest, subject.longest + 1])
+        batch = example_histories(spec, [3 * subject.longest, subject.longest + 1])
         for stage, score in _stages(subject, spec).items():
             _check_close(
                 score(batch),
@@ -98,7 +99,7 @@ def padding_is_never_returned(subject: Subject) -> str:
         return _RANKS_ONLY
     for spec in SPECS.values():
         network = subject.network(spec)
-        users = _numpy(network.user, subject.encode(spec, histories(spec, [1, 3])))
+        users = _numpy(network.user, subject.encode(spec, example_histories(spec, [1, 3])))
         items = _numpy(network.items)
         if items.ndim != 2 or len(items) != spec.items:
             more = ": leave out row 0, which is PAD, as in `weight[1:]`" if len(items) == spec.items + 1 else ""
@@ -119,7 +120,7 @@ def user_is_the_last_position(subject: Subject) -> str:
     if not subject.cls.retrieves:
         return _RANKS_ONLY
     for data, spec in SPECS.items():
-        batch = subject.encode(spec, histories(spec, [1, 4, subject.longest]))
+        batch = subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
         network = subject.network(spec)
         _check_close(
             _numpy(network.user, batch),
@@ -135,7 +136,7 @@ def no_position_sees_the_future(subject: Subject) -> str:
     if not subject.cls.retrieves:
         return _RANKS_ONLY
     for data, spec in SPECS.items():
-        whole = histories(spec, [min(6, subject.longest)])
+        whole = example_histories(spec, [min(6, subject.longest)])
         network = subject.network(spec)
         positions = _numpy(network.positions, subject.encode(spec, whole))[0]
         for length in range(1, len(whole.items)):
@@ -156,7 +157,7 @@ def candidates_stand_alone(subject: Subject) -> str:
     if not hasattr(subject.network(PLAIN), "rank"):
         return "its network has no rank"
     for data, spec in SPECS.items():
-        network, batch = subject.network(spec), subject.encode(spec, histories(spec, [1, 4, subject.longest]))
+        network, batch = subject.network(spec), subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
         tokens, scores = candidates(subject, spec, 3)
         plain = _numpy(network.rank, batch, tokens, scores)
         turned = _numpy(network.rank, batch, tokens.flip(1), scores.flip(1))[:, ::-1]
@@ -187,7 +188,7 @@ def stepping_equals_encoding_again(subject: Subject) -> str:
         return "its network does not step"
     for spec in SPECS.values():
         network = subject.network(spec)
-        users = histories(spec, [1 + i % subject.longest for i in range(_SEVENTEEN)])
+        users = example_histories(spec, [1 + i % subject.longest for i in range(_SEVENTEEN)])
         prove_steps(subject.model(spec), torch_user(network), _stepper(network), users)
     return ""
 
@@ -198,7 +199,7 @@ def explanations_are_shares(subject: Subject) -> str:
         return "its network does not explain"
     for data, spec in SPECS.items():
         lengths = [1, 3, subject.longest]
-        network, batch = subject.network(spec), subject.encode(spec, histories(spec, lengths))
+        network, batch = subject.network(spec), subject.encode(spec, example_histories(spec, lengths))
         tokens, _ = candidates(subject, spec, 3)
         shares = _numpy(network.explain, batch, tokens)
         wanted = (3, spec.items, subject.longest)

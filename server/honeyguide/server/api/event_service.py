@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES
 from honeyguide.server.api.interceptor import to_row_error
 from honeyguide.server.events.sqlite import EventStore, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
@@ -86,7 +87,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
 
     async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:  # noqa: ARG002, N802  # gRPC's
         """Lists a page of a user's events."""
-        _check_text("user_id", request.user_id, 1, 256)
+        _check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
         if not 0 <= request.page_size <= MAX_PAGE:
             raise InvalidArgument("page_size", request.page_size, f"1–{MAX_PAGE:,}, or 0 for {_DEFAULT_PAGE}")
         loop = asyncio.get_running_loop()
@@ -99,7 +100,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""
-        _check_text("user_id", request.user_id, 1, 256)
+        _check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
         deleted = await self._store.delete_user(request.user_id)
         await self._deleted(request.user_id)
         return pb.DeleteUserResponse(deleted_events=deleted)
@@ -108,9 +109,9 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
 def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
     """Checks one event and makes it storable; raises `InvalidArgument` naming field, value and range."""
     _check_text("event_id", event.event_id, 0, 128)
-    _check_text("user_id", event.user_id, 1, 256)
-    _check_text("item_id", event.item_id, 1, 256)
-    _check_text("type", event.type, 0, 64)
+    _check_text("user_id", event.user_id, 1, MAX_ID_BYTES)
+    _check_text("item_id", event.item_id, 1, MAX_ID_BYTES)
+    _check_text("type", event.type, 0, MAX_EVENT_TYPE_BYTES)
     _check_text("request_id", event.request_id, 0, 128)
     time_ms = now_ms
     if event.HasField("time"):

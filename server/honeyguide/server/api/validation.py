@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.serving.histories import InlineHistory, UserInput
 from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
@@ -39,8 +40,6 @@ _MAX_K = 1000
 _DEFAULT_K = 10
 _MAX_BATCH = 256
 _MAX_ANSWERS = 20_000
-_ID_BYTES = 256
-_NON_NEGATIVE = ("dwell_seconds", "clicks", "quantity")
 
 
 def recommend_query(request: RecommendRequest) -> RecommendQuery:
@@ -59,7 +58,7 @@ def rank_query(request: RankRequest) -> RankQuery:
     ids = list(request.item_ids)
     if not 1 <= len(ids) <= _MAX_K:
         raise InvalidArgument("item_ids", f"{len(ids)} items", f"1 to {_MAX_K:,} items")
-    _check_texts("item_ids", ids, 1, _ID_BYTES)
+    _check_texts("item_ids", ids, 1, MAX_ID_BYTES)
     if len(set(ids)) < len(ids):
         twice = next(item for i, item in enumerate(ids) if item in ids[:i])
         raise InvalidArgument("item_ids", twice, "each item once")
@@ -68,7 +67,7 @@ def rank_query(request: RankRequest) -> RankQuery:
 
 def similar_query(request: SimilarItemsRequest) -> SimilarQuery:
     """Checks a request for an item's neighbours."""
-    _check_texts("item_id", [request.item_id], 1, _ID_BYTES)
+    _check_texts("item_id", [request.item_id], 1, MAX_ID_BYTES)
     return SimilarQuery(request.item_id, _k(request), _filter(request))
 
 
@@ -104,7 +103,7 @@ def check_batch(message: RecommendStreamRequest, k: int) -> None:
 def _user(request: RecommendRequest | RankRequest | UserRow, now_ms: int) -> UserInput:
     user_id = request.user_id if request.HasField("user_id") else None
     if user_id is not None:
-        _check_texts("user_id", [user_id], 1, _ID_BYTES)
+        _check_texts("user_id", [user_id], 1, MAX_ID_BYTES)
     return UserInput(user_id, _history(request.history) if request.HasField("history") else None, now_ms)
 
 
@@ -136,7 +135,7 @@ def _filter(request: RecommendRequest | SimilarItemsRequest | StreamOptions) -> 
         values = getattr(given, name)
         if len(values) > most:
             raise InvalidArgument(f"filter.{name}", f"{len(values)} entries", f"at most {most:,}")
-        _check_texts(f"filter.{name}", values, 1, _ID_BYTES)
+        _check_texts(f"filter.{name}", values, 1, MAX_ID_BYTES)
     return ItemFilter(list(given.exclude_item_ids), list(given.allow_item_ids), list(given.any_category))
 
 
@@ -144,19 +143,20 @@ def _history(given: History) -> InlineHistory:
     ids = list(given.item_ids)
     if len(ids) > _MAX_EVENTS:
         raise InvalidArgument("history.item_ids", f"{len(ids)} events", f"at most {_MAX_EVENTS:,} events")
-    _check_texts("history.item_ids", ids, 1, _ID_BYTES)
-    for name in ("time_ms", "event_type", *_NON_NEGATIVE, "value"):
+    _check_texts("history.item_ids", ids, 1, MAX_ID_BYTES)
+    for name in ("time_ms", "event_type", *EVENT_FEATURES):
         length = len(getattr(given, name))
         if length not in (0, len(ids)):
             raise InvalidArgument(f"history.{name}", f"{length} entries", f"0 or {len(ids)}, as many as item_ids")
-    _check_texts("history.event_type", given.event_type, 0, 64)
+    _check_texts("history.event_type", given.event_type, 0, MAX_EVENT_TYPE_BYTES)
     features = {}
-    for name in (*_NON_NEGATIVE, "value"):
+    for name in EVENT_FEATURES:
         if column := getattr(given, name):
             values = np.array(column, np.float32)
-            bad = np.isinf(values) if name == "value" else np.isinf(values) | (values < 0)
+            signed = name not in NON_NEGATIVE_FEATURES
+            bad = np.isinf(values) if signed else np.isinf(values) | (values < 0)
             if bad.any():
-                allowed = "finite" if name == "value" else "finite, 0 or more"
+                allowed = "finite" if signed else "finite, 0 or more"
                 raise InvalidArgument(f"history.{name}", float(values[bad][0]), f"{allowed}; NaN where it is not known")
             features[name] = values
     return InlineHistory(ids, _times(given), list(given.event_type), features)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays, HistoryBatch, Manifest, Model
+from honeyguide.sdk.candidates import ranker_inputs, tokens
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
 from honeyguide.sdk.model import last_event
@@ -66,18 +67,17 @@ class LoadedBundle(ABC):
         Args:
             arrays: of `encode`.
             rows: (batch, n) catalogue rows, -1 where there are fewer.
-            retrieval_scores: (batch, n, sources), 0 where rows is -1.
+            retrieval_scores: (batch, n, sources); what stands where rows is -1 counts for nothing.
         """
         if RANK_GRAPH not in self._graphs:
             raise ConfigError(f"model {self.manifest.name!r} has no ranker")
-        offered = {**arrays, "candidates": _tokens(rows), "retrieval_scores": retrieval_scores}
-        return self._graphs[RANK_GRAPH].run(offered, ["scores"])[0]
+        return self._graphs[RANK_GRAPH].run({**arrays, **ranker_inputs(rows, retrieval_scores)}, ["scores"])[0]
 
     def explain(self, arrays: Arrays, rows: NDArray[np.int32]) -> Vectors:
         """Returns (batch, n, length): the share of each encoded event in a candidate; see `rank`."""
         if EXPLAIN_GRAPH not in self._graphs:
             raise ConfigError(f"model {self.manifest.name!r} explains nothing")
-        return self._graphs[EXPLAIN_GRAPH].run({**arrays, "candidates": _tokens(rows)}, ["shares"])[0]
+        return self._graphs[EXPLAIN_GRAPH].run({**arrays, "candidates": tokens(rows)}, ["shares"])[0]
 
 
 class RetrievingBundle(LoadedBundle):
@@ -159,7 +159,3 @@ class JointBundle(LoadedBundle):
     def retrievers(self) -> tuple[RetrievingBundle, ...]:
         """The bundles that it pins."""
         return self._retrievers
-
-
-def _tokens(rows: NDArray[np.int32]) -> NDArray[np.int64]:
-    return rows.astype(np.int64) + 1  # a token is row + 1, PAD is 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -13,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from honeyguide.sdk import Categories
+from honeyguide.sdk.manifest import vocabulary_hash
 
 __all__ = ["Catalogue", "ItemFilter"]
 
@@ -78,8 +78,8 @@ class Catalogue:
         return len(self._row_of) == len(self._ids)
 
     def vocabulary(self) -> str:
-        """Returns the SHA-256 of the item ids in row order, joined by newlines."""
-        return hashlib.sha256("\n".join(self._ids.tolist()).encode()).hexdigest()
+        """Returns the item ids' `vocabulary_hash`."""
+        return vocabulary_hash(self._ids)
 
     def rows(self, item_ids: Sequence[str]) -> Rows:
         """Returns (ids,) rows, -1 where the catalogue lacks the id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from honeyguide.sdk import (
     API_VERSION,
     DataSpec,
-    HistoryBatch,
     Manifest,
     Model,
     PluginHost,
-    config_from,
     read_manifest,
     verify,
 )
@@ -29,6 +27,7 @@ from honeyguide.sdk.errors import (
     HoneyguideError,
     PluginMissing,
 )
+from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.manifest import (
     EXPLAIN_GRAPH,
     INDEX,
@@ -46,10 +45,8 @@ from honeyguide.server.bundles.user_cache import VectorCache
 
 __all__ = ["depends_on_now", "load_bundle"]
 
-_EVENTS_AT = 1_600_000_000_000
-"""Milliseconds since 1970: when the events of the warm-up begin."""
 _MOMENTS = (200_000, 400_000, 20_000_000, 40_000_000_000)
-"""Moments of the warm-up's requests, milliseconds after that: minutes, some hours, more than a year."""
+"""Moments of requests, milliseconds after the newest event: minutes, some hours, more than a year."""
 
 
 def _no_retriever(name: str, version: int) -> RetrievingBundle:
@@ -117,26 +114,20 @@ def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Gra
 def _retrievers(manifest: Manifest, retriever: Callable[[str, int], RetrievingBundle]) -> tuple[RetrievingBundle, ...]:
     """Returns what a joint bundle pins; raises `BundleError` where it does not fit together."""
     label = f"{manifest.name}/{manifest.version}"
-    found = []
+    pins = []
     for name, version in manifest.retrievers:
         try:
             pinned = retriever(name, version)
         except BundleError as error:
             raise BundleError(f"{label} needs its retriever {name}/{version}: {error.message}") from error
-        theirs = pinned.manifest
-        if (theirs.data.items, theirs.vocabulary) != (manifest.data.items, manifest.vocabulary):
-            raise BundleError(
-                f"{label} and its retriever {name}/{version} know other items ({manifest.data.items:,} and "
-                f"{theirs.data.items:,}): export both from one data set"
-            )
         # One history is made for all of them, with the figures of one data set.
-        if dataclasses.replace(theirs.data, fingerprint="") != dataclasses.replace(manifest.data, fingerprint=""):
+        if differences := pinned.manifest.differences(manifest):
             raise BundleError(
-                f"{label} and its retriever {name}/{version} describe events in different ways: "
-                "train and export both from one data set"
+                f"{label} and its retriever {name}/{version} were made from other data: their "
+                f"{' and '.join(differences)} differ; train and export both from one data set"
             )
-        found.append(pinned)
-    return tuple(found)
+        pins.append(pinned)
+    return tuple(pins)
 
 
 def _check(bundle: LoadedBundle) -> None:
@@ -155,7 +146,7 @@ def _check(bundle: LoadedBundle) -> None:
     if not bundle.catalogue.unique or bundle.catalogue.vocabulary() != manifest.vocabulary:
         raise CorruptBundle(f"{label}: the item ids are not those of the manifest; export the model again")
 
-    histories = _histories(manifest.data, lengths=(1, 3))
+    histories = example_histories(manifest.data, (1, 3))
     batch, width = 2, min(2, items)
     arrays = bundle.encode(histories)
     rows = np.arange(batch * width, dtype=np.int32).reshape(batch, width) % items
@@ -179,23 +170,13 @@ def _check(bundle: LoadedBundle) -> None:
             raise CorruptBundle(f"{label}: {part} are not finite; train and export the model again")
 
 
-def _histories(data: DataSpec, lengths: Sequence[int]) -> HistoryBatch:
-    """Makes users of up to four who did the same, some for longer, and ask at different moments."""
-    offsets = np.cumsum([0, *lengths])
-    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)  # of each event in its user's history
-    return HistoryBatch(
-        items=(-place % data.items).astype(np.int32),  # the first item of the catalogue, then the last ones
-        offsets=offsets,
-        time_ms=_EVENTS_AT + 60_000 * place if data.has_time else None,
-        features={scaler.name: np.zeros(len(place), np.float32) for scaler in data.features},
-        event_type=np.ones(len(place), np.int32) if data.event_types else None,
-        now_ms=_EVENTS_AT + np.array(_MOMENTS[: len(lengths)]) if data.has_time else None,
-    )
-
-
 def depends_on_now(model: Model, data: DataSpec) -> bool:
     """Whether the same history is encoded differently at another moment; then nothing of it can be kept."""
-    arrays = model.encode(_histories(data, lengths=(3,) * len(_MOMENTS))).values()
+    histories = example_histories(data, [3]).take(np.zeros(len(_MOMENTS), np.int64))
+    if histories.time_ms is None:
+        return False
+    histories = dataclasses.replace(histories, now_ms=histories.time_ms[-1] + np.array(_MOMENTS))
+    arrays = model.encode(histories).values()
     return any(bool((array != array[:1]).any()) for array in arrays)
 
 
@@ -213,13 +194,10 @@ def _model(manifest: Manifest, host: PluginHost) -> Model:
             + (f" (plugins that did not load: {', '.join(broken)})" if broken else "")
             + f"; pip install {manifest.plugin.partition(' ')[0] or 'its plugin'}"
         )
-    model_class = host.models[manifest.model_class]
     try:
-        return model_class(config_from(model_class.Config, manifest.config), manifest.data)
+        return host.build(manifest.model_class, manifest.config, manifest.data)
     except ConfigError as error:
         raise ForeignBundle(
             f"{label} was made by {manifest.plugin}, whose options differ from the installed plugin's: {error}; "
             "install that version or export the model again"
         ) from error
-    except Exception as error:  # boundary: the plugin's constructor
-        raise ForeignBundle(f"{label}: plugin {manifest.model_class!r} refuses it ({type(error).__name__})") from error

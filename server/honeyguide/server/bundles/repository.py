@@ -15,6 +15,7 @@ import structlog
 
 from honeyguide.sdk import Manifest, PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, NothingServed
+from honeyguide.sdk.names import versions_in
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
@@ -221,17 +222,12 @@ class Repository:
         for model in sorted(self._folder.iterdir()):
             if model.name.startswith(".") or not model.is_dir():
                 continue
-            numbers = [int(v.name) for v in model.iterdir() if _is_version(v.name) and v.is_dir()]
-            if numbers:
-                found[model.name] = sorted(numbers, reverse=True)
+            if numbers := versions_in(model):
+                found[model.name] = numbers[::-1]
         return found
 
 
 _REMEDY = "`honeyguide demo` makes one in minutes, `honeyguide export` writes one from a trained model"
-
-
-def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdigit() and not name.startswith("0")
 
 
 def _listed(names: Iterable[object]) -> str:

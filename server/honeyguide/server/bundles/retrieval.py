@@ -8,6 +8,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.sdk.candidates import top_k
+
 __all__ = ["Found", "Limits", "Retriever", "popular"]
 
 Rows = NDArray[np.int32]
@@ -163,11 +165,8 @@ class Retriever:
                 inside = allowed[place] == row
                 owner, row = owner[inside], place[inside]
             scores[owner, row] = -np.inf
-            top = np.argpartition(scores, len(allowed) - count, axis=1)[:, -count:]
-            top_scores = np.take_along_axis(scores, top, 1)
-            order = np.argsort(-top_scores, axis=1, kind="stable")
-            top, top_scores = np.take_along_axis(top, order, 1), np.take_along_axis(top_scores, order, 1)
-            _place(found, part, allowed[top], top_scores, np.isfinite(top_scores))
+            columns, best = top_k(scores, count)
+            _place(found, part, allowed[columns], best, columns >= 0)
 
 
 def popular(order: Rows, limits: Limits, counts: NDArray[np.integer]) -> Rows:

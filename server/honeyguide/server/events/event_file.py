@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.event import EVENT_FEATURES
 
 __all__ = ["BUSY_SECONDS", "Recorded", "StoredEvent", "connect", "delete_user", "import_frame", "open_file", "record"]
 
@@ -46,7 +47,6 @@ _ADD = {
     "items": "INSERT INTO items SELECT coalesce(max(id) + 1, 0), ? FROM items",
     "types": "INSERT INTO types SELECT coalesce(max(id) + 1, 0), ? FROM types",
 }
-_FEATURES = ("dwell_seconds", "clicks", "quantity", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> Recorded:
         events["time_ms"].to_list(),
         range(first, first + events.height),
         *(names.to_list() for names in numbered[1:]),
-        *(events[name].fill_nan(None) if name in events.columns else nothing for name in _FEATURES),
+        *(events[name].fill_nan(None) if name in events.columns else nothing for name in EVENT_FEATURES),
         nothing,
         events["event_id"] if "event_id" in events.columns else nothing,
         strict=True,

@@ -36,7 +36,7 @@ def reordered(bundle: LoadedBundle, users: EncodedUsers, lists: Sequence[Found],
     first = lists[0]
     rows, scores = first.rows[:, :candidates], first.scores[:, :candidates]
     if len(lists) == 1:  # it has scored them already
-        sources = np.where(rows >= 0, scores, np.float32(0))[:, :, None]
+        sources = scores[:, :, None]
     else:
         rows = union([rows, *(found.rows[:, :candidates] for found in lists[1:])]).astype(np.int32)
         sources = inner_products(bundle.retrievers, users, rows)
@@ -53,7 +53,8 @@ def ranked(bundle: LoadedBundle, users: EncodedUsers, rows: Rows, sources: Score
         bundle: ranks.
         users: who is answered.
         rows: (users, n) candidates, -1 where there are fewer.
-        sources: (users, n, retrievers) the score of each by every retriever, 0 where rows is -1.
+        sources: (users, n, retrievers) the score of each by every retriever; what stands where rows is -1 counts for
+            nothing.
     """
     present = rows >= 0
     scores = bundle.rank(users.arrays(bundle), rows, sources)

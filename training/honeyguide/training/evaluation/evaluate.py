@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from honeyguide.sdk.candidates import union
+from honeyguide.sdk.candidates import ranker_inputs, top_k, union
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
@@ -33,7 +33,6 @@ __all__ = [
     "retrieve",
     "score_all",
     "stage_metrics",
-    "top",
 ]
 
 KS = (5, 10, 20)
@@ -160,7 +159,7 @@ def _rank_part(
         counts = np.tile(popularity.astype(np.float32), (len(data), 1))  # (users, items)
         if not model.data.repeats:
             mask_seen(counts, data.histories)
-        rows, best = top(counts, longest)
+        rows, best = top_k(counts, longest)
         stages["popularity"] = StageRanks(
             ranks=target_ranks(counts, data.target_users, data.target_items),
             lists=rows,
@@ -169,7 +168,7 @@ def _rank_part(
         )
     found = [score_all(*source, data.histories) for source in sources or [(model, network)]]
     scores = found[0][0]
-    rows, best = top(scores, max(longest, candidates))
+    rows, best = top_k(scores, max(longest, candidates))
     first = StageRanks(
         ranks=target_ranks(scores, data.target_users, data.target_items),
         lists=rows[:, :longest],
@@ -215,9 +214,9 @@ def retrieve(
 def _candidates(scores: Sequence[NDArray[np.float32]], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Does `retrieve` for the (users, items) scores of each source."""
     if len(scores) == 1:
-        rows, best = top(scores[0], n)
+        rows, best = top_k(scores[0], n)
         return rows, best[:, :, None]
-    rows = union([top(part, n)[0] for part in scores]).astype(np.int32)
+    rows = union([top_k(part, n)[0] for part in scores]).astype(np.int32)
     given = np.stack([np.take_along_axis(part, np.maximum(rows, 0), 1) for part in scores], 2)
     return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), given)
 
@@ -263,28 +262,12 @@ def rerank(
     """
     calls: Any = network  # `rank` is optional, so the protocol lacks it
     device = device_of(network)
-    given = retrieval.reshape(*rows.shape, -1)
-    given = np.where(rows[:, :, None] < 0, 0.0, given).astype(np.float32)
-    tokens = torch.from_numpy(rows.astype(np.int64) + 1).to(device)
-    scores = calls.rank(batch, tokens, torch.from_numpy(given).to(device)).float().cpu().numpy()
+    inputs = ranker_inputs(rows, retrieval.reshape(*rows.shape, -1))
+    scores = calls.rank(batch, *(torch.from_numpy(array).to(device) for array in inputs.values())).float().cpu().numpy()
     scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
     if np.isnan(scores).any():
         raise PluginError("the ranker gave scores that are not numbers; train with a smaller ranker_lr")
     return scores
-
-
-def top(scores: NDArray[np.float32], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Returns (users, min(n, items)) rows of the best scores, and the scores, best first; the row is -1 at -inf."""
-    users, items = scores.shape
-    n = min(n, items)
-    if n == 0:
-        return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
-    rows = np.argpartition(-scores, n - 1, axis=1)[:, :n]
-    rows.sort(1)  # among those kept, ties go to the smaller row
-    best = np.take_along_axis(scores, rows, 1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    best = np.take_along_axis(best, order, 1)
-    return np.where(np.isneginf(best), -1, np.take_along_axis(rows, order, 1)).astype(np.int32), best
 
 
 def popularity_of(histories: HistoryBatch, items: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
@@ -166,7 +167,7 @@ def fit_ranker(
     learn, watch = lists.take(np.flatnonzero(~held)), lists.take(np.flatnonzero(held))
 
     def loss(batch: Mapping[str, Any]) -> Tensor:
-        given = (batch["history"], batch["candidates"], batch["scores"])
+        given = (batch["history"], batch["candidates"], batch["retrieval_scores"])
         if hasattr(network, "rank_loss"):
             return network.rank_loss(*given, batch["target"])  # type: ignore[no-any-return]  # an optional method
         logits = network.rank(*given).masked_fill(batch["candidates"] == 0, float("-inf"))
@@ -222,11 +223,10 @@ class _ListBatches:
 def _list_tensors(model: Model, histories: HistoryBatch, lists: Lists) -> dict[str, Any]:
     longest = max(int((lists.rows >= 0).sum(1).max()), 2)  # batch norm takes no lists of one
     rows = lists.rows[:, :longest]
-    scores = np.where(rows[:, :, None] < 0, np.float32(0.0), lists.scores[:, :longest])
+    inputs = ranker_inputs(rows, lists.scores[:, :longest])
     return {
         "history": tensors(model, before(histories, lists.examples.starts, lists.examples.stops)),
-        "candidates": torch.from_numpy(rows.astype(np.int64) + 1),
-        "scores": torch.from_numpy(scores),
+        **{name: torch.from_numpy(array) for name, array in inputs.items()},
         "target": torch.from_numpy(lists.places),
     }
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import FeatureScaler
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.dataset import FEATURES
+from honeyguide.sdk.event import EVENT_FEATURES, NON_NEGATIVE_FEATURES
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.splits import steps
 
@@ -29,7 +29,6 @@ YEAR_1971 = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp() * 1000)
 YEAR_2100 = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
 REPEATS_FROM = 0.01
 """Share of events that meet an item again from which on items count as repeating."""
-_NON_NEGATIVE = ("dwell_seconds", "clicks", "quantity")
 
 
 def check_time_unit(events: Events, unit: str, file: str, column: str) -> None:
@@ -59,7 +58,7 @@ def drop_out_of_range(events: Events, ledger: Ledger) -> None:
         ledger.drop(
             events, (events["time_ms"] < 0) | (events["time_ms"] >= YEAR_2100), "time before 1970 or after 2100"
         )
-    for name in _NON_NEGATIVE:
+    for name in NON_NEGATIVE_FEATURES:
         if name in events:
             ledger.drop(events, events[name] < 0, f"negative {name}")
 
@@ -162,15 +161,15 @@ def fit_scaler(name: str, values: NDArray[np.float32], percentile: float, impute
     """Finds the figures that normalise a feature.
 
     Args:
-        name: one of `FEATURES`; dwell, clicks and quantity are taken as logarithms and start at 0.
+        name: one of `EVENT_FEATURES`; dwell, clicks and quantity are taken as logarithms and start at 0.
         values: (events,) raw values of the training events, NaN where missing.
         percentile: the values above it are lowered to it; a worth is raised to the opposite one too.
         impute: "mean", or else the median takes the place of a missing value.
     """
-    if name not in FEATURES:
-        raise ValueError(f"{name!r} is no feature; there are {', '.join(FEATURES)}")
+    if name not in EVENT_FEATURES:
+        raise ValueError(f"{name!r} is no feature; there are {', '.join(EVENT_FEATURES)}")
     known = values[~np.isnan(values)]
-    log = name in _NON_NEGATIVE
+    log = name in NON_NEGATIVE_FEATURES
     if not len(known):
         return FeatureScaler(name, fill=0.0, lower=0.0, upper=0.0, log=log, mean=0.0, std=1.0)
     lower = 0.0 if log else float(np.percentile(known, 100 - percentile))

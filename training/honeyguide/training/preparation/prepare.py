@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, FeatureScaler, config_from
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.dataset import FEATURES, Dataset, check_target, fingerprint
+from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.training.dataset import Dataset, check_target, fingerprint
 from honeyguide.training.preparation import cleaning, splits
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.options import PrepareOptions
@@ -23,7 +24,7 @@ from honeyguide.training.preparation.readers import read_events, read_items
 
 __all__ = ["prepare"]
 
-_ORDER = ("user", "item", "split", "time_ms", "event_type", *FEATURES)
+_ORDER = ("user", "item", "split", "time_ms", "event_type", *EVENT_FEATURES)
 
 
 def prepare(
@@ -65,7 +66,7 @@ def prepare(
     events, unused = read_events(path, chosen, ledger, progress)
     repeats = _clean(events, chosen, path, ledger, progress)
     progress("splitting")
-    missing = {name: int(np.isnan(events[name]).sum()) for name in FEATURES if name in events}
+    missing = {name: int(np.isnan(events[name]).sum()) for name in EVENT_FEATURES if name in events}
     dataset = _assemble(events, chosen, repeats, chosen.name or out.resolve().name)
     if chosen.items:
         progress("reading the items")
@@ -137,7 +138,7 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
     table["split"] = pl.Series(split)
     train = split == 0
     scalers: list[FeatureScaler] = []
-    for feature in (f for f in FEATURES if f in columns):
+    for feature in (f for f in EVENT_FEATURES if f in columns):
         values = columns[feature]
         if options.impute == "interpolation":
             at = times if times is not None else np.arange(len(values))
@@ -150,7 +151,7 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
         codes = columns.pop("event_type")
         types = sorted(set(names.gather(np.unique(codes[train])).to_list()) - {""})
         table["event_type"] = names.gather(codes)
-    table |= {feature: pl.Series(columns.pop(feature)) for feature in FEATURES if feature in columns}
+    table |= {feature: pl.Series(columns.pop(feature)) for feature in EVENT_FEATURES if feature in columns}
     items = pl.DataFrame(
         {
             "item_id": item_ids,

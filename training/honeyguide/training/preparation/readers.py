@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.event import MAX_ID_BYTES
 from honeyguide.training.preparation.events import Events, GrowingColumn, IdCodes, Ledger
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.parquet_file import is_parquet, parquet_columns, read_parquet
@@ -19,7 +20,6 @@ _ROLES = {"user": "user", "item": "item", "time": "time", "event_type": "event_t
     "dwell_seconds": "dwell", "clicks": "clicks", "quantity": "quantity", "value": "value"
 }  # fmt: skip
 """The option that names each column."""
-_ID_BYTES = 256
 """The longest id that can be asked for over gRPC."""
 
 
@@ -174,8 +174,8 @@ def _events(
         if role in events.columns and events[role].null_count():
             events = ledger.drop_rows(events, events[role].is_null(), f"missing {role.removesuffix('_ms')}")
     for role in ("user", "item"):
-        long = events[role].str.len_bytes() > _ID_BYTES
-        events = ledger.drop_rows(events, long, f"id of the {role} is longer than {_ID_BYTES} bytes")
+        long = events[role].str.len_bytes() > MAX_ID_BYTES
+        events = ledger.drop_rows(events, long, f"id of the {role} is longer than {MAX_ID_BYTES} bytes")
     return events
 
 

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from honeyguide.sdk.config import config_from
 from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
@@ -104,16 +103,14 @@ def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Mod
     """
     folder = Path(path)
     checkpoint = Checkpoint(**_read(folder / CHECKPOINT))
-    model_class = host.model(checkpoint.model)
     try:
-        config = config_from(model_class.Config, checkpoint.config)
+        model = host.build(checkpoint.model, checkpoint.config, checkpoint.spec)
     except ConfigError as error:
         raise DataError(
             f"the installed {checkpoint.model!r} takes other options ({error}); it was trained by {checkpoint.plugin}",
             file=str(folder / CHECKPOINT),
             remedy=f"install that version, or {_AGAIN}",
         ) from error
-    model = model_class(config, checkpoint.spec)
     network = model.network()
     _load_weights(folder / WEIGHTS, checkpoint.weights, network, checkpoint)
     return checkpoint, model, network.eval()
