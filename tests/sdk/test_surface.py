@@ -9,6 +9,7 @@ FROZEN = [
     "FeatureScaler",
     "HistoryBatch",
     "IndexInfo",
+    "ItemTable",
     "Manifest",
     "Model",
     "Network",

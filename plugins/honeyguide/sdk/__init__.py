@@ -5,9 +5,10 @@ from honeyguide.sdk.data import DataSpec, FeatureScaler
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.hooks import hookimpl
 from honeyguide.sdk.host import PluginHost, PluginInfo
+from honeyguide.sdk.items import Categories, ItemTable
 from honeyguide.sdk.manifest import IndexInfo, Manifest, read_manifest, verify
 from honeyguide.sdk.model import API_VERSION, Arrays, Model, Network, TensorSpec
-from honeyguide.sdk.rule import Categories, Ranking, Rule
+from honeyguide.sdk.rule import Ranking, Rule
 
 __all__ = [
     "API_VERSION",
@@ -18,6 +19,7 @@ __all__ = [
     "FeatureScaler",
     "HistoryBatch",
     "IndexInfo",
+    "ItemTable",
     "Manifest",
     "Model",
     "Network",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk.history import HistoryBatch
-from honeyguide.sdk.rule import Categories
+from honeyguide.sdk.items import Categories
 
 __all__ = [
     "auc",

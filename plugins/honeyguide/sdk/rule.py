@@ -1,4 +1,4 @@
-"""Defines the contract of a rule: a step after ranking, used by name in a pipeline."""
+"""Defines the contract of a rule: what reorders or drops ranked candidates, used by name in a pipeline."""
 
 from __future__ import annotations
 
@@ -10,23 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk.history import HistoryBatch
+from honeyguide.sdk.items import Categories
 
-__all__ = ["Categories", "Ranking", "Rule"]
-
-
-@dataclass(frozen=True, slots=True)
-class Categories:
-    """Says which categories each item of a catalogue is in."""
-
-    offsets: NDArray[np.int64]
-    """(items + 1,) item i is in categories ``codes[offsets[i]:offsets[i + 1]]``."""
-    codes: NDArray[np.int32]
-    """Categories as numbers from 0, ascending within an item."""
+__all__ = ["Ranking", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Holds the ranked candidates of a batch of users, best first."""
+    """Ranked candidates of a batch of users, best first."""
 
     rows: NDArray[np.int32]
     """(batch, n) catalogue rows, -1 where there are fewer."""
@@ -41,7 +32,7 @@ class Ranking:
 
 
 class Rule(ABC):
-    """Reorders or drops ranked candidates. Built once, then called from several threads: it keeps no state."""
+    """Reordering of ranked candidates. Built once, then called from several threads: it keeps no state."""
 
     name: ClassVar[str]
     """The rule's name in a pipeline."""

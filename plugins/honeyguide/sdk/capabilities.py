@@ -1,0 +1,126 @@
+"""Lists what a network can do beside the methods of `honeyguide.sdk.Network`, a protocol each, and finds it.
+
+B users, L positions, d dimensions, n candidates; ``batch`` is that of `honeyguide.sdk.Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from honeyguide.sdk.errors import PluginError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from honeyguide.sdk.history import HistoryBatch
+    from honeyguide.sdk.items import ItemTable
+
+__all__ = ["Capabilities", "Explains", "Observes", "Ranks", "Steps", "capabilities_of"]
+
+
+class Observes(Protocol):
+    """Network that looks at the training data as a whole, for counts, popularity or vectors of items."""
+
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
+        """Sees all training histories and the catalogue, once before the first step of each fit.
+
+        What it keeps lies in buffers, of shapes that the config and the data spec fix, so that it travels with the
+        weights. Called again with other histories, it forgets the former ones. It changes neither argument.
+        """
+        ...
+
+
+class Ranks(Protocol):
+    """Network that scores candidates which were retrieved, looking at candidate and history together."""
+
+    def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
+        """Returns [B, n] scores, higher is better.
+
+        Args:
+            batch: encoded histories.
+            candidates: [B, n] int64 tokens in any order; 0 is padding, whose score means nothing.
+            retrieval_scores: [B, n, sources] float32: what each retriever says, 0 at padding.
+        """
+        ...
+
+    def ranking_module(self) -> nn.Module | None:
+        """Returns the submodule that is fitted on candidate lists, while all else is frozen; the same at every call.
+
+        The retriever's training leaves its parameters alone. None where ranking has nothing to fit.
+        """
+        ...
+
+
+class Steps(Protocol):
+    """Network whose state goes on event by event, so that a server need not read a history twice.
+
+    ``user(batch)`` equals ``vector(state(batch))``.
+    """
+
+    def state(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, S]: what a history comes to."""
+        ...
+
+    def step(self, state: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, S]: the state after one more event, which is all that ``batch`` holds, without padding."""
+        ...
+
+    def vector(self, state: Tensor) -> Tensor:
+        """Returns [B, d]: the user vector that a state stands for."""
+        ...
+
+
+class Explains(Protocol):
+    """Network that says which events carried a candidate."""
+
+    def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
+        """Returns [B, n, L]: shares of 0 or more that sum to 1 over the real events, 0 at padding."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Network seen through each of the protocols; None where it lacks one."""
+
+    observes: Observes | None
+    ranks: Ranks | None
+    steps: Steps | None
+    explains: Explains | None
+
+
+def capabilities_of(network: object) -> Capabilities:
+    """Finds what a network can do, by its methods' names.
+
+    Raises `PluginError` where it has some methods of a protocol and lacks others.
+    """
+    return Capabilities(
+        observes=_seen_as(network, Observes),
+        ranks=_seen_as(network, Ranks),
+        steps=_seen_as(network, Steps),
+        explains=_seen_as(network, Explains),
+    )
+
+
+_METHODS: Mapping[type[Any], tuple[str, ...]] = {
+    protocol: tuple(name for name in vars(protocol) if not name.startswith("_"))
+    for protocol in (Observes, Ranks, Steps, Explains)
+}
+
+
+def _seen_as(network: object, protocol: type[Any]) -> Any:
+    """Returns the network where it has every method of a protocol, None where it has none."""
+    methods = _METHODS[protocol]
+    # A submodule counts too, since torch's modules are called like methods; `isinstance` would miss it.
+    missing = [name for name in methods if not callable(getattr(network, name, None))]
+    if not missing:
+        return network
+    if len(missing) < len(methods):
+        present = [name for name in methods if name not in missing]
+        raise PluginError(
+            f"the network has {' and '.join(present)} and lacks {' and '.join(missing)}; a network that "
+            f"{protocol.__name__.lower()} has {', '.join(methods)}, any other has none of them: "
+            "write what is missing, or give the rest other names"
+        )
+    return None
