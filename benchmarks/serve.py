@@ -172,7 +172,7 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
     for users in (1, 64):
         arrays = bundle.encode(histories.take(np.arange(users)))
         vectors, _ = bundle.read(arrays)
-        scores, rows = bundle.index.search(vectors, CANDIDATES)
+        scores, rows = bundle.retriever.index.search(vectors, CANDIDATES)
         given = {**arrays, "candidates": rows + 1, "retrieval_scores": scores[:, :, None]}
         feeds = [{i.name: given[i.name] for i in graph.get_inputs()} for graph in (user_graph, rank_graph)]
 
@@ -186,7 +186,7 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
                 None, feeds[1]
             ),
             f"numpy exact search alone, best {CANDIDATES}": search,
-            f"FAISS flat search alone, best {FETCHED}": lambda v=vectors: bundle.index.search(v, FETCHED),
+            f"FAISS flat search alone, best {FETCHED}": lambda v=vectors: bundle.retriever.index.search(v, FETCHED),
         }.items():
             found[f"ceiling: {what}, batch of {users}"] = repeat(duration, users, work)
     return found

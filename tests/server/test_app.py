@@ -132,7 +132,7 @@ async def test_setting_that_names_nothing_stops_the_start(start: Any, settings: 
 
 async def test_stop_lets_the_call_under_way_finish_and_refuses_new_ones(start: Any) -> None:
     async with start(drain_seconds=5) as running:
-        pipeline = running.server.engine.pipeline()
+        pipeline = running.server.pipelines.get()
         compute, entered = pipeline.recommend, asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -172,11 +172,11 @@ async def test_a_watch_hears_not_serving_and_holds_up_no_stop(start: Any) -> Non
 
 async def test_a_model_loaded_later_does_not_become_the_default(start: Any) -> None:
     async with start() as running:
-        repository, engine = running.server.repository, running.server.engine
+        repository, pipelines = running.server.repository, running.server.pipelines
         repository.unload("tiny")
-        assert engine.default == "tiny_ranker"
+        assert pipelines.default == "tiny_ranker"
         repository.load("tiny")
-        assert engine.default == "tiny_ranker"
+        assert pipelines.default == "tiny_ranker"
 
 
 @contextmanager

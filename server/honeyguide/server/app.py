@@ -17,21 +17,21 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk import PluginHost
-from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.model_service import ModelServicer
 from honeyguide.server.api.recommender_service import RecommenderServicer
 from honeyguide.server.api.reflection import add_reflection
-from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import CPU, Runtime
 from honeyguide.server.events.sqlite import EventStore
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
-from honeyguide.server.serving.pipeline import Pipeline
-from honeyguide.server.serving.pipelines import Engine
+from honeyguide.server.serving.batching import Queues
+from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.serving.plan import Plan
 from honeyguide.server.settings import Settings
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 from honeyguide.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
@@ -95,8 +95,11 @@ class Server:
         batches, reads = self.runtime.executor(), ThreadPoolExecutor(2, "honeyguide-read")
         self._parts.callback(batches.shutdown)
         self._parts.callback(reads.shutdown)
-        self.engine = Engine(settings, host, self.repository, store, self.metrics, batches, self.runtime.workers)
-        self._parts.push_async_callback(self.engine.close)
+        self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics)
+        self.queues = Queues(
+            self.pipelines, self.metrics, batches, self.runtime.workers, max_queue_rows=settings.max_queue_rows
+        )
+        self._parts.push_async_callback(self.queues.close)
 
         self.health = HealthServicer()
         self._grpc = grpc.aio.server(
@@ -109,9 +112,11 @@ class Server:
             ],
         )
         self._parts.push_async_callback(self._grpc.stop, None)
-        add_RecommenderServiceServicer_to_server(RecommenderServicer(self.engine, self.metrics), self._grpc)
-        add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads, self.engine.forget), self._grpc)
-        models = ModelServicer(self.repository, self.engine, host, self._refresh_health)
+        add_RecommenderServiceServicer_to_server(
+            RecommenderServicer(self.queues, self.pipelines, self.metrics), self._grpc
+        )
+        add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads, self.queues.forget), self._grpc)
+        models = ModelServicer(self.repository, self.pipelines, host, self._refresh_health)
         add_ModelServiceServicer_to_server(models, self._grpc)
         add_HealthServicer_to_server(self.health, self._grpc)
         add_reflection(self._grpc, _FILES)
@@ -136,15 +141,16 @@ class Server:
     def summary(self) -> list[str]:
         """Says in a few lines what is served, where, and by which provider."""
         lines = []
-        for pipeline in self.engine.pipelines():
-            bundle = self.repository.serving.get(pipeline.options.model)
-            if bundle is None:
-                lines.append(f"pipeline {pipeline.options.name}: model {pipeline.options.model} is not loaded")
+        for pipeline in self.pipelines.all():
+            name = pipeline.options.name
+            try:
+                plan = pipeline.plan()
+            except NothingServed:
+                lines.append(f"pipeline {name}: model {pipeline.options.model} is not loaded")
                 continue
-            steps = ["retrieve", *["rank"] * pipeline.ranks(bundle), *(rule.name for rule in pipeline.options.rules)]
             lines.append(
-                f"pipeline {pipeline.options.name}{' (default)' * (pipeline.options.name == self.engine.default)}: "
-                f"{' → '.join(steps)} with {_described(bundle, pipeline)} on {_device(bundle.provider)}"
+                f"pipeline {name}{' (default)' * (name == self.pipelines.default)}: "
+                f"{' → '.join(plan.stages)} with {_described(plan)} on {_device(plan.bundle.provider)}"
             )
         lines += [
             f"not served: {entry.problem}" for entry in self.repository.entries() if entry.state == BundleState.FAILED
@@ -208,10 +214,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _described(bundle: LoadedBundle, pipeline: Pipeline) -> str:
+def _described(plan: Plan) -> str:
     """Names the bundles that take part, retrieval first."""
     found = []
-    for manifest in (part.manifest for part in pipeline.bundles(bundle)):
+    for manifest in (part.manifest for part in plan.bundles):
         index = f", index {manifest.index.kind}" if manifest.index else ""
         items = f"{manifest.data.items:,} items"
         found.append(f"{manifest.name}/{manifest.version} ({manifest.model_class}, {items}{index})")

@@ -229,7 +229,7 @@ class Brake:
     """Stands before a server's default pipeline: notes the batches and can hold them."""
 
     def __init__(self, running: Any) -> None:
-        pipeline = running.server.engine.pipeline()
+        pipeline = running.server.pipelines.get()
         compute = pipeline.recommend
         self.batches: list[int] = []
         self.begun, self.go = threading.Event(), threading.Event()
@@ -260,7 +260,7 @@ async def test_over_capacity_is_refused_at_once_with_a_delay(start: Any) -> None
         calls += [
             asyncio.create_task(_wait(running.recommender.Recommend(RecommendRequest(history=KNOWN)))) for _ in range(2)
         ]
-        while running.server.engine._batchers["tiny", "recommend"]._waiting_rows < 2:  # noqa: ASYNC110  # no event tells
+        while running.server.queues._batchers["tiny", "recommend"]._waiting_rows < 2:  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.005)
         begin = time.perf_counter()
         code, reason, _, (retry,) = await refused(running.recommender.Recommend(RecommendRequest(history=KNOWN)))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.server.bundles import retrieval
-from honeyguide.server.bundles.retrieval import Limits, Retriever, popular
+from honeyguide.server.bundles.retrieval import ExactSearch, IndexSearch, Limits, Retriever, most_popular
 
 
 def _random(seed: int, users: int, items: int, forbidden: float, allowed: float | None) -> tuple:
@@ -60,14 +60,15 @@ def test_index_and_exact_search_agree_with_brute_force(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval, "_EXACT_ROWS", exact_rows)  # 0: always the index first
         patch.setattr(retrieval, "_MOST_FETCHED", most_fetched)  # 8: the index is nearly always short
-        retriever = Retriever(index, vectors, exact=True)
-        for found in (retriever.search(queries, limits, count), retriever.search_exactly(queries, limits, count)):
+        exact = ExactSearch(vectors)
+        retrievers: tuple[Retriever, ...] = IndexSearch(index, exact, complete=True), exact
+        for candidates in (retriever.search(queries, limits, count) for retriever in retrievers):
             for user in range(users):
-                rows = found.rows[user][found.rows[user] >= 0]
+                rows = candidates.rows[user][candidates.rows[user] >= 0]
                 want = _naive(vectors, queries[user], limits, user, count)
                 assert len(set(rows.tolist())) == len(rows) == len(want)
                 assert limits.permits(np.array([user]), rows[None]).all()
-                np.testing.assert_allclose(found.scores[user, : len(rows)], want, rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(candidates.scores[user, : len(rows)], want, rtol=1e-4, atol=1e-5)
                 np.testing.assert_allclose(vectors[rows] @ queries[user], want, rtol=1e-4, atol=1e-5)
 
 
@@ -76,15 +77,17 @@ def test_approximate_index_that_misses_is_made_up_for_exactly() -> None:
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(8), 8, 40, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
     index.add(vectors)  # it probes one list of 40: about 7 of 300 items
-    found = Retriever(index, vectors, exact=False).search(queries, Limits(5, 300, np.empty(0, np.int64)), 50)
-    np.testing.assert_array_equal(found.rows, np.argsort(-(queries @ vectors.T), axis=1)[:, :50])
+    candidates = IndexSearch(index, ExactSearch(vectors), complete=False).search(
+        queries, Limits(5, 300, np.empty(0, np.int64)), 50
+    )
+    np.testing.assert_array_equal(candidates.rows, np.argsort(-(queries @ vectors.T), axis=1)[:, :50])
 
 
 def test_answer_does_not_depend_on_mates() -> None:
     vectors, queries, limits = _random(3, 30, 200, 0.3, 0.4)
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
-    retriever = Retriever(index, vectors, exact=True)
+    retriever = IndexSearch(index, ExactSearch(vectors), complete=True)
     together = retriever.search(queries, limits, 20)
     for user in range(30):
         alone = retriever.search(queries[[user]], limits.take(np.array([user])), 20)
@@ -95,7 +98,7 @@ def test_popular_keeps_the_order_and_the_limits() -> None:
     order = np.array([4, 2, 0, 1, 3], np.int32)
     masks = (np.array([True, True, True, False, False]),)
     limits = Limits(3, 5, np.array([0 * 5 + 4, 1 * 5 + 2]), masks, np.array([-1, 0, -1]))
-    rows = popular(order, limits, np.array([2, 3, 0]))
+    rows = most_popular(order, limits, np.array([2, 3, 0]))
     assert rows.tolist() == [[2, 0, -1], [0, 1, -1], [-1, -1, -1]]
 
 
@@ -104,5 +107,5 @@ def test_no_permitted_item_is_no_item() -> None:
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
     limits = Limits(2, 10, np.empty(0, np.int64), (np.zeros(10, np.bool_),), np.array([0, 0]))
-    assert (Retriever(index, vectors, exact=True).search(queries, limits, 3).rows == -1).all()
-    assert (popular(np.arange(10, dtype=np.int32), limits, np.array([3, 3])) == -1).all()
+    assert (IndexSearch(index, ExactSearch(vectors), complete=True).search(queries, limits, 3).rows == -1).all()
+    assert (most_popular(np.arange(10, dtype=np.int32), limits, np.array([3, 3])) == -1).all()

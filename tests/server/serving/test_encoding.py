@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,8 @@ from honeyguide.sdk.manifest import STEP_GRAPH, USER_GRAPH
 from honeyguide.server.bundles.bundle import RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.loading import depends_on_now
-from honeyguide.server.bundles.user_cache import KeptUser, VectorCache
+from honeyguide.server.bundles.retrieval import ExactSearch
+from honeyguide.server.bundles.user_cache import ReadUser, VectorCache
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.encoding import EncodedUsers
 
@@ -89,9 +89,13 @@ def bundle(*, users: int = 100, steps: bool = True) -> tuple[RetrievingBundle, F
     whole, step = Fading(), Fading()
     graphs: Any = {USER_GRAPH: whole, STEP_GRAPH: step}
     catalogue = Catalogue([str(row) for row in range(ITEMS)], [""] * ITEMS, np.ones(ITEMS, np.int64), {})
-    vectors, index = np.ones((ITEMS, 2), np.float32), faiss.IndexFlatIP(2)
+    vectors = np.ones((ITEMS, 2), np.float32)
     model = Timed(Timed.Config(), DATA)
-    return RetrievingBundle(manifest, model, catalogue, graphs, vectors, index, VectorCache(users)), whole, step
+    return (
+        RetrievingBundle(manifest, model, catalogue, graphs, vectors, ExactSearch(vectors), VectorCache(users)),
+        whole,
+        step,
+    )
 
 
 Event = tuple[int, int, int]
@@ -222,7 +226,7 @@ def test_without_times_nothing_depends_on_the_moment() -> None:
 
 def test_the_longest_unasked_user_makes_room_and_the_deleted_one_goes() -> None:
     cache = VectorCache(2)
-    kept = KeptUser(b"x", 1, np.ones(1, np.float32), np.ones(1, np.float32))
+    kept = ReadUser(b"x", 1, np.ones(1, np.float32), np.ones(1, np.float32))
     cache.put("a", kept)
     cache.put("b", kept)
     assert cache.get(["a", None]) == [kept, None]

@@ -15,9 +15,10 @@ from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.explanation import because
+from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline, PipelineOptions
+from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import RecommendQuery, Source
 
 
@@ -29,8 +30,11 @@ class Explaining:
         self.catalogue = Catalogue([f"item-{row}" for row in range(9)], [""] * 9, np.ones(9, np.int64), {})
         self.shares, self.batches = shares, 0
 
-    def encode(self, histories: HistoryBatch) -> dict[str, np.ndarray]:
-        return {"tokens": histories.tokens(4)}
+    def recent(self, histories: HistoryBatch) -> HistoryBatch:
+        return histories.newest(4)
+
+    def encode(self, recent: HistoryBatch) -> dict[str, np.ndarray]:
+        return {"tokens": recent.tokens(4)}
 
     def explain(self, arrays: Any, rows: np.ndarray) -> np.ndarray:
         self.batches += 1
@@ -40,7 +44,7 @@ class Explaining:
 
 def _because(shares: dict[int, float], *users: list[int], width: int = 1) -> list[list[tuple[str, ...]]]:
     bundle: Any = Explaining(shares)
-    return because(bundle, HistoryBatch.from_lists(users), np.zeros((len(users), width), np.int32))
+    return explain(bundle, HistoryBatch.from_lists(users), np.zeros((len(users), width), np.int32))
 
 
 def test_at_most_three_items_are_named_the_largest_share_first() -> None:
@@ -72,7 +76,7 @@ def bundle(shared_repository: Path, host: PluginHost) -> LoadedBundle:
 
 
 def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics())
+    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
 
 
 class FirstTwo(Rule):

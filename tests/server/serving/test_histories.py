@@ -9,8 +9,9 @@ import pytest
 
 from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.sqlite import EventStore, StoredEvent
-from honeyguide.server.serving.histories import InlineHistory, StoreNumbers, UserInput, build_histories
+from honeyguide.server.serving.histories import InlineHistory, UserInput, build_histories
 
 DWELL = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=10.0, log=False, mean=1.0, std=2.0)
 SPEC = DataSpec(items=4, repeats=False, has_time=True, event_types=("view", "buy"), features=(DWELL,))

@@ -19,7 +19,8 @@ from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline, PipelineOptions
+from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
 
 ITEMS = 60  # of the shared bundles: "item-0" is the most popular, categories are "even", "odd" and "first"
@@ -31,7 +32,7 @@ def bundle(shared_repository: Path, host: PluginHost) -> LoadedBundle:
 
 
 def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics())
+    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
 
 
 def user(*rows: int) -> UserInput:

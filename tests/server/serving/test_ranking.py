@@ -15,7 +15,8 @@ from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline, PipelineOptions
+from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
 
 ITEMS = 60
@@ -35,7 +36,7 @@ def joint(served: Repository) -> LoadedBundle:
 
 
 def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "m", **options), lambda: bundle, None, Metrics())
+    return Pipeline(PipelineOptions("p", "m", **options), lambda: bundle, None, Metrics(), 64)
 
 
 def user(*rows: int) -> UserInput:

@@ -15,7 +15,7 @@ from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.server.api.paging import page
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import Pipeline
-from honeyguide.server.serving.pipelines import Engine
+from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import ModelVersion
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceServicer
@@ -29,10 +29,10 @@ class ModelServicer(ModelServiceServicer):
     """Shows and changes what a repository serves. Whatever touches the disk runs in a thread."""
 
     def __init__(
-        self, repository: Repository, engine: Engine, host: PluginHost, changed: Callable[[], Awaitable[None]]
+        self, repository: Repository, pipelines: Pipelines, host: PluginHost, changed: Callable[[], Awaitable[None]]
     ) -> None:
         """Takes what it shows; ``changed`` is awaited after a model was loaded or unloaded."""
-        self._repository, self._engine, self._host, self._changed = repository, engine, host, changed
+        self._repository, self._pipelines, self._host, self._changed = repository, pipelines, host, changed
 
     async def ListModels(self, request: pb.ListModelsRequest, context: _Context) -> pb.ListModelsResponse:
         """Lists the bundles."""
@@ -56,7 +56,7 @@ class ModelServicer(ModelServiceServicer):
 
     async def UnloadModel(self, request: pb.UnloadModelRequest, context: _Context) -> pb.UnloadModelResponse:
         """Stops serving a model."""
-        if needed := self._engine.needed_by(request.name):
+        if needed := self._pipelines.needed_by(request.name):
             raise ModelInUse(
                 f"model {request.name!r} is needed by pipeline {', '.join(needed)}: take it out of the settings first"
             )
@@ -66,7 +66,7 @@ class ModelServicer(ModelServiceServicer):
 
     async def ListPipelines(self, request: pb.ListPipelinesRequest, context: _Context) -> pb.ListPipelinesResponse:
         """Lists the pipelines, the default first."""
-        shown, token = page(self._engine.pipelines(), "pipelines", request.page_size, request.page_token)
+        shown, token = page(self._pipelines.all(), "pipelines", request.page_size, request.page_token)
         return pb.ListPipelinesResponse(pipelines=map(self._pipeline, shown), next_page_token=token)
 
     async def ListPlugins(self, request: pb.ListPluginsRequest, context: _Context) -> pb.ListPluginsResponse:
@@ -78,18 +78,18 @@ class ModelServicer(ModelServiceServicer):
         options = pipeline.options
         message = pb.Pipeline(
             name=options.name,
-            is_default=options.name == self._engine.default,
+            is_default=options.name == self._pipelines.default,
             rules=[rule.name for rule in options.rules],
         )
         try:
-            bundle = self._engine.bundle(pipeline)
+            plan = pipeline.plan()
         except NothingServed as error:
             message.problem = error.message
             return message
-        message.retrievers.extend(_version(retriever.key) for retriever in pipeline.retrievers(bundle))
-        message.drop_seen = pipeline.drops_seen(bundle)
-        if pipeline.ranks(bundle):
-            message.ranker.CopyFrom(_version(bundle.key))
+        message.retrievers.extend(_version(retriever.key) for retriever in plan.retrievers)
+        message.drop_seen = plan.drop_seen
+        if plan.ranker is not None:
+            message.ranker.CopyFrom(_version(plan.ranker.key))
         return message
 
 

@@ -14,7 +14,9 @@ from honeyguide.server.api import validation
 from honeyguide.server.api.interceptor import to_row_error
 from honeyguide.server.ops.logs import request_id
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.pipelines import Engine
+from honeyguide.server.serving.batching import Queues
+from honeyguide.server.serving.context import RequestContext
+from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.queries import Answer, RecommendQuery, Source
 from honeyguide.v1.history_pb2 import ModelVersion, RowError
 from honeyguide.v1.recommender_service_pb2 import (
@@ -41,17 +43,17 @@ _BATCHES_AHEAD = 4
 
 
 class RecommenderServicer(RecommenderServiceServicer):
-    """Answers recommendation requests from an engine."""
+    """Servicer of recommendations, which the pipelines compute."""
 
-    def __init__(self, engine: Engine, metrics: Metrics) -> None:
-        self._engine, self._metrics = engine, metrics
+    def __init__(self, queues: Queues, pipelines: Pipelines, metrics: Metrics) -> None:
+        self._queues, self._pipelines, self._metrics = queues, pipelines, metrics
 
     async def Recommend(
         self, request: RecommendRequest, context: grpc.aio.ServicerContext[RecommendRequest, RecommendResponse]
     ) -> RecommendResponse:
         """Recommends items to one user."""
         query = validation.recommend_query(request)
-        (answer,) = await self._engine.recommend(request.pipeline, [query], _deadline(context))
+        (answer,) = await self._queues.recommend(request.pipeline, [query], _context(context))
         return RecommendResponse(
             request_id=request_id(),
             items=_items(answer),
@@ -66,7 +68,7 @@ class RecommenderServicer(RecommenderServiceServicer):
         self, request: RankRequest, context: grpc.aio.ServicerContext[RankRequest, RankResponse]
     ) -> RankResponse:
         """Scores the caller's candidates."""
-        answer = await self._engine.rank(request.pipeline, validation.rank_query(request), _deadline(context))
+        answer = await self._queues.rank(request.pipeline, validation.rank_query(request), _context(context))
         return RankResponse(
             request_id=request_id(),
             items=_items(answer),
@@ -82,7 +84,7 @@ class RecommenderServicer(RecommenderServiceServicer):
     ) -> SimilarItemsResponse:
         """Lists an item's neighbours."""
         query = validation.similar_query(request)
-        answer = await self._engine.similar(request.pipeline, query, _deadline(context))
+        answer = await self._queues.similar(request.pipeline, query, _context(context))
         (model,) = _models(answer.models)
         return SimilarItemsResponse(items=_items(answer), shortfall=query.k - len(answer.item_ids), model=model)
 
@@ -97,7 +99,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             raise InvalidArgument("message", first and first.WhichOneof("message"), "`options` in the first message")
         options, defaults = first.options, validation.stream_defaults(first.options)
         self._check_models(options)
-        deadline = _deadline(context)
+        request_context = _context(context)
         answers: asyncio.Queue[asyncio.Task[RecommendStreamResponse] | Exception | None] = asyncio.Queue(_BATCHES_AHEAD)
         tasks: set[asyncio.Task[RecommendStreamResponse]] = set()
 
@@ -105,7 +107,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             try:
                 async for message in request_iterator:
                     validation.check_batch(message, defaults.k)
-                    task = asyncio.create_task(self._answer(message.batch, options, defaults, deadline))
+                    task = asyncio.create_task(self._answer(message.batch, options, defaults, request_context))
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
@@ -125,7 +127,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             await asyncio.gather(reader, *tasks, return_exceptions=True)
 
     async def _answer(
-        self, batch: UserBatch, options: StreamOptions, defaults: RecommendQuery, deadline: float
+        self, batch: UserBatch, options: StreamOptions, defaults: RecommendQuery, context: RequestContext
     ) -> RecommendStreamResponse:
         queries: list[RecommendQuery] = []
         errors: dict[int, RowError] = {}
@@ -135,8 +137,8 @@ class RecommenderServicer(RecommenderServiceServicer):
             except HoneyguideError as error:  # boundary: one row; its mates go on
                 errors[place] = to_row_error(error)
                 self._metrics.row_errors.labels(error.reason).inc()
-        answers = await self._engine.recommend(options.pipeline, queries, deadline, patient=True) if queries else []
-        models = answers[0].models if answers else self._engine.models(options.pipeline)
+        answers = await self._queues.recommend(options.pipeline, queries, context, patient=True) if queries else []
+        models = answers[0].models if answers else self._pipelines.get(options.pipeline).plan().models
         _require(options, models)
         found = iter(answers)
         rows = [
@@ -147,13 +149,13 @@ class RecommenderServicer(RecommenderServiceServicer):
 
     def _check_models(self, options: StreamOptions) -> None:
         """Checks the pipeline and the pinned versions before the first batch."""
-        _require(options, self._engine.models(options.pipeline))
+        _require(options, self._pipelines.get(options.pipeline).plan().models)
 
 
-def _deadline(context: grpc.aio.ServicerContext[Any, Any]) -> float:
-    """Returns the call's deadline on the loop's clock; infinite where the caller set none."""
+def _context(context: grpc.aio.ServicerContext[Any, Any]) -> RequestContext:
     left = context.time_remaining()
-    return float("inf") if left is None else asyncio.get_running_loop().time() + left
+    deadline = float("inf") if left is None else asyncio.get_running_loop().time() + left
+    return RequestContext(request_id(), deadline)
 
 
 def _require(options: StreamOptions, models: Iterable[tuple[str, int]]) -> None:

@@ -1,11 +1,10 @@
-"""Answers for one version of one model: encodes users, searches its items, ranks candidates, explains them."""
+"""Runs one version of one model: encodes users, ranks candidates, explains them, finds an item's neighbours."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +15,9 @@ from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_
 from honeyguide.sdk.model import last_event
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
-from honeyguide.server.bundles.retrieval import Found, Limits, Retriever
+from honeyguide.server.bundles.retrieval import Candidates, ExactSearch, Limits, Retriever
+from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.bundles.user_cache import VectorCache
-from honeyguide.server.serving.histories import StoreNumbers
 
 __all__ = ["JointBundle", "LoadedBundle", "RetrievingBundle"]
 
@@ -26,7 +25,7 @@ Vectors = NDArray[np.float32]
 
 
 class LoadedBundle(ABC):
-    """Holds what every bundle has. It never changes, so that calls under way keep the version they began with."""
+    """Bundle as it is once loaded. It never changes, so that calls under way keep the version they began with."""
 
     def __init__(self, manifest: Manifest, model: Model, catalogue: Catalogue, graphs: Mapping[str, Graph]) -> None:
         """Takes its parts; ``graphs`` are by file name."""
@@ -57,9 +56,13 @@ class LoadedBundle(ABC):
         """Where the graphs run."""
         return next(iter(self._graphs.values())).provider
 
-    def encode(self, histories: HistoryBatch) -> Arrays:
-        """Returns the graphs' inputs for users, none of whose histories is empty."""
-        return self._model.encode(histories.newest(self.manifest.max_length))
+    def recent(self, histories: HistoryBatch) -> HistoryBatch:
+        """Returns the part of histories that its graphs read: the newest ``max_length`` events of each."""
+        return histories.newest(self.manifest.max_length)
+
+    def encode(self, recent: HistoryBatch) -> Arrays:
+        """Returns the graphs' inputs for users of `recent`, none of whose histories is empty."""
+        return self._model.encode(recent)
 
     def rank(self, arrays: Arrays, rows: NDArray[np.int32], retrieval_scores: Vectors) -> Vectors:
         """Returns (batch, n) scores of candidate rows; what stands where rows is -1 means nothing.
@@ -81,7 +84,7 @@ class LoadedBundle(ABC):
 
 
 class RetrievingBundle(LoadedBundle):
-    """Has users and items as vectors of one space."""
+    """Bundle with users and items as vectors of one space."""
 
     def __init__(
         self,
@@ -90,21 +93,20 @@ class RetrievingBundle(LoadedBundle):
         catalogue: Catalogue,
         graphs: Mapping[str, Graph],
         item_vectors: Vectors,
-        index: faiss.Index,
+        retriever: Retriever,
         cache: VectorCache,
     ) -> None:
-        """Takes its parts; ``cache`` is for its own users' vectors alone."""
+        """Takes its parts; ``retriever`` searches the item vectors, ``cache`` is for its own users' vectors alone."""
         super().__init__(manifest, model, catalogue, graphs)
         self.item_vectors = item_vectors
         """(items, d), memory-mapped."""
-        self.index = index
+        self.retriever = retriever
         self.cache = cache
         """What users came to before; it keeps nobody where what is encoded depends on the moment of the request."""
         norms = np.linalg.norm(item_vectors, axis=1)
         self.inverse_norms: Vectors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
         """(items,) 1 / length of each item vector, 0 for a vector of zeros."""
-        exact = manifest.index is not None and manifest.index.kind == "flat"
-        self._search = Retriever(index, item_vectors, exact=exact)
+        self._nearest = ExactSearch(item_vectors, self.inverse_norms)
 
     @property
     def retrievers(self) -> tuple[RetrievingBundle, ...]:
@@ -126,22 +128,18 @@ class RetrievingBundle(LoadedBundle):
             states: (batch, S) what the histories came to before that event.
             histories: at least the newest two events of each.
         """
-        offered = {"state": states, **last_event(self._model, histories)}
-        states, vectors = self._graphs[STEP_GRAPH].run(offered, ["next_state", "user_vector"])
+        inputs = {"state": states, **last_event(self._model, histories)}
+        states, vectors = self._graphs[STEP_GRAPH].run(inputs, ["next_state", "user_vector"])
         return states, vectors
 
-    def search(self, vectors: Vectors, limits: Limits, count: int) -> Found:
-        """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
-        return self._search.search(vectors, limits, count)
-
-    def similar(self, rows: NDArray[np.integer], limits: Limits, count: int) -> Found:
+    def similar(self, rows: NDArray[np.integer], limits: Limits, count: int) -> Candidates:
         """Returns the items nearest to (rows,) items; the score is the cosine."""
         vectors = self.item_vectors[rows] * self.inverse_norms[rows, None]
-        return self._search.search_exactly(vectors, limits, count, self.inverse_norms)
+        return self._nearest.search(vectors, limits, count)
 
 
 class JointBundle(LoadedBundle):
-    """Ranks what others retrieve, and has no vectors of its own."""
+    """Bundle that ranks what others retrieve, and has no vectors of its own."""
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ from honeyguide.sdk.manifest import (
 from honeyguide.server.bundles.bundle import JointBundle, LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
+from honeyguide.server.bundles.retrieval import ExactSearch, IndexSearch
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.user_cache import VectorCache
 
@@ -80,12 +81,9 @@ def load_bundle(
         if manifest.retrievers:
             bundle = JointBundle(*parts, _retrievers(manifest, retriever))
         else:
-            bundle = RetrievingBundle(
-                *parts,
-                np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False),
-                faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC),
-                VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users),
-            )
+            item_vectors = np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
+            cache = VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users)
+            bundle = RetrievingBundle(*parts, item_vectors, _index(folder, manifest, item_vectors), cache)
         _check(bundle)
     except HoneyguideError:
         raise
@@ -111,6 +109,21 @@ def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Gra
     }
 
 
+def _index(folder: Path, manifest: Manifest, item_vectors: NDArray[np.float32]) -> IndexSearch:
+    """Opens the index; raises `CorruptBundle` where it is not over as many item vectors, or not as long ones."""
+    index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
+    _compare(manifest, "index", (index.ntotal, index.d), (manifest.data.items, manifest.dimension))
+    complete = manifest.index is not None and manifest.index.kind == "flat"
+    return IndexSearch(index, ExactSearch(item_vectors), complete=complete)
+
+
+def _compare(manifest: Manifest, part: str, found: object, said: object) -> None:
+    if found != said:
+        raise CorruptBundle(
+            f"{manifest.name}/{manifest.version}: {part} are {found}, the manifest says {said}; export the model again"
+        )
+
+
 def _retrievers(manifest: Manifest, retriever: Callable[[str, int], RetrievingBundle]) -> tuple[RetrievingBundle, ...]:
     """Returns what a joint bundle pins; raises `BundleError` where it does not fit together."""
     label = f"{manifest.name}/{manifest.version}"
@@ -134,19 +147,13 @@ def _check(bundle: LoadedBundle) -> None:
     """Compares every part with the manifest and runs a batch through all of them."""
     manifest, items = bundle.manifest, bundle.manifest.data.items
     label = f"{manifest.name}/{manifest.version}"
-    shapes: dict[str, tuple[object, object]] = {"items": (len(bundle.catalogue), items)}
+    _compare(manifest, "items", len(bundle.catalogue), items)
     if isinstance(bundle, RetrievingBundle):
-        shapes |= {
-            "item vectors": (bundle.item_vectors.shape, (items, manifest.dimension)),
-            "index": ((bundle.index.ntotal, bundle.index.d), (items, manifest.dimension)),
-        }
-    for part, (found, said) in shapes.items():
-        if found != said:
-            raise CorruptBundle(f"{label}: {part} are {found}, the manifest says {said}; export the model again")
+        _compare(manifest, "item vectors", bundle.item_vectors.shape, (items, manifest.dimension))
     if not bundle.catalogue.unique or bundle.catalogue.vocabulary() != manifest.vocabulary:
         raise CorruptBundle(f"{label}: the item ids are not those of the manifest; export the model again")
 
-    histories = example_histories(manifest.data, (1, 3))
+    histories = bundle.recent(example_histories(manifest.data, (1, 3)))
     batch, width = 2, min(2, items)
     arrays = bundle.encode(histories)
     rows = np.arange(batch * width, dtype=np.int32).reshape(batch, width) % items

@@ -1,8 +1,9 @@
-"""Finds the best permitted items of a batch of users: over-fetches, filters, and is exact where that is short."""
+"""Retrieves the best permitted items of a batch of users: over-fetches, filters, and is exact where that is short."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import faiss
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.candidates import top_k
 
-__all__ = ["Found", "Limits", "Retriever", "popular"]
+__all__ = ["Candidates", "ExactSearch", "IndexSearch", "Limits", "Retriever", "most_popular"]
 
 Rows = NDArray[np.int32]
 Scores = NDArray[np.float32]
@@ -28,8 +29,8 @@ _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Holds items of a batch of users, best first."""
+class Candidates:
+    """Items of a batch of users, best first."""
 
     rows: Rows
     """(users, count) catalogue rows, -1 behind the last; no row twice for one user."""
@@ -37,13 +38,13 @@ class Found:
     """(users, count), descending; -inf where rows is -1."""
 
     @classmethod
-    def none(cls, users: int, count: int) -> Found:
-        """Returns a batch in which nothing was found yet."""
+    def none(cls, users: int, count: int) -> Candidates:
+        """Returns a batch of users who have none yet."""
         return cls(np.full((users, count), -1, np.int32), np.full((users, count), -np.inf, np.float32))
 
 
 class Limits:
-    """Says which items each user of a batch may get."""
+    """Items that each user of a batch may get."""
 
     def __init__(
         self,
@@ -96,27 +97,82 @@ class Limits:
             ok &= self.forbidden[place] != keys
         for number in np.unique(self.mask_of[users]):
             if number >= 0:
-                mine = self.mask_of[users] == number
-                ok[mine] &= self.masks[number][rows[mine]]
+                masked = self.mask_of[users] == number
+                ok[masked] &= self.masks[number][rows[masked]]
         return ok
 
 
-class Retriever:
-    """Searches one bundle's item vectors by inner product."""
+class Retriever(Protocol):
+    """Search of one bundle's items by inner product."""
 
-    def __init__(self, index: faiss.Index, vectors: Scores, *, exact: bool) -> None:
-        """Takes the index and what is in it.
+    def search(self, vectors: Scores, limits: Limits, count: int) -> Candidates:
+        """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
+        ...  # pragma: no cover
+
+
+class ExactSearch:
+    """Search that scores every permitted item: never short, whatever the limits."""
+
+    def __init__(self, items: Scores, scale: Scores | None = None) -> None:
+        """Takes what it searches.
+
+        Args:
+            items: (items, d) item vectors.
+            scale: (items,) what an item's scores are multiplied by; None: nothing.
+        """
+        self._items, self._scale = items, scale
+
+    def search(self, vectors: Scores, limits: Limits, count: int) -> Candidates:
+        """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
+        candidates = Candidates.none(len(vectors), count)
+        self.fill(candidates, vectors, limits, np.arange(len(vectors)))
+        return candidates
+
+    def fill(self, candidates: Candidates, vectors: Scores, limits: Limits, users: Users) -> None:
+        """Searches for some users of a batch alone, and overwrites their candidates."""
+        for number in np.unique(limits.mask_of[users]):
+            self._fill(candidates, vectors, limits, users[limits.mask_of[users] == number], number)
+
+    def _fill(self, candidates: Candidates, vectors: Scores, limits: Limits, users: Users, number: int) -> None:
+        """Does as `fill` for users who all have mask ``number``."""
+        everything = number < 0
+        allowed = np.arange(limits.items) if everything else np.flatnonzero(limits.masks[number])
+        if not allowed.size:
+            return
+        items = self._items if everything else self._items[allowed]  # (allowed, d)
+        count = min(candidates.rows.shape[1], len(allowed))
+        size = max(1, _CHUNK // len(allowed))
+        for chunk in (users[start : start + size] for start in range(0, len(users), size)):
+            scores = vectors[chunk] @ items.T  # (chunk, allowed)
+            if self._scale is not None:
+                scores *= self._scale[allowed]
+            owner, row = np.divmod(limits.take(chunk).forbidden, limits.items)
+            if not everything:
+                place = np.minimum(np.searchsorted(allowed, row), len(allowed) - 1)
+                inside = allowed[place] == row
+                owner, row = owner[inside], place[inside]
+            scores[owner, row] = -np.inf
+            columns, best = top_k(scores, count)
+            _place(candidates, chunk, allowed[columns], best, columns >= 0)
+
+
+class IndexSearch:
+    """Search of a FAISS index; users whom the index leaves short, or who may get few items, are searched exactly."""
+
+    def __init__(self, index: faiss.Index, exact: ExactSearch, *, complete: bool) -> None:
+        """Takes the index and what makes up for it.
 
         Args:
             index: over the item vectors.
-            vectors: (items, d) item vectors.
-            exact: whether the index finds what an exact search finds.
+            exact: over the same.
+            complete: whether the index finds what an exact search finds.
         """
-        self._index, self._vectors, self._exact = index, vectors, exact
+        self.index = index
+        self._exact, self._complete = exact, complete
 
-    def search(self, users: Scores, limits: Limits, count: int) -> Found:
+    def search(self, vectors: Scores, limits: Limits, count: int) -> Candidates:
         """Returns the ``count`` best permitted items of (users, d) vectors, as many as there are."""
-        found = Found.none(len(users), count)
+        candidates = Candidates.none(len(vectors), count)
         items = limits.items
         few = limits.allowed_counts <= _EXACT_ROWS
         short = [np.flatnonzero(few)]
@@ -126,50 +182,17 @@ class Retriever:
         need = np.minimum(limits.forbidden_counts + np.ceil(count * share), _MOST_FETCHED)
         fetch = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 1))), items).astype(np.int64)
         for size in np.unique(fetch[~few]):
-            mine = np.flatnonzero(~few & (fetch == size))
-            scores, rows = self._index.search(np.ascontiguousarray(users[mine]), int(size))
-            kept = limits.permits(mine, rows)
-            _place(found, mine, rows, scores, kept)
-            if not (self._exact and size >= items):
-                short.append(mine[kept.sum(1) < count])
-        for number in np.unique(limits.mask_of[(exactly := np.concatenate(short))]):
-            mine = exactly[limits.mask_of[exactly] == number]
-            self._search_exactly(users, limits, mine, number, found)
-        return found
-
-    def search_exactly(self, users: Scores, limits: Limits, count: int, scale: Scores | None = None) -> Found:
-        """Does as `search` by scoring every allowed item; ``scale`` (items,) multiplies the scores."""
-        found = Found.none(len(users), count)
-        for number in np.unique(limits.mask_of):
-            self._search_exactly(users, limits, np.flatnonzero(limits.mask_of == number), number, found, scale)
-        return found
-
-    def _search_exactly(
-        self, users: Scores, limits: Limits, mine: Users, number: int, found: Found, scale: Scores | None = None
-    ) -> None:
-        """Fills ``found`` for the users ``mine``, who all have mask ``number``."""
-        everything = number < 0
-        allowed = np.arange(limits.items) if everything else np.flatnonzero(limits.masks[number])
-        if not allowed.size:
-            return
-        vectors = self._vectors if everything else self._vectors[allowed]  # (allowed, d)
-        count = min(found.rows.shape[1], len(allowed))
-        step = max(1, _CHUNK // len(allowed))
-        for part in (mine[start : start + step] for start in range(0, len(mine), step)):
-            scores = users[part] @ vectors.T  # (part, allowed)
-            if scale is not None:
-                scores *= scale[allowed]
-            owner, row = np.divmod(limits.take(part).forbidden, limits.items)
-            if not everything:
-                place = np.minimum(np.searchsorted(allowed, row), len(allowed) - 1)
-                inside = allowed[place] == row
-                owner, row = owner[inside], place[inside]
-            scores[owner, row] = -np.inf
-            columns, best = top_k(scores, count)
-            _place(found, part, allowed[columns], best, columns >= 0)
+            users = np.flatnonzero(~few & (fetch == size))
+            scores, rows = self.index.search(np.ascontiguousarray(vectors[users]), int(size))
+            permitted = limits.permits(users, rows)
+            _place(candidates, users, rows, scores, permitted)
+            if not (self._complete and size >= items):
+                short.append(users[permitted.sum(1) < count])
+        self._exact.fill(candidates, vectors, limits, np.concatenate(short))
+        return candidates
 
 
-def popular(order: Rows, limits: Limits, counts: NDArray[np.integer]) -> Rows:
+def most_popular(order: Rows, limits: Limits, counts: NDArray[np.integer]) -> Rows:
     """Returns (users, largest count) of the most popular permitted rows.
 
     Args:
@@ -179,30 +202,31 @@ def popular(order: Rows, limits: Limits, counts: NDArray[np.integer]) -> Rows:
     """
     count = int(counts.max(initial=0))
     rows = np.full((limits.users, count), -1, np.int32)
-    found = Found(rows, np.empty(rows.shape, np.float32))
+    popular = Candidates(rows, np.empty(rows.shape, np.float32))
     for number in np.unique(limits.mask_of[counts > 0]):
         allowed = order if number < 0 else order[limits.masks[number][order]]
-        mine = np.flatnonzero((limits.mask_of == number) & (counts > 0))
+        users = np.flatnonzero((limits.mask_of == number) & (counts > 0))
         # The forbidden can all lie at the top, and no deeper: with so many more, nobody comes out short.
-        depth = min(len(allowed), count + int(limits.forbidden_counts[mine].max()))
-        step = max(1, _CHUNK // max(depth, 1))
-        for part in (mine[start : start + step] for start in range(0, len(mine), step)):
-            candidates = np.broadcast_to(allowed[:depth], (len(part), depth))
-            kept = limits.permits(part, candidates)
-            _place(found, part, candidates, np.zeros(candidates.shape, np.float32), kept)
+        depth = min(len(allowed), count + int(limits.forbidden_counts[users].max()))
+        size = max(1, _CHUNK // max(depth, 1))
+        for chunk in (users[start : start + size] for start in range(0, len(users), size)):
+            top = np.broadcast_to(allowed[:depth], (len(chunk), depth))
+            _place(popular, chunk, top, np.zeros(top.shape, np.float32), limits.permits(chunk, top))
     rows[np.arange(count) >= counts[:, None]] = -1
     return rows
 
 
 def _place(
-    found: Found, users: Users, rows: NDArray[np.integer], scores: NDArray[np.floating], kept: NDArray[np.bool_]
+    candidates: Candidates,
+    users: Users,
+    rows: NDArray[np.integer],
+    scores: NDArray[np.floating],
+    permitted: NDArray[np.bool_],
 ) -> None:
-    """Overwrites the users' places with what is kept of (m, n) rows, closed up, in their order."""
-    count = found.rows.shape[1]
-    place = np.cumsum(kept, axis=1) - 1
-    kept = kept & (place < count)
-    m, n = np.nonzero(kept)
-    found.rows[users] = -1
-    found.scores[users] = -np.inf
-    found.rows[users[m], place[m, n]] = rows[m, n]
-    found.scores[users[m], place[m, n]] = scores[m, n]
+    """Overwrites the users' candidates with the permitted ones of (m, n) rows, closed up, in their order."""
+    place = np.cumsum(permitted, axis=1) - 1
+    m, n = np.nonzero(permitted & (place < candidates.rows.shape[1]))
+    candidates.rows[users] = -1
+    candidates.scores[users] = -np.inf
+    candidates.rows[users[m], place[m, n]] = rows[m, n]
+    candidates.scores[users[m], place[m, n]] = scores[m, n]

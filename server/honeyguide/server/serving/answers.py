@@ -1,4 +1,4 @@
-"""Turns arrays of found items into answers, each of k items where k exist."""
+"""Turns arrays of candidates into answers, each of k items where k exist."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.server.bundles.catalogue import Catalogue
-from honeyguide.server.bundles.retrieval import Found, Limits, popular
+from honeyguide.server.bundles.retrieval import Candidates, Limits, most_popular
 from honeyguide.server.serving.queries import Answer, Source
 
-__all__ = ["answers", "filled"]
+__all__ = ["fill", "make_answers"]
 
 Rows = NDArray[np.int32]
 
 
-def filled(
-    catalogue: Catalogue, found: Found, considered: Rows, limits: Limits, ks: NDArray[np.int_]
-) -> tuple[Found, NDArray[np.int_]]:
+def fill(
+    catalogue: Catalogue, ranking: Candidates, considered: Rows, limits: Limits, ks: NDArray[np.int_]
+) -> tuple[Candidates, NDArray[np.int_]]:
     """Closes each user's items up and fills what is missing to k with popular ones; returns the sources, too.
 
     What a rule dropped of the (users, n) rows ``considered`` does not come back as a popular item.
     """
-    order = np.argsort(found.rows < 0, axis=1, kind="stable")[:, : int(ks.max())]
-    rows, scores = np.take_along_axis(found.rows, order, 1), np.take_along_axis(found.scores, order, 1)
+    order = np.argsort(ranking.rows < 0, axis=1, kind="stable")[:, : int(ks.max())]
+    rows, scores = np.take_along_axis(ranking.rows, order, 1), np.take_along_axis(ranking.scores, order, 1)
     beyond = np.arange(rows.shape[1]) >= ks[:, None]
     rows[beyond], scores[beyond] = -1, -np.inf
     sources = np.where(rows >= 0, Source.RETRIEVED, Source.POPULAR)
     have = (rows >= 0).sum(1)
     short = np.flatnonzero(have < ks)
     if short.size:
-        extra = popular(
+        extra = most_popular(
             catalogue.popular_order, limits.take(short).without(considered[short]), ks[short] - have[short]
         )  # (short, most missing)
         user, place = np.nonzero(extra >= 0)
@@ -41,14 +41,14 @@ def filled(
         base = np.where(np.isinf(lowest), 1.0, lowest) - 1.0
         rows[to] = extra[user, place]
         scores[to] = base[user] + catalogue.popularity[extra[user, place]]
-    return Found(rows, scores), sources
+    return Candidates(rows, scores), sources
 
 
-def answers(
+def make_answers(
     catalogue: Catalogue,
     models: tuple[tuple[str, int], ...],
     scored_by: str,
-    found: Found,
+    ranking: Candidates,
     sources: NDArray[np.int_],
     ks: Sequence[int],
     unknown: NDArray[np.int64] | None = None,
@@ -60,26 +60,26 @@ def answers(
         catalogue: knows the items.
         models: name and version of the bundles that took part.
         scored_by: name of the one whose scores these are.
-        found: the items, -1 behind the last.
+        ranking: the items, -1 behind the last.
         sources: (users, n) where each comes from.
         ks: (users,) how many items each gets at most.
         unknown: (users,) events whose items the catalogue lacks; None: none.
         reasons: why a part of the pipeline did not run.
     """
-    lengths = np.minimum((found.rows >= 0).sum(1), ks)
-    cut = []
+    lengths = np.minimum((ranking.rows >= 0).sum(1), ks)
+    answers = []
     for user, length in enumerate(lengths.tolist()):
-        rows = found.rows[user, :length]
-        cut.append(
+        rows = ranking.rows[user, :length]
+        answers.append(
             Answer(
                 models=models,
                 scored_by=scored_by,
                 item_ids=catalogue.item_ids(rows),
-                scores=found.scores[user, :length].tolist(),
+                scores=ranking.scores[user, :length].tolist(),
                 sources=sources[user, :length].tolist(),
                 titles=catalogue.titles(rows),
                 unknown_history_items=0 if unknown is None else int(unknown[user]),
                 reasons=reasons,
             )
         )
-    return cut
+    return answers

@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from honeyguide.sdk.errors import DeadlinePassed, OverCapacity, Unavailable
+from honeyguide.sdk.errors import DeadlinePassed, ItemNotFound, OverCapacity, Unavailable
+from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.context import RequestContext
+from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery
 
-__all__ = ["Batcher"]
+__all__ = ["Batcher", "Queues"]
 
 Query = TypeVar("Query")
 Result = TypeVar("Result")
@@ -20,7 +25,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True, eq=False)
 class _Group(Generic[Query, Result]):
-    """Holds the queries of one call; they are computed together."""
+    """Queries of one call; they are computed together."""
 
     queries: Sequence[Query]
     deadline: float
@@ -31,7 +36,7 @@ class _Group(Generic[Query, Result]):
 
 
 class Batcher(Generic[Query, Result]):
-    """Is the queue before one function that computes batches. Rows are counted, not calls."""
+    """Queue before one function that computes batches. Rows are counted, not calls."""
 
     def __init__(
         self,
@@ -174,3 +179,75 @@ class Batcher(Generic[Query, Result]):
             if not group.future.done():
                 group.future.set_result(results[first : first + len(group.queries)])
             first += len(group.queries)
+
+
+class Queues:
+    """Queues before the pipelines of one server: one for each pipeline and kind of query."""
+
+    def __init__(
+        self, pipelines: Pipelines, metrics: Metrics, executor: Executor, workers: int, *, max_queue_rows: int
+    ) -> None:
+        """Starts nothing yet; must be called on the event loop.
+
+        Args:
+            pipelines: compute the answers.
+            metrics: where batches are counted.
+            executor: where they are computed.
+            workers: its threads.
+            max_queue_rows: users that may wait for one pipeline.
+        """
+        self._pipelines, self._metrics, self._executor = pipelines, metrics, executor
+        self._max_queue_rows = max_queue_rows
+        self._slots = asyncio.Semaphore(workers)
+        self._batchers: dict[tuple[str, str], Batcher[Any, Any]] = {}
+
+    async def recommend(
+        self, pipeline: str, queries: Sequence[RecommendQuery], context: RequestContext, *, patient: bool = False
+    ) -> list[Answer]:
+        """Answers queries, all from the same bundle; see `Batcher.submit`."""
+        batcher = self._batcher(self._pipelines.get(pipeline), "recommend")
+        answers: list[Answer] = await batcher.submit(queries, context.deadline, patient=patient)
+        return answers
+
+    async def rank(self, pipeline: str, query: RankQuery, context: RequestContext) -> Answer:
+        """Scores the caller's candidates."""
+        batcher = self._batcher(self._pipelines.get(pipeline), "rank")
+        answers: list[Answer] = await batcher.submit([query], context.deadline)
+        return answers[0]
+
+    async def similar(self, pipeline: str, query: SimilarQuery, context: RequestContext) -> Answer:
+        """Finds an item's neighbours; raises `ItemNotFound`."""
+        batcher = self._batcher(self._pipelines.get(pipeline), "similar")
+        answers: list[Answer | ItemNotFound] = await batcher.submit([query], context.deadline)
+        if isinstance(answers[0], ItemNotFound):
+            raise answers[0]
+        return answers[0]
+
+    async def forget(self, user_id: str) -> None:
+        """Drops what the bundles keep of a user, who was deleted."""
+        # Behind the batch that runs: it may have read the events before they went, and keep what they came to.
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._pipelines.forget, user_id)
+
+    async def close(self) -> None:
+        """Lets the batches under way finish and refuses what waits."""
+        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
+
+    def _batcher(self, pipeline: Pipeline, kind: Literal["recommend", "rank", "similar"]) -> Batcher[Any, Any]:
+        """Returns the queue of one pipeline and one kind of query."""
+        key = (pipeline.options.name, kind)
+        if key not in self._batchers:
+            rows, waiting = self._metrics.batch_rows.labels(key[0]), self._metrics.queue_rows.labels(key[0])
+
+            def observe(batch: int, behind: int) -> None:
+                rows.observe(batch)
+                waiting.set(behind)
+
+            self._batchers[key] = Batcher(
+                getattr(pipeline, kind),
+                self._executor,
+                self._slots,
+                max_batch_rows=pipeline.max_batch_rows,
+                max_queue_rows=self._max_queue_rows,
+                observe=observe,
+            )
+        return self._batchers[key]

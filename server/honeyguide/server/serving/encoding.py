@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays, HistoryBatch
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
-from honeyguide.server.bundles.user_cache import KeptUser
+from honeyguide.server.bundles.user_cache import ReadUser
 from honeyguide.server.ops.metrics import Metrics
 
 __all__ = ["EncodedUsers"]
@@ -21,7 +21,7 @@ _MOST_STEPS = 4
 
 
 class EncodedUsers:
-    """Is a batch of users, none without history; what several stages need of them is computed once."""
+    """Batch of users, none without history; what several stages need of them is computed once."""
 
     def __init__(self, user_ids: Sequence[str | None], histories: HistoryBatch, metrics: Metrics) -> None:
         """Computes nothing yet.
@@ -39,49 +39,48 @@ class EncodedUsers:
     def arrays(self, bundle: LoadedBundle) -> Arrays:
         """Returns what the bundle's graphs take."""
         if bundle not in self._arrays:
-            self._arrays[bundle] = bundle.encode(self.histories)
+            self._arrays[bundle] = bundle.encode(bundle.recent(self.histories))
         return self._arrays[bundle]
 
     def vectors(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
         """Returns the (users, d) vectors."""
         if bundle not in self._vectors:
             with self._metrics.stage("encode"):
-                keeps = bundle.cache.on and any(user_id is not None for user_id in self._ids)
-                self._vectors[bundle] = self._recall(bundle) if keeps else self._read(bundle)
+                if bundle.cache.on and any(user_id is not None for user_id in self._ids):
+                    self._vectors[bundle] = self._recall(bundle)
+                else:
+                    self._vectors[bundle] = bundle.read(self.arrays(bundle))[0]
+                    self._count(bundle, "encoded", len(self._ids))
         return self._vectors[bundle]
 
-    def _read(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
-        self._count(bundle, "encoded", len(self.histories))
-        return bundle.read(self.arrays(bundle))[0]
-
     def _recall(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
-        """Does as `_read`, but takes what the cache keeps as far as it goes, and keeps what comes out.
+        """Reads users, but takes what the cache keeps as far as it goes, and keeps what comes out.
 
         A vector and a state are functions of the encoded events and of nothing else. So what is kept holds if its
         events are those that would be encoded now, and is a beginning if these begin with its own, whatever was
         deleted, imported or reordered meanwhile.
         """
-        recent = self.histories.newest(bundle.manifest.max_length)
+        recent = bundle.recent(self.histories)
         events = _as_bytes(recent)
         vectors = np.empty((len(recent), bundle.manifest.dimension), np.float32)
         states = [np.empty(0, np.float32)] * len(recent)
         had = np.zeros(len(recent), np.int64)  # events that what is kept already knows
-        for user, kept in enumerate(bundle.cache.get(self._ids)):
-            if kept is not None and events[user].startswith(kept.events):
-                vectors[user], states[user], had[user] = kept.vector, kept.state, kept.count
+        for user, known in enumerate(bundle.cache.get(self._ids)):
+            if known is not None and events[user].startswith(known.events):
+                vectors[user], states[user], had[user] = known.vector, known.state, known.count
         new = recent.lengths - had
         reused = new == 0
         stepped = ~reused & (had > 0) & (new <= _MOST_STEPS) & bundle.manifest.steps
 
-        if (whole := np.flatnonzero(~reused & ~stepped)).size:
-            everybody = whole.size == len(recent)
-            arrays = self.arrays(bundle) if everybody else bundle.encode(recent.take(whole))
-            vectors[whole], fresh = bundle.read(arrays)
-            for user, state in zip(whole.tolist(), fresh, strict=True):
+        if (encoded := np.flatnonzero(~reused & ~stepped)).size:
+            everybody = encoded.size == len(recent)
+            arrays = self.arrays(bundle) if everybody else bundle.encode(recent.take(encoded))
+            vectors[encoded], fresh = bundle.read(arrays)
+            for user, state in zip(encoded.tolist(), fresh, strict=True):
                 states[user] = state
-        for event in range(int(new[stepped].max(initial=0))):
-            going = np.flatnonzero(stepped & (new > event))
-            stops = recent.offsets[going] + had[going] + event + 1
+        for step in range(int(new[stepped].max(initial=0))):
+            going = np.flatnonzero(stepped & (new > step))
+            stops = recent.offsets[going] + had[going] + step + 1
             newest = recent.cut(stops - 2, stops)  # the one before tells how long ago it was
             if recent.now_ms is not None:
                 newest = dataclasses.replace(newest, now_ms=recent.now_ms[going])
@@ -92,9 +91,9 @@ class EncodedUsers:
         for user in np.flatnonzero(~reused).tolist():
             if (user_id := self._ids[user]) is not None:
                 # Copies, or one user would keep the whole batch in memory.
-                kept = KeptUser(events[user], int(recent.lengths[user]), vectors[user].copy(), states[user].copy())
-                bundle.cache.put(user_id, kept)
-        for outcome, users in (("encoded", whole.size), ("stepped", stepped.sum()), ("reused", reused.sum())):
+                read = ReadUser(events[user], int(recent.lengths[user]), vectors[user].copy(), states[user].copy())
+                bundle.cache.put(user_id, read)
+        for outcome, users in (("encoded", encoded.size), ("stepped", stepped.sum()), ("reused", reused.sum())):
             self._count(bundle, outcome, int(users))
         return vectors
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from honeyguide.sdk import HistoryBatch
 from honeyguide.server.bundles.bundle import LoadedBundle
 
-__all__ = ["because"]
+__all__ = ["explain"]
 
 _MOST = 3
 """Items of the history that are named."""
@@ -18,7 +18,7 @@ _CELLS = 1 << 19
 """Shares computed at once: a graph may hold a vector for each."""
 
 
-def because(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int32]) -> list[list[tuple[str, ...]]]:
+def explain(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int32]) -> list[list[tuple[str, ...]]]:
     """Names, for each user's items, what carried them; raises what the graph, a plugin's, raises.
 
     Args:
@@ -29,20 +29,20 @@ def because(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int3
     Returns:
         By user and item, the ids of items of the history, most important first.
     """
-    length = bundle.manifest.max_length
-    step = max(1, _CELLS // max(1, rows.shape[1] * length))
-    found = []
-    for start in range(0, len(rows), step):
-        part = np.arange(start, min(start + step, len(rows)))
-        tokens = histories.take(part).tokens(length)  # (part, length)
-        shares = bundle.explain(bundle.encode(histories.take(part)), rows[part])  # (part, n, length)
-        if shares.shape != (*rows[part].shape, tokens.shape[1]) or not np.isfinite(shares[rows[part] >= 0]).all():
+    size = max(1, _CELLS // max(1, rows.shape[1] * bundle.manifest.max_length))
+    names = []
+    for start in range(0, len(rows), size):
+        chunk = np.arange(start, min(start + size, len(rows)))
+        recent = bundle.recent(histories.take(chunk))
+        tokens = recent.tokens(bundle.manifest.max_length)  # (chunk, length)
+        shares = bundle.explain(bundle.encode(recent), rows[chunk])  # (chunk, n, length)
+        if shares.shape != (*rows[chunk].shape, tokens.shape[1]) or not np.isfinite(shares[rows[chunk] >= 0]).all():
             raise ValueError("the shares are not finite or of another shape")
-        found += [_named(bundle, *user) for user in zip(tokens, shares, rows[part], strict=True)]
-    return found
+        names += [_strongest(bundle, *user) for user in zip(tokens, shares, rows[chunk], strict=True)]
+    return names
 
 
-def _named(
+def _strongest(
     bundle: LoadedBundle, tokens: NDArray[np.int64], shares: NDArray[np.float32], rows: NDArray[np.int32]
 ) -> list[tuple[str, ...]]:
     """Names what carried each of one user's items; an item met several times has the sum of its shares."""

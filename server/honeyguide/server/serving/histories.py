@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.sqlite import EventStore, StoredHistory
 
-__all__ = ["Histories", "InlineHistory", "StoreNumbers", "UserInput", "build_histories"]
+__all__ = ["Histories", "InlineHistory", "UserInput", "build_histories"]
 
 Long = NDArray[np.int64]
 Int = NDArray[np.int32]
@@ -24,7 +24,7 @@ Int = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class InlineHistory:
-    """Holds the events a request brings along, oldest first, as columns."""
+    """Events that a request brings along, oldest first, as columns."""
 
     item_ids: Sequence[str]
     time_ms: Long | None = None
@@ -37,7 +37,7 @@ class InlineHistory:
 
 @dataclass(frozen=True, slots=True)
 class UserInput:
-    """Says who asks, with what behaviour, and when."""
+    """User of a query: who it is, with what behaviour, and when."""
 
     user_id: str | None = None
     """None: an anonymous user."""
@@ -54,43 +54,12 @@ class UserInput:
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """Holds what is known of a batch of users."""
+    """Behaviour of a batch of users."""
 
     batch: HistoryBatch
     """(users) whole histories of known items, normalised; some may be empty."""
     unknown: Long
     """(users,) events that were skipped because the catalogue lacks their item."""
-
-
-class StoreNumbers:
-    """Translates the event store's numbers into one bundle's; learns new numbers when it first meets them."""
-
-    def __init__(self, catalogue: Catalogue, event_types: Sequence[str]) -> None:
-        self.type_of = {name: place + 1 for place, name in enumerate(event_types)}
-        """The number a model sees, by event type; 0 is an unknown type."""
-        self._catalogue = catalogue
-        self._rows: Int = np.empty(0, np.int32)
-        self._types: Int = np.empty(0, np.int32)
-        self._lock = threading.Lock()
-
-    def rows(self, numbers: Long, item_ids: Callable[[int], Sequence[str]]) -> Int:
-        """Returns the catalogue rows of store numbers, -1 where the catalogue lacks the item."""
-        if numbers.size and numbers.max() >= len(self._rows):
-            with self._lock:
-                # A new array takes the place of the old one: readers in other threads keep a whole one.
-                self._rows = np.concatenate([self._rows, self._catalogue.rows(item_ids(len(self._rows)))])
-        return self._rows[numbers]
-
-    def types(self, numbers: Int, event_types: Callable[[int], Sequence[str]]) -> Int:
-        """Returns the model's numbers of the store's event types."""
-        if numbers.size and numbers.max() >= len(self._types):
-            with self._lock:
-                self._types = np.concatenate([self._types, self.names(event_types(len(self._types)))])
-        return self._types[numbers]
-
-    def names(self, event_types: Sequence[str]) -> Int:
-        """Returns the model's numbers of event types by name."""
-        return np.fromiter(map(self.type_of.get, event_types, repeat(0)), np.int32, len(event_types))
 
 
 def build_histories(
@@ -115,29 +84,29 @@ def build_histories(
     )
     known = rows[order] >= 0
     owner = owner[order]
-    kept = order[known]
+    events = order[known]
     offsets = np.zeros(len(users) + 1, np.int64)
     np.cumsum(np.bincount(owner[known], minlength=len(users)), out=offsets[1:])
 
     now = np.array([u.now_ms for u in users], np.int64)
-    batch = HistoryBatch(items=rows[kept], offsets=offsets, now_ms=now if spec.has_time else None)
+    batch = HistoryBatch(items=rows[events], offsets=offsets, now_ms=now if spec.has_time else None)
     if spec.has_time:
-        times = columns.times(now[[i for i, _ in inline]])[kept]
+        times = columns.times(now[[i for i, _ in inline]])[events]
         batch = dataclasses.replace(batch, time_ms=_non_decreasing(times, owner[known]))
     if spec.event_types:
         types = [
             numbers.types(columns.stored("event_type", np.int32), store.event_types) if store is not None else _NO_ROWS,
             numbers.names(list(chain.from_iterable(h.event_type or repeat("", len(h.item_ids)) for _, h in inline))),
         ]
-        batch = dataclasses.replace(batch, event_type=np.concatenate(types)[kept])
+        batch = dataclasses.replace(batch, event_type=np.concatenate(types)[events])
     if spec.features:
-        features = {scaler.name: scaler(columns.feature(scaler.name)[kept]) for scaler in spec.features}
+        features = {scaler.name: scaler(columns.feature(scaler.name)[events]) for scaler in spec.features}
         batch = dataclasses.replace(batch, features=features)
     return Histories(batch, np.bincount(owner[~known], minlength=len(users)))
 
 
 class _Columns:
-    """Concatenates the columns of all users: first what is stored, then what is inline."""
+    """Columns of all users: first what is stored, then what is inline."""
 
     def __init__(self, past: Sequence[StoredHistory], inline: Sequence[InlineHistory]) -> None:
         self._past = past

@@ -1,4 +1,4 @@
-"""Ranks what one retriever found, or several, for a batch of users."""
+"""Ranks the candidates of one retriever, or of several, for a batch of users."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.candidates import source_scores, union
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
-from honeyguide.server.bundles.retrieval import Found
+from honeyguide.server.bundles.retrieval import Candidates
 from honeyguide.server.serving.encoding import EncodedUsers
+from honeyguide.server.serving.plan import Plan
 
-__all__ = ["inner_products", "ranked", "reordered"]
+__all__ = ["rank_candidates", "rank_lists", "score_by_retrievers", "sort_candidates"]
 
 Rows = NDArray[np.int32]
 Scores = NDArray[np.float32]
@@ -21,71 +22,75 @@ _CELLS = 1 << 22
 """Numbers of the item vectors looked up at once, 16 MB: they are one vector for each user and candidate."""
 
 
-def reordered(bundle: LoadedBundle, users: EncodedUsers, lists: Sequence[Found], candidates: int) -> Found:
-    """Returns the candidates of all the bundle's retrievers in its ranker's order.
+def rank_lists(ranker: LoadedBundle, plan: Plan, users: EncodedUsers, lists: Sequence[Candidates]) -> Candidates:
+    """Returns the candidates of all retrievers in the ranker's order.
 
     Args:
-        bundle: ranks.
+        ranker: the plan's.
+        plan: says how many candidates each retriever gives.
         users: who is answered.
-        lists: what each retriever found: its candidates, and behind those of the first what is wanted more.
-        candidates: how many each retriever gives.
+        lists: of each retriever, its candidates; behind those of the first come items that fill a longer answer.
 
     Returns:
         (users, n) ranked candidates; behind them the rest of the first list, in its order.
     """
-    first = lists[0]
-    rows, scores = first.rows[:, :candidates], first.scores[:, :candidates]
+    first, count = lists[0], plan.candidate_count
+    rows, scores = first.rows[:, :count], first.scores[:, :count]
     if len(lists) == 1:  # it has scored them already
         sources = scores[:, :, None]
     else:
-        rows = union([rows, *(found.rows[:, :candidates] for found in lists[1:])]).astype(np.int32)
-        sources = inner_products(bundle.retrievers, users, rows)
-    best = ranked(bundle, users, rows, sources)
-    if first.rows.shape[1] <= candidates:
-        return best
-    return _followed(best, first, candidates, len(bundle.catalogue))
+        rows = union([rows, *(candidates.rows[:, :count] for candidates in lists[1:])]).astype(np.int32)
+        sources = score_by_retrievers(plan.retrievers, users, rows)
+    ranking = rank_candidates(ranker, users, rows, sources)
+    if first.rows.shape[1] <= count:
+        return ranking
+    return _append(ranking, first, count, len(plan.bundle.catalogue))
 
 
-def ranked(bundle: LoadedBundle, users: EncodedUsers, rows: Rows, sources: Scores) -> Found:
+def rank_candidates(ranker: LoadedBundle, users: EncodedUsers, rows: Rows, sources: Scores) -> Candidates:
     """Returns (users, n) rows in the ranker's order, -1 at the end; raises what the ranker, a plugin's graph, raises.
 
     Args:
-        bundle: ranks.
+        ranker: ranks.
         users: who is answered.
         rows: (users, n) candidates, -1 where there are fewer.
         sources: (users, n, retrievers) the score of each by every retriever; what stands where rows is -1 counts for
             nothing.
     """
     present = rows >= 0
-    scores = bundle.rank(users.arrays(bundle), rows, sources)
+    scores = ranker.rank(users.arrays(ranker), rows, sources)
     if scores.shape != present.shape or not np.isfinite(scores[present]).all():
         raise ValueError("the ranker's scores are not finite or of another shape")
-    scores = np.where(present, scores, np.float32(-np.inf))
+    return sort_candidates(rows, np.where(present, scores, np.float32(-np.inf)))
+
+
+def sort_candidates(rows: Rows, scores: Scores) -> Candidates:
+    """Returns (users, n) rows with the best score first; the score of -1, no row, is -inf."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    return Found(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+    return Candidates(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
 
 
-def inner_products(retrievers: Sequence[RetrievingBundle], users: EncodedUsers, rows: Rows) -> Scores:
-    """Returns (users, n, retrievers): what each retriever says of every candidate, whoever found it; 0 at -1."""
+def score_by_retrievers(retrievers: Sequence[RetrievingBundle], users: EncodedUsers, rows: Rows) -> Scores:
+    """Returns (users, n, retrievers): what each retriever says of every candidate, whoever gave it; 0 at -1."""
     vectors, tables = [users.vectors(r) for r in retrievers], [r.item_vectors for r in retrievers]
-    step = max(1, _CELLS // max(1, rows.shape[1] * max(table.shape[1] for table in tables)))
-    parts = [slice(start, start + step) for start in range(0, len(rows), step)]
-    return np.concatenate([source_scores(rows[part], [v[part] for v in vectors], tables) for part in parts])
+    size = max(1, _CELLS // max(1, rows.shape[1] * max(table.shape[1] for table in tables)))
+    chunks = [slice(start, start + size) for start in range(0, len(rows), size)]
+    return np.concatenate([source_scores(rows[chunk], [v[chunk] for v in vectors], tables) for chunk in chunks])
 
 
-def _followed(best: Found, first: Found, candidates: int, items: int) -> Found:
-    """Puts behind the ranked what the first retriever found beyond its candidates, and what is not among them."""
-    rows, scores = first.rows[:, candidates:].copy(), first.scores[:, candidates:]
+def _append(ranking: Candidates, first: Candidates, count: int, items: int) -> Candidates:
+    """Puts behind the ranked what the first retriever has beyond its ``count``, and what is not among them."""
+    rows, scores = first.rows[:, count:].copy(), first.scores[:, count:]
     base = np.arange(len(rows))[:, None] * np.int64(items)
-    rows[np.isin(base + rows, (base + best.rows)[best.rows >= 0])] = -1
+    rows[np.isin(base + rows, (base + ranking.rows)[ranking.rows >= 0])] = -1
     # Shifted so that the retrieval's scores go on where the ranker's end: one answer, one scale.
-    lowest = np.where(best.rows >= 0, best.scores, np.inf).min(1)
-    full = first.rows[:, candidates - 1] >= 0  # for the others nothing comes behind
+    lowest = np.where(ranking.rows >= 0, ranking.scores, np.inf).min(1)
+    full = first.rows[:, count - 1] >= 0  # for the others nothing comes behind
     shift = np.zeros((len(rows), 1), np.float32)
-    shift[full, 0] = lowest[full] - first.scores[full, candidates - 1]
+    shift[full, 0] = lowest[full] - first.scores[full, count - 1]
     scores = np.where(rows >= 0, scores + shift, np.float32(-np.inf))
     order = np.argsort(rows < 0, axis=1, kind="stable")
-    return Found(
-        np.concatenate([best.rows, np.take_along_axis(rows, order, 1)], axis=1),
-        np.concatenate([best.scores, np.take_along_axis(scores, order, 1)], axis=1),
+    return Candidates(
+        np.concatenate([ranking.rows, np.take_along_axis(rows, order, 1)], axis=1),
+        np.concatenate([ranking.scores, np.take_along_axis(scores, order, 1)], axis=1),
     )

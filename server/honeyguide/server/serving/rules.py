@@ -7,38 +7,40 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import HistoryBatch, Ranking, Rule
 from honeyguide.server.bundles.bundle import LoadedBundle
-from honeyguide.server.bundles.retrieval import Found
+from honeyguide.server.bundles.retrieval import Candidates
 
 __all__ = ["apply_rule"]
 
 
-def apply_rule(rule: Rule, bundle: LoadedBundle, histories: HistoryBatch, found: Found, ks: NDArray[np.int_]) -> Found:
-    """Returns the ranking as the rule leaves it: every item keeps its own score.
+def apply_rule(
+    rule: Rule, bundle: LoadedBundle, histories: HistoryBatch, candidates: Candidates, ks: NDArray[np.int_]
+) -> Candidates:
+    """Returns the candidates as the rule leaves them: every item keeps its own score.
 
     Args:
         rule: reorders and drops.
         bundle: whose answer it is.
         histories: of the users.
-        found: (users, n) what was found for them.
+        candidates: (users, n) in the order of the ranking.
         ks: (users,) how many items each asked for.
 
     Raises `ValueError` where the rule breaks its contract, and what the rule raises.
     """
-    rows, scores = np.full_like(found.rows, -1), np.full_like(found.scores, -np.inf)
+    rows, scores = np.full_like(candidates.rows, -1), np.full_like(candidates.scores, -np.inf)
     for k in np.unique(ks):
-        mine = np.flatnonzero(ks == k)
+        users = np.flatnonzero(ks == k)
         ranking = Ranking(
-            rows=found.rows[mine],
-            scores=found.scores[mine],
+            rows=candidates.rows[users],
+            scores=candidates.scores[users],
             item_vectors=bundle.retrievers[0].item_vectors,
-            history=histories.take(mine),
+            history=histories.take(users),
             categories=bundle.catalogue.categories,
         )
         places = _checked(rule.apply(ranking, int(k)), ranking.rows)
         width = places.shape[1]
-        rows[mine, :width] = np.where(places >= 0, np.take_along_axis(ranking.rows, places, 1), -1)
-        scores[mine, :width] = np.where(places >= 0, np.take_along_axis(ranking.scores, places, 1), -np.inf)
-    return Found(rows, scores)
+        rows[users, :width] = np.where(places >= 0, np.take_along_axis(ranking.rows, places, 1), -1)
+        scores[users, :width] = np.where(places >= 0, np.take_along_axis(ranking.scores, places, 1), -np.inf)
+    return Candidates(rows, scores)
 
 
 def _checked(places: NDArray[np.intp], rows: NDArray[np.int32]) -> NDArray[np.intp]:
