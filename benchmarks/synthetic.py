@@ -35,7 +35,7 @@ def draw(seed: int = 0) -> HistoryBatch:
         items.append(np.argsort(-noisy)[:length])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    return HistoryBatch(np.concatenate(items).astype(np.int32), offsets, time_ms=1_600_000_000_000 + place * 3_600_000)
+    return HistoryBatch(np.concatenate(items).astype(np.int32), offsets, times_ms=1_600_000_000_000 + place * 3_600_000)
 
 
 def store_events(histories: HistoryBatch, path: Path) -> None:
@@ -46,7 +46,7 @@ def store_events(histories: HistoryBatch, path: Path) -> None:
         {
             "user_id": np.repeat(USER_IDS, histories.lengths),
             "item_id": ITEM_IDS[histories.items],
-            "time_ms": histories.time_ms,
+            "time_ms": histories.times_ms,
         }
     )
     with EventStore(path) as store:

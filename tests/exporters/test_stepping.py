@@ -33,7 +33,7 @@ class Timed(Model):
         return (*super().inputs(), TensorSpec("now", "int64", ("batch",)))
 
     def encode(self, batch):
-        now = np.zeros(len(batch), np.int64) if batch.now_ms is None else batch.now_ms
+        now = np.zeros(len(batch), np.int64) if batch.request_times_ms is None else batch.request_times_ms
         return {"tokens": batch.tokens(self.max_length), "now": now}
 
     def network(self):
@@ -45,7 +45,7 @@ MODEL = Timed(Timed.Config(), DataSpec(items=60, repeats=False, has_time=True))
 
 def histories() -> HistoryBatch:
     whole = evaluation_set(60).histories
-    return replace(whole, now_ms=np.arange(len(whole)) + 5)
+    return replace(whole, request_times_ms=np.arange(len(whole)) + 5)
 
 
 def decayed(tokens: np.ndarray) -> np.ndarray:

@@ -29,16 +29,16 @@ def test_stepping_equals_encoding_again(data: DataSpec) -> None:
         torch.testing.assert_close(network.vector(state), network.user(again), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("column", ["time_ms", "event_type", "features"])
+@pytest.mark.parametrize("column", ["times_ms", "event_types", "features"])
 def test_a_step_reads_what_is_known_of_the_event(column: str) -> None:
     model = small("gru", RICH)
     network = weighty(model)
     one = histories(RICH, [[3, 1, 4]])
-    assert one.time_ms is not None
-    assert one.event_type is not None
+    assert one.times_ms is not None
+    assert one.event_types is not None
     others = {
-        "time_ms": one.time_ms + np.array([0, 0, 86_400_000]),
-        "event_type": (one.event_type + 1) % 3,
+        "times_ms": one.times_ms + np.array([0, 0, 86_400_000]),
+        "event_types": (one.event_types + 1) % 3,
         "features": {name: values + 1 for name, values in one.features.items()},
     }
     changed = replace(one, **{column: others[column]})

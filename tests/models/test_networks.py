@@ -65,8 +65,8 @@ def test_a_position_knows_what_came_before_and_when_the_next_event_came(name: st
     whole = network.positions(tensors(model, one))
     for length in range(1, 5):
         known = one.cut(np.array([0]), np.array([length]))
-        if one.time_ms is not None:
-            known = replace(known, now_ms=one.time_ms[[length]])
+        if one.times_ms is not None:
+            known = replace(known, request_times_ms=one.times_ms[[length]])
         torch.testing.assert_close(network.user(tensors(model, known)), whole[:, length - 1])
 
 
@@ -150,15 +150,15 @@ def test_an_item_seen_is_not_pushed_down(name: str) -> None:
 
 
 @every_sequence_model
-@pytest.mark.parametrize("column", ["dwell_seconds", "clicks", "event_type", "time_ms"])
+@pytest.mark.parametrize("column", ["dwell_seconds", "clicks", "event_types", "times_ms"])
 def test_what_is_known_of_an_event_reaches_the_user_vector(name: str, column: str) -> None:
     one = histories(RICH, [[3, 9, 4]])
-    assert one.time_ms is not None
-    assert one.event_type is not None
-    if column == "time_ms":
-        other = replace(one, time_ms=one.time_ms - np.array([5 * DAY, 0, 0]))
-    elif column == "event_type":
-        other = replace(one, event_type=(one.event_type + 1) % 3)
+    assert one.times_ms is not None
+    assert one.event_types is not None
+    if column == "times_ms":
+        other = replace(one, times_ms=one.times_ms - np.array([5 * DAY, 0, 0]))
+    elif column == "event_types":
+        other = replace(one, event_types=(one.event_types + 1) % 3)
     else:
         other = replace(one, features={**one.features, column: one.features[column] + 1})
     for features in (True, False):

@@ -12,7 +12,7 @@ from honeyguide.training.fit.batches import tensors
 TWO_USERS = HistoryBatch(
     items=np.array([4, 5, 6, 7], np.int32),
     offsets=np.array([0, 3, 4]),
-    time_ms=np.array([2 * DAY, 3 * DAY, 5 * DAY, 4 * DAY], np.int64),
+    times_ms=np.array([2 * DAY, 3 * DAY, 5 * DAY, 4 * DAY], np.int64),
 )
 
 
@@ -25,7 +25,7 @@ TWO_USERS = HistoryBatch(
     ],
 )
 def test_ages_are_days_from_an_event_to_now(now: list[int] | None, ages: list[list[int]]) -> None:
-    batch = replace(TWO_USERS, now_ms=None if now is None else np.array(now, np.int64))
+    batch = replace(TWO_USERS, request_times_ms=None if now is None else np.array(now, np.int64))
     arrays = small("transformer", RICH).encode(batch)
     assert arrays["ages"].tolist() == ages
     assert arrays["ages"].dtype == np.float32
@@ -41,8 +41,11 @@ def test_the_moment_of_the_request_reaches_the_user_vector() -> None:
     model = small("transformer", RICH)
     network = weighty(model)
     batch = histories(RICH, [[3, 9, 4]])
-    assert batch.now_ms is not None
-    vectors = [network.user(tensors(model, replace(batch, now_ms=batch.now_ms + wait))) for wait in (0, 40 * DAY)]
+    assert batch.request_times_ms is not None
+    vectors = [
+        network.user(tensors(model, replace(batch, request_times_ms=batch.request_times_ms + wait)))
+        for wait in (0, 40 * DAY)
+    ]
     assert (vectors[0] - vectors[1]).abs().max() > 1e-2
 
 

@@ -91,10 +91,10 @@ def histories(data: DataSpec, lists: Sequence[Sequence[int]], seed: int = 0) -> 
     times = 1_600_000_000_000 + np.cumsum(rng.integers(1, 3 * DAY, count))
     return replace(
         plain,
-        time_ms=times if data.has_time else None,
-        now_ms=times[plain.offsets[1:] - 1] + rng.integers(1, 9 * DAY, len(plain)) if data.has_time else None,
+        times_ms=times if data.has_time else None,
+        request_times_ms=times[plain.offsets[1:] - 1] + rng.integers(1, 9 * DAY, len(plain)) if data.has_time else None,
         features={scaler.name: rng.standard_normal(count).astype(np.float32) for scaler in data.features},
-        event_type=rng.integers(0, 1 + len(data.event_types), count, np.int32) if data.event_types else None,
+        event_types=rng.integers(0, 1 + len(data.event_types), count, np.int32) if data.event_types else None,
     )
 
 

@@ -18,19 +18,19 @@ def test_examples_have_every_column_of_the_data_and_no_other():
     full, plain = example_histories(FULL, [3, 1, 4]), example_histories(DataSpec(items=9, repeats=True), [3, 1, 4])
     assert full.lengths.tolist() == plain.lengths.tolist() == [3, 1, 4]
     assert set(full.features) == set(EVENT_FEATURES)
-    assert full.event_type is not None
-    assert full.event_type.max() <= 2
-    assert (plain.features, plain.event_type, plain.time_ms, plain.now_ms) == ({}, None, None, None)
+    assert full.event_types is not None
+    assert full.event_types.max() <= 2
+    assert (plain.features, plain.event_types, plain.times_ms, plain.request_times_ms) == ({}, None, None, None)
 
 
 def test_both_ends_of_the_catalogue_occur_and_some_times_are_equal():
     examples = example_histories(FULL, [2, 2], seed=3)
     assert (examples.items[0], examples.items[-1]) == (0, 8)
-    assert examples.time_ms is not None
-    assert examples.now_ms is not None
-    assert examples.time_ms[0] == examples.time_ms[1]
-    assert (np.diff(examples.time_ms) >= 0).all()
-    assert (examples.now_ms > examples.time_ms.max()).all()
+    assert examples.times_ms is not None
+    assert examples.request_times_ms is not None
+    assert examples.times_ms[0] == examples.times_ms[1]
+    assert (np.diff(examples.times_ms) >= 0).all()
+    assert (examples.request_times_ms > examples.times_ms.max()).all()
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -19,18 +19,18 @@ def full(rows: list[list[int]]) -> HistoryBatch:
     return HistoryBatch(
         items=batch.items,
         offsets=batch.offsets,
-        time_ms=batch.items.astype(np.int64) * 1000,
+        times_ms=batch.items.astype(np.int64) * 1000,
         features={"clicks": batch.items.astype(np.float32) / 10},
-        event_type=batch.items % 3,
-        now_ms=np.array([sum(row) for row in rows], np.int64),
+        event_types=batch.items % 3,
+        request_times_ms=np.array([sum(row) for row in rows], np.int64),
     )
 
 
 def columns_follow(batch: HistoryBatch) -> bool:
     return (
-        np.array_equal(batch.time_ms, batch.items.astype(np.int64) * 1000)
+        np.array_equal(batch.times_ms, batch.items.astype(np.int64) * 1000)
         and np.array_equal(batch.features["clicks"], batch.items.astype(np.float32) / 10)
-        and np.array_equal(batch.event_type, batch.items % 3)
+        and np.array_equal(batch.event_types, batch.items % 3)
     )
 
 
@@ -58,7 +58,7 @@ def test_tokens_are_the_newest_rows_plus_1_padded_on_the_left(rows, max_length):
 def test_padded_lays_a_column_out_as_tokens_are(rows, max_length):
     batch = full(rows)
     tokens = batch.tokens(max_length)
-    laid_out = batch.padded(batch.time_ms, max_length)
+    laid_out = batch.padded(batch.times_ms, max_length)
     assert laid_out.dtype == np.int64
     assert np.array_equal(laid_out, np.where(tokens > 0, (tokens - 1) * 1000, 0))
 
@@ -68,7 +68,7 @@ def test_newest_keeps_the_end_of_each_history(rows, count):
     batch = full(rows).newest(count)
     assert lists(batch) == [row[len(row) - min(count, len(row)) :] for row in rows]
     assert columns_follow(batch)
-    assert batch.now_ms.tolist() == [sum(row) for row in rows]
+    assert batch.request_times_ms.tolist() == [sum(row) for row in rows]
 
 
 @given(filled, st.data())
@@ -77,7 +77,7 @@ def test_take_picks_users_in_the_order_given_and_more_than_once(rows, data):
     batch = full(rows).take(np.array(users, np.int64))
     assert lists(batch) == [rows[user] for user in users]
     assert columns_follow(batch)
-    assert batch.now_ms.tolist() == [sum(rows[user]) for user in users]
+    assert batch.request_times_ms.tolist() == [sum(rows[user]) for user in users]
 
 
 @given(filled)
@@ -87,7 +87,7 @@ def test_cut_gives_each_user_a_stretch_of_events(rows):
     cut = batch.cut(starts, stops)
     assert lists(cut) == [row[len(row) // 3 : len(row) - len(row) // 3] for row in rows]
     assert columns_follow(cut)
-    assert cut.now_ms is None
+    assert cut.request_times_ms is None
 
 
 @given(filled, st.integers(1, 6))

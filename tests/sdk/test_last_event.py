@@ -25,8 +25,8 @@ class Timed(Model):
 
     def encode(self, batch):
         starts = np.isin(np.arange(len(batch.items)), batch.offsets[:-1])
-        gaps = np.where(starts, 0, np.diff(batch.time_ms, prepend=0)).astype(np.float32) / 1000
-        return {"tokens": batch.tokens(5), "gaps": batch.padded(gaps, 5), "now": batch.now_ms}
+        gaps = np.where(starts, 0, np.diff(batch.times_ms, prepend=0)).astype(np.float32) / 1000
+        return {"tokens": batch.tokens(5), "gaps": batch.padded(gaps, 5), "now": batch.request_times_ms}
 
     def network(self):
         raise NotImplementedError
@@ -35,7 +35,9 @@ class Timed(Model):
 @pytest.fixture
 def histories() -> HistoryBatch:
     times = np.array([0, 1_000, 4_000, 9_000])
-    return HistoryBatch(np.arange(4, dtype=np.int32), np.array([0, 3, 4]), time_ms=times, now_ms=np.array([7, 8]))
+    return HistoryBatch(
+        np.arange(4, dtype=np.int32), np.array([0, 3, 4]), times_ms=times, request_times_ms=np.array([7, 8])
+    )
 
 
 def test_the_newest_event_keeps_its_gap_to_the_one_before(histories):

@@ -48,10 +48,10 @@ def test_training_holds_training_events_normalised() -> None:
     batch = small().training()
     assert batch.items.tolist() == [0, 1, 1, 2]
     assert batch.offsets.tolist() == [0, 2, 4]
-    assert batch.time_ms is not None
-    assert batch.time_ms.tolist() == [10, 20, 15, 15]
-    assert batch.event_type is not None
-    assert batch.event_type.tolist() == [2, 1, 0, 1]
+    assert batch.times_ms is not None
+    assert batch.times_ms.tolist() == [10, 20, 15, 15]
+    assert batch.event_types is not None
+    assert batch.event_types.tolist() == [2, 1, 0, 1]
     assert batch.features["clicks"].tolist() == [0.0, 0.5, 1.5, -0.5]  # missing 2 → .5; 5 is lowered to 4 → 1.5
 
 
@@ -63,8 +63,8 @@ def test_test_input_includes_the_validation_event() -> None:
     assert test.histories.items.tolist() == [0, 1, 2]
     assert test.target_items.tolist() == [0]
     assert test.user_ids == ("ann",)
-    assert test.histories.now_ms is not None
-    assert test.histories.now_ms.tolist() == [40]
+    assert test.histories.request_times_ms is not None
+    assert test.histories.request_times_ms.tolist() == [40]
 
 
 def test_targets_are_distinct_and_histories_never_empty() -> None:

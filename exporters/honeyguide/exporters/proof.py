@@ -111,9 +111,9 @@ def witnesses(histories: HistoryBatch, longest: int) -> HistoryBatch:
         batch,
         items=batch.items[index],
         offsets=np.maximum(batch.offsets - own + longest, 0) * (np.arange(len(batch) + 1) > 0),
-        time_ms=None if batch.time_ms is None else batch.time_ms[index],
+        times_ms=None if batch.times_ms is None else batch.times_ms[index],
         features={name: column[index] for name, column in batch.features.items()},
-        event_type=None if batch.event_type is None else batch.event_type[index],
+        event_types=None if batch.event_types is None else batch.event_types[index],
     )
 
 

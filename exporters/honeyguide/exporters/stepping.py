@@ -85,8 +85,8 @@ def _walk(model: Model, user: Run, step: Run, histories: HistoryBatch, start: in
     while len(going := np.flatnonzero(counts < histories.lengths)):
         counts[going] += 1
         so_far = histories.cut(starts[going], starts[going] + counts[going])
-        asked = None if histories.now_ms is None else histories.now_ms[going]
-        after = step({"state": now["state"][going], **last_event(model, replace(so_far, now_ms=asked))})
+        asked = None if histories.request_times_ms is None else histories.request_times_ms[going]
+        after = step({"state": now["state"][going], **last_event(model, replace(so_far, request_times_ms=asked))})
         now["state"][going], now["user_vector"][going] = after["next_state"], after["user_vector"]
     return now
 

@@ -93,10 +93,10 @@ def walks(seed: int, count: int) -> EvaluationSet:
         histories=HistoryBatch(
             items=plain.items,
             offsets=plain.offsets,
-            time_ms=START_MS + MINUTE_MS * place,
+            times_ms=START_MS + MINUTE_MS * place,
             features={scaler.name: scaler(np.ones(events)) for scaler in RICH.features},
-            event_type=np.ones(events, np.int32),
-            now_ms=START_MS + MINUTE_MS * plain.lengths,
+            event_types=np.ones(events, np.int32),
+            request_times_ms=START_MS + MINUTE_MS * plain.lengths,
         ),
         target_users=np.arange(count),
         target_items=np.array([walk[-1] for walk in lists], np.int32),

@@ -58,10 +58,10 @@ class Transformer(Model):
         arrays = dict(encode_events(batch, self.data, self.max_length, self.config.features))
         if self._timed:
             ages = np.zeros(len(batch.items), np.float32)
-            if batch.time_ms is not None:
-                newest = batch.time_ms[np.maximum(batch.offsets[1:] - 1, 0)]
-                now = newest if batch.now_ms is None else np.maximum(batch.now_ms, newest)
-                ages = ((np.repeat(now, batch.lengths) - batch.time_ms) / _DAY).astype(np.float32)
+            if batch.times_ms is not None:
+                newest = batch.times_ms[np.maximum(batch.offsets[1:] - 1, 0)]
+                now = newest if batch.request_times_ms is None else np.maximum(batch.request_times_ms, newest)
+                ages = ((np.repeat(now, batch.lengths) - batch.times_ms) / _DAY).astype(np.float32)
             arrays["ages"] = batch.padded(ages, self.max_length)
         return arrays
 

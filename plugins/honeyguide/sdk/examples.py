@@ -38,8 +38,8 @@ def example_histories(data: DataSpec, lengths: Sequence[int], seed: int = 0) -> 
     return HistoryBatch(
         items=items,
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        time_ms=times if data.has_time else None,
+        times_ms=times if data.has_time else None,
         features={scaler.name: rng.normal(size=events).astype(np.float32) for scaler in data.features},
-        event_type=rng.integers(0, len(data.event_types) + 1, events).astype(np.int32) if data.event_types else None,
-        now_ms=np.full(len(lengths), _REQUEST_MS) if data.has_time else None,
+        event_types=rng.integers(0, len(data.event_types) + 1, events).astype(np.int32) if data.event_types else None,
+        request_times_ms=np.full(len(lengths), _REQUEST_MS) if data.has_time else None,
     )

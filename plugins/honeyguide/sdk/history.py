@@ -1,4 +1,4 @@
-"""Holds many histories as flat arrays: the one form in which behaviour reaches a model."""
+"""Lays many histories out as flat arrays: the one form in which behaviour reaches a model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class HistoryBatch:
-    """Holds a ragged batch: user i owns events ``offsets[i]:offsets[i + 1]``, oldest first."""
+    """Ragged batch of histories: user i owns events ``offsets[i]:offsets[i + 1]``, oldest first."""
 
     items: Int
     """(events,) rows of the catalogue; unknown items were left out before."""
     offsets: Long
     """(batch + 1,) from 0 to the number of events, non-decreasing."""
-    time_ms: Long | None = None
+    times_ms: Long | None = None
     """(events,) milliseconds since 1970-01-01 UTC, or None where the data has no times."""
     features: Mapping[str, Float] = field(default_factory=dict)
     """Event features by name, (events,) each, already normalised (see `FeatureScaler`)."""
-    event_type: Int | None = None
+    event_types: Int | None = None
     """(events,) place of the event's type in `DataSpec.event_types` plus 1; 0 is an unknown type."""
-    now_ms: Long | None = None
+    request_times_ms: Long | None = None
     """(batch,) the moment of each request, or None where it is not known."""
 
     def __len__(self) -> int:
@@ -54,8 +54,8 @@ class HistoryBatch:
         return self._gather(self.offsets[:-1][users], lengths, users)
 
     def cut(self, starts: Long, stops: Long) -> HistoryBatch:
-        """Returns the batch whose user i owns events ``starts[i]:stops[i]`` of this one, without ``now_ms``."""
-        return replace(self._gather(starts, stops - starts, None), now_ms=None)
+        """Returns the batch whose user i owns events ``starts[i]:stops[i]`` of this one, without times of requests."""
+        return replace(self._gather(starts, stops - starts, None), request_times_ms=None)
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""
@@ -92,20 +92,20 @@ class HistoryBatch:
         offsets = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         index = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        now = self.now_ms if users is None or self.now_ms is None else self.now_ms[users]
+        now = self.request_times_ms if users is None or self.request_times_ms is None else self.request_times_ms[users]
         return HistoryBatch(
             items=self.items[index],
             offsets=offsets,
-            time_ms=None if self.time_ms is None else self.time_ms[index],
+            times_ms=None if self.times_ms is None else self.times_ms[index],
             features={name: column[index] for name, column in self.features.items()},
-            event_type=None if self.event_type is None else self.event_type[index],
-            now_ms=now,
+            event_types=None if self.event_types is None else self.event_types[index],
+            request_times_ms=now,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Holds users with what they did and what they did next."""
+    """Users with what they did and what they did next."""
 
     histories: HistoryBatch
     """(users) inputs, none of them empty."""

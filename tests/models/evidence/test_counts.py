@@ -49,7 +49,7 @@ def test_items_of_one_step_did_not_follow_each_other() -> None:
     histories = HistoryBatch(
         items=np.array([0, 1, 2] * 20 + [3, 4, 0], np.int32),
         offsets=np.arange(0, 64, 3),
-        time_ms=np.array([10, 10, 20] * 20 + [20, 30, 40], np.int64),  # the last user begins when the others end
+        times_ms=np.array([10, 10, 20] * 20 + [20, 30, 40], np.int64),  # the last user begins when the others end
     )
     evidence = item_evidence(histories, 5, 5)
     assert lift(evidence, 0, 1)["next"] == lift(evidence, 0, 1)["soon"] == 0
@@ -96,7 +96,7 @@ def test_trends_equal_a_count_by_hand() -> None:
     histories = HistoryBatch(
         items=np.array([0] * 9 + [1] + [0] * 9 + [1], np.int32),  # item 1 is met on the last day alone, item 2 never
         offsets=np.array([0, 10, 20]),
-        time_ms=np.tile(np.arange(10) * day, 2),
+        times_ms=np.tile(np.arange(10) * day, 2),
     )
     trend, age = item_trends(histories, 3).T
     assert trend.tolist() == pytest.approx([math.log(5 / (18 * 0.1 + 5)), math.log(7 / (2 * 0.1 + 5)), 0.0])
@@ -104,7 +104,7 @@ def test_trends_equal_a_count_by_hand() -> None:
 
 
 def test_without_events_or_times_there_is_no_trend() -> None:
-    nothing = HistoryBatch(np.empty(0, np.int32), np.zeros(1, np.int64), time_ms=np.empty(0, np.int64))
+    nothing = HistoryBatch(np.empty(0, np.int32), np.zeros(1, np.int64), times_ms=np.empty(0, np.int64))
     for histories in (nothing, HistoryBatch.from_lists([[0, 1]])):
         assert (item_trends(histories, 3) == np.zeros((3, 2))).all()
     assert (item_evidence(nothing, 3, 3).neighbours == 0).all()

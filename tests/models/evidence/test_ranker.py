@@ -114,7 +114,7 @@ def test_the_evidence_of_a_large_catalogue_stays_within_bounds(items: int, kept:
 def test_where_the_data_has_times_what_gains_can_be_told_from_what_fades() -> None:
     made = EvidenceRanker(OPTIONS, DataSpec(ITEMS, repeats=False, has_time=True)).eval()
     items = np.array([1] * 30 + [2] * 30, np.int32)  # equally popular; item 2 came later
-    made.observe(HistoryBatch(items, np.arange(61), time_ms=np.arange(60) * 86_400_000))
+    made.observe(HistoryBatch(items, np.arange(61), times_ms=np.arange(60) * 86_400_000))
     tokens, candidates, given = torch.tensor([[5]]), torch.tensor([[2, 3]]), torch.zeros(1, 2, 1)
     assert (made(tokens, candidates, given) == 0).all()  # ranking begins as retrieval
     torch.nn.init.ones_(made.linear.weight[:, -2])

@@ -11,12 +11,12 @@ MINUTE = 60_000
 TWO_USERS = HistoryBatch(
     items=np.array([4, 5, 6, 7], np.int32),
     offsets=np.array([0, 3, 4]),
-    time_ms=np.array([9 * DAY, 9 * DAY + MINUTE, 10 * DAY + MINUTE, 3 * DAY], np.int64),
+    times_ms=np.array([9 * DAY, 9 * DAY + MINUTE, 10 * DAY + MINUTE, 3 * DAY], np.int64),
     features={
         "clicks": np.array([1, 2, 3, 4], np.float32),
         "dwell_seconds": np.array([-1, -2, -3, -4], np.float32),
     },
-    event_type=np.array([2, 0, 1, 2], np.int32),
+    event_types=np.array([2, 0, 1, 2], np.int32),
 )
 
 
@@ -40,7 +40,7 @@ def test_an_event_whose_elder_is_not_read_has_no_gap() -> None:
 
 
 def test_a_clock_that_goes_back_makes_no_negative_gap() -> None:
-    backwards = replace(TWO_USERS, time_ms=TWO_USERS.time_ms[::-1].copy())  # type: ignore[index]  # it has times
+    backwards = replace(TWO_USERS, times_ms=TWO_USERS.times_ms[::-1].copy())  # type: ignore[index]  # it has times
     assert (encode_events(backwards, RICH, 8, features=True)["numbers"][:, :, 2] >= 0).all()
 
 

@@ -41,9 +41,9 @@ class Timed(Model):
         return (*super().inputs(), TensorSpec("numbers", "float32", ("batch", "length", 2)))
 
     def encode(self, batch: HistoryBatch) -> Arrays:
-        assert batch.time_ms is not None
-        assert batch.now_ms is not None
-        gaps = np.diff(batch.time_ms, prepend=0).astype(np.float32)
+        assert batch.times_ms is not None
+        assert batch.request_times_ms is not None
+        gaps = np.diff(batch.times_ms, prepend=0).astype(np.float32)
         gaps[batch.offsets[:-1]] = 0
         columns = [batch.padded(column, LENGTH) for column in (gaps, batch.features["dwell_seconds"])]
         return {"tokens": batch.tokens(LENGTH), "numbers": np.stack(columns, axis=2)}
@@ -56,9 +56,9 @@ class Aged(Timed):
     """Encodes how long ago each event was, too."""
 
     def encode(self, batch: HistoryBatch) -> Arrays:
-        assert batch.time_ms is not None
-        assert batch.now_ms is not None
-        ages = np.repeat(batch.now_ms, batch.lengths) - batch.time_ms
+        assert batch.times_ms is not None
+        assert batch.request_times_ms is not None
+        ages = np.repeat(batch.request_times_ms, batch.lengths) - batch.times_ms
         return {**super().encode(batch), "ages": batch.padded(ages, LENGTH)}
 
 
@@ -107,9 +107,9 @@ def histories(*users: Sequence[Event]) -> HistoryBatch:
     return HistoryBatch(
         items=np.array([event[0] for event in events], np.int32),
         offsets=np.cumsum([0, *map(len, users)]),
-        time_ms=np.array([event[1] for event in events], np.int64),
+        times_ms=np.array([event[1] for event in events], np.int64),
         features={"dwell_seconds": np.array([event[2] for event in events], np.float32)},
-        now_ms=np.full(len(users), 10**6),
+        request_times_ms=np.full(len(users), 10**6),
     )
 
 
@@ -218,7 +218,7 @@ def test_without_times_nothing_depends_on_the_moment() -> None:
 
     class Plain(Timed):
         def encode(self, batch: HistoryBatch) -> Arrays:
-            assert batch.now_ms is None
+            assert batch.request_times_ms is None
             return {"tokens": batch.tokens(LENGTH)}
 
     assert not depends_on_now(Plain(Plain.Config(), plain), plain)

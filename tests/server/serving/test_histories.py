@@ -43,9 +43,9 @@ async def test_stored_events_come_before_inline_ones(
     assert found.batch.items.tolist() == [0, 1, 3, 0, 2]
     assert found.batch.offsets.tolist() == [0, 1, 4, 4, 5]
     assert found.unknown.tolist() == [0, 2, 0, 0]
-    assert found.batch.time_ms is None
-    assert found.batch.now_ms is None
-    assert found.batch.event_type is None
+    assert found.batch.times_ms is None
+    assert found.batch.request_times_ms is None
+    assert found.batch.event_types is None
 
 
 async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers
         )
         found = build_histories([UserInput("u", inline, now_ms=50)], store, numbers, catalogue, SPEC)
     assert found.batch.items.tolist() == [0, 1, 2, 3]
-    assert found.batch.event_type is not None
-    assert found.batch.event_type.tolist() == [2, 0, 1, 0]
+    assert found.batch.event_types is not None
+    assert found.batch.event_types.tolist() == [2, 0, 1, 0]
     # Clipped at 10, as it is, filled with 3, as it is; less 1, halved.
     np.testing.assert_allclose(found.batch.features["dwell_seconds"], [4.5, 2.0, 1.0, 0.0])
-    assert found.batch.time_ms is not None
-    assert found.batch.time_ms.tolist() == [10, 20, 20, 40]  # inline events follow the stored ones
-    assert found.batch.now_ms is not None
-    assert found.batch.now_ms.tolist() == [50]
+    assert found.batch.times_ms is not None
+    assert found.batch.times_ms.tolist() == [10, 20, 20, 40]  # inline events follow the stored ones
+    assert found.batch.request_times_ms is not None
+    assert found.batch.request_times_ms.tolist() == [50]
 
 
 def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalogue, numbers: StoreNumbers) -> None:
@@ -81,8 +81,8 @@ def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalo
         UserInput(None, InlineHistory(["d"], np.array([5])), 800),
     ]
     found = build_histories(users, None, numbers, catalogue, SPEC)
-    assert found.batch.time_ms is not None
-    assert found.batch.time_ms.tolist() == [900, 700, 700, 5]
+    assert found.batch.times_ms is not None
+    assert found.batch.times_ms.tolist() == [900, 700, 700, 5]
 
 
 async def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:

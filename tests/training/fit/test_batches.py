@@ -41,7 +41,7 @@ def test_equal_times_are_one_step_and_the_target_is_drawn_from_the_next(host: Pl
     histories = HistoryBatch(
         items=np.array([0, 1, 2, 3, 4, 9], np.int32),
         offsets=np.array([0, 5, 6]),
-        time_ms=np.array([10, 10, 20, 20, 30, 30], np.int64),  # the second user's time equals the first one's last
+        times_ms=np.array([10, 10, 20, 20, 30, 30], np.int64),  # the second user's time equals the first one's last
     )
     steps = find_steps(histories)
     assert steps.offsets.tolist() == [0, 2, 4, 5, 6]
@@ -53,11 +53,11 @@ def test_equal_times_are_one_step_and_the_target_is_drawn_from_the_next(host: Pl
 
 def test_now_is_the_moment_of_the_target(host: PluginHost) -> None:
     histories = HistoryBatch(
-        items=np.arange(4, dtype=np.int32), offsets=np.array([0, 4]), time_ms=np.array([1, 2, 3, 9], np.int64)
+        items=np.arange(4, dtype=np.int32), offsets=np.array([0, 4]), times_ms=np.array([1, 2, 3, 9], np.int64)
     )
     windows = batches(host, histories).epoch(0).windows
-    assert windows.now_ms is not None
-    assert windows.now_ms.tolist() == [9]
+    assert windows.request_times_ms is not None
+    assert windows.request_times_ms.tolist() == [9]
 
 
 def test_seed_and_epoch_fix_the_batches(host: PluginHost) -> None:
@@ -99,9 +99,9 @@ def shop(host: PluginHost, target_weight: str) -> tuple[HistoryBatch, TrainingBa
     histories = HistoryBatch(
         items=np.arange(12, dtype=np.int32),
         offsets=np.array([0, 5, 12]),
-        time_ms=np.array([1, 1, 2, 2, 3, 1, 2, 2, 3, 4, 4, 5], np.int64),
+        times_ms=np.array([1, 1, 2, 2, 3, 1, 2, 2, 3, 4, 4, 5], np.int64),
         features={"dwell_seconds": np.linspace(-2, 200, 12, dtype=np.float32)},
-        event_type=np.array([0, 1, 2, 1, 2, 1, 1, 2, 0, 2, 1, 1], np.int32),
+        event_types=np.array([0, 1, 2, 1, 2, 1, 1, 2, 0, 2, 1, 1], np.int32),
     )
     spec = DataSpec(
         items=12,

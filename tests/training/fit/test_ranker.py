@@ -43,7 +43,7 @@ def test_a_step_is_never_split() -> None:
     histories = HistoryBatch(
         items=np.arange(8, dtype=np.int32),
         offsets=np.array([0, 8]),
-        time_ms=np.array([1, 1, 2, 3, 3, 3, 3, 3], np.int64),
+        times_ms=np.array([1, 1, 2, 3, 3, 3, 3, 3], np.int64),
     )
     part, examples = hold_back(histories, tail=8, seed=0)
     assert part.items.tolist() == [0, 1, 2]

@@ -144,7 +144,7 @@ def seen_and_stayed() -> tuple[DataSpec, HistoryBatch]:
         items=np.stack([np.zeros_like(nexts), nexts], 1).ravel().astype(np.int32),
         offsets=np.arange(0, 241, 2),
         features={"dwell_seconds": np.stack([0.0 * nexts, 6.0 - 4.0 * nexts], 1).ravel().astype(np.float32)},
-        event_type=np.stack([np.ones_like(nexts), 3 - nexts], 1).ravel().astype(np.int32),
+        event_types=np.stack([np.ones_like(nexts), 3 - nexts], 1).ravel().astype(np.int32),
     )
 
 

@@ -152,7 +152,7 @@ class Dataset:
     def evaluation(self, part: str) -> EvaluationSet:
         """Returns the users with targets in a part of the split and what each did before, never empty.
 
-        The input of "test" includes the validation events. A user's `now_ms` is the time of the first target.
+        The input of "test" includes the validation events. A user's `request_times_ms` is the time of the first target.
 
         Args:
             part: "validation" or "test".
@@ -178,7 +178,9 @@ class Dataset:
         chosen[evaluated] = True
         histories, _ = self._histories((split < code) & chosen[user])
         if self.spec.has_time:
-            histories = dataclasses.replace(histories, now_ms=self.events["time_ms"].to_numpy()[target[first]])
+            histories = dataclasses.replace(
+                histories, request_times_ms=self.events["time_ms"].to_numpy()[target[first]]
+            )
         place = np.searchsorted(evaluated, user[target])
         pairs = np.unique(place * np.int64(self.spec.items) + self.events["item"].to_numpy()[target])
         return EvaluationSet(
@@ -231,9 +233,9 @@ class Dataset:
         batch = HistoryBatch(
             items=kept["item"].to_numpy(),
             offsets=np.concatenate([[0], np.cumsum(lengths[users])]).astype(np.int64),
-            time_ms=kept["time_ms"].to_numpy() if self.spec.has_time else None,
+            times_ms=kept["time_ms"].to_numpy() if self.spec.has_time else None,
             features={f.name: f(kept[f.name].to_numpy()) for f in self.spec.features},
-            event_type=types,
+            event_types=types,
         )
         return batch, users
 

@@ -138,7 +138,7 @@ def _check_equal(expected: Arrays, arrays: Arrays, problem: str) -> None:
 
 def _columns(batch: HistoryBatch) -> dict[str, np.ndarray]:
     """Returns what a batch holds, by name."""
-    named = {name: getattr(batch, name) for name in ("items", "offsets", "time_ms", "event_type", "now_ms")}
+    named = {name: getattr(batch, name) for name in ("items", "offsets", "times_ms", "event_types", "request_times_ms")}
     return {name: column for name, column in {**named, **batch.features}.items() if column is not None}
 
 

@@ -141,8 +141,8 @@ def no_position_sees_the_future(subject: Subject) -> str:
         positions = _numpy(network.positions, subject.encode(spec, whole))[0]
         for length in range(1, len(whole.items)):
             known = whole.cut(np.array([0]), np.array([length]))
-            if whole.time_ms is not None:  # as in training, the moment of the request is the next event's time
-                known = replace(known, now_ms=whole.time_ms[length : length + 1])
+            if whole.times_ms is not None:  # as in training, the moment of the request is the next event's time
+                known = replace(known, request_times_ms=whole.times_ms[length : length + 1])
             _check_close(
                 positions[length - 1],
                 _numpy(network.positions, subject.encode(spec, known))[0, -1],

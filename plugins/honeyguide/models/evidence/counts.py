@@ -118,7 +118,7 @@ def item_trends(histories: HistoryBatch, items: int) -> NDArray[np.float32]:
         above 0 where it gains; and log(1 + days) since its last event, or since the first one of all where it has none.
         Zeros where no event has a time.
     """
-    times = histories.time_ms
+    times = histories.times_ms
     if times is None or not len(times):
         return np.zeros((items, TRENDS), np.float32)
     late = times >= np.quantile(times, 1.0 - _LATE)
@@ -143,8 +143,8 @@ class _Log:
     def of(cls, histories: HistoryBatch) -> _Log:
         users = np.repeat(np.arange(len(histories)), histories.lengths)
         steps = np.arange(len(users))
-        if histories.time_ms is not None and len(users):
-            steps = np.cumsum(np.diff(histories.time_ms, prepend=histories.time_ms[0]) != 0)
+        if histories.times_ms is not None and len(users):
+            steps = np.cumsum(np.diff(histories.times_ms, prepend=histories.times_ms[0]) != 0)
         room = max(abs(lag) for table in TABLES for lag in table.lags)
         columns = (np.pad(column, room, constant_values=-1) for column in (histories.items, users, steps))
         items, users, steps = (column.astype(np.int64) for column in columns)

@@ -39,17 +39,19 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
         zeros = np.zeros(len(batch.items), np.float32)
         columns = [batch.features.get(scaler.name, zeros) for scaler in data.features]
         if data.has_time:
-            columns.append(_gaps(batch) if batch.time_ms is not None else zeros)
+            columns.append(_gaps(batch) if batch.times_ms is not None else zeros)
         arrays["numbers"] = np.stack([batch.padded(column, max_length) for column in columns], axis=2)
     if features and data.event_types:
-        types = np.zeros(len(batch.items), np.int64) if batch.event_type is None else batch.event_type.astype(np.int64)
+        types = (
+            np.zeros(len(batch.items), np.int64) if batch.event_types is None else batch.event_types.astype(np.int64)
+        )
         arrays["types"] = batch.padded(types, max_length)
     return arrays
 
 
 def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:
     """Returns (events,) the scaled logarithm of the seconds since the same user's event before; 0 for the first."""
-    assert batch.time_ms is not None
-    seconds = np.diff(batch.time_ms, prepend=batch.time_ms[:1]) / 1000.0
+    assert batch.times_ms is not None
+    seconds = np.diff(batch.times_ms, prepend=batch.times_ms[:1]) / 1000.0
     seconds[batch.offsets[:-1][batch.lengths > 0]] = 0.0
     return (np.log1p(np.maximum(seconds, 0.0)) / _GAP).astype(np.float32)

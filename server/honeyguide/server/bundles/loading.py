@@ -180,9 +180,9 @@ def _check(bundle: LoadedBundle) -> None:
 def depends_on_now(model: Model, data: DataSpec) -> bool:
     """Whether the same history is encoded differently at another moment; then nothing of it can be kept."""
     histories = example_histories(data, [3]).take(np.zeros(len(_MOMENTS), np.int64))
-    if histories.time_ms is None:
+    if histories.times_ms is None:
         return False
-    histories = dataclasses.replace(histories, now_ms=histories.time_ms[-1] + np.array(_MOMENTS))
+    histories = dataclasses.replace(histories, request_times_ms=histories.times_ms[-1] + np.array(_MOMENTS))
     arrays = model.encode(histories).values()
     return any(bool((array != array[:1]).any()) for array in arrays)
 

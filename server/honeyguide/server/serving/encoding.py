@@ -82,8 +82,8 @@ class EncodedUsers:
             going = np.flatnonzero(stepped & (new > step))
             stops = recent.offsets[going] + had[going] + step + 1
             newest = recent.cut(stops - 2, stops)  # the one before tells how long ago it was
-            if recent.now_ms is not None:
-                newest = dataclasses.replace(newest, now_ms=recent.now_ms[going])
+            if recent.request_times_ms is not None:
+                newest = dataclasses.replace(newest, request_times_ms=recent.request_times_ms[going])
             fresh, vectors[going] = bundle.step(np.stack([states[user] for user in going.tolist()]), newest)
             for user, state in zip(going.tolist(), fresh, strict=True):
                 states[user] = state
@@ -104,7 +104,7 @@ class EncodedUsers:
 
 def _as_bytes(histories: HistoryBatch) -> list[bytes]:
     """Returns each user's events, every column of them, event by event: equal where the histories are."""
-    columns = [histories.items, histories.time_ms, histories.event_type, *histories.features.values()]
+    columns = [histories.items, histories.times_ms, histories.event_types, *histories.features.values()]
     tables = [np.ascontiguousarray(c).view(np.uint8).reshape(len(c), -1) for c in columns if c is not None]
     table = np.concatenate(tables, axis=1)  # (events, bytes of an event)
     flat, width = table.tobytes(), table.shape[1]

@@ -89,16 +89,16 @@ def build_histories(
     np.cumsum(np.bincount(owner[known], minlength=len(users)), out=offsets[1:])
 
     now = np.array([u.now_ms for u in users], np.int64)
-    batch = HistoryBatch(items=rows[events], offsets=offsets, now_ms=now if spec.has_time else None)
+    batch = HistoryBatch(items=rows[events], offsets=offsets, request_times_ms=now if spec.has_time else None)
     if spec.has_time:
         times = columns.times(now[[i for i, _ in inline]])[events]
-        batch = dataclasses.replace(batch, time_ms=_non_decreasing(times, owner[known]))
+        batch = dataclasses.replace(batch, times_ms=_non_decreasing(times, owner[known]))
     if spec.event_types:
         types = [
             numbers.types(columns.stored("event_type", np.int32), store.event_types) if store is not None else _NO_ROWS,
             numbers.names(list(chain.from_iterable(h.event_type or repeat("", len(h.item_ids)) for _, h in inline))),
         ]
-        batch = dataclasses.replace(batch, event_type=np.concatenate(types)[events])
+        batch = dataclasses.replace(batch, event_types=np.concatenate(types)[events])
     if spec.features:
         features = {scaler.name: scaler(columns.feature(scaler.name)[events]) for scaler in spec.features}
         batch = dataclasses.replace(batch, features=features)

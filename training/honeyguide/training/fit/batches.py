@@ -46,8 +46,8 @@ class Steps:
 def find_steps(histories: HistoryBatch) -> Steps:
     """Finds the steps of histories."""
     starts_here = np.ones(len(histories.items), np.bool_)
-    if histories.time_ms is not None:
-        starts_here[1:] = np.diff(histories.time_ms) != 0
+    if histories.times_ms is not None:
+        starts_here[1:] = np.diff(histories.times_ms) != 0
         starts_here[histories.offsets[:-1][histories.lengths > 0]] = True
     starts = np.flatnonzero(starts_here)
     return Steps(
@@ -59,7 +59,7 @@ def find_steps(histories: HistoryBatch) -> Steps:
 def before(histories: HistoryBatch, starts: Long, stops: Long) -> HistoryBatch:
     """Returns what was known when event ``stops[i]`` came: events ``starts[i]:stops[i]``; that event's time is now."""
     batch = histories.cut(starts, stops)
-    return batch if histories.time_ms is None else replace(batch, now_ms=histories.time_ms[stops])
+    return batch if histories.times_ms is None else replace(batch, request_times_ms=histories.times_ms[stops])
 
 
 def buckets(lengths: Long, tokens: int, rng: np.random.Generator, *, rows: int = 1 << 30) -> list[Long]:

@@ -35,8 +35,8 @@ def target_weights(histories: HistoryBatch, data: DataSpec, rule: str) -> NDArra
             if name not in data.event_types:
                 raise ConfigError(f"{_given(rule)}; {_there_are('event types', data.event_types)}")
             by_type[data.event_types.index(name) + 1] = _above_zero(rule, weight)
-        assert histories.event_type is not None
-        typed: NDArray[np.float32] = by_type[histories.event_type]
+        assert histories.event_types is not None
+        typed: NDArray[np.float32] = by_type[histories.event_types]
         return typed
     if rule not in (names := [scaler.name for scaler in data.features]):
         raise ConfigError(
