@@ -32,9 +32,10 @@ from honeyguide.client import Client, Ranked, UnavailableError, UserRow
 from honeyguide.sdk import EvaluationSet, PluginHost
 from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.evaluation.evaluate import Source, rank_targets, retrieve
+from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.joint import sources_of
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint
+from honeyguide.training.scoring.candidates import Source, retrieve
 from record import machine
 
 MODELS = ("cf", "gru", "attention_lstm", "transformer", "joint")

@@ -19,8 +19,8 @@ from honeyguide.sdk.manifest import file_sha256
 from honeyguide.server.app import Server
 from honeyguide.server.settings import PipelineSettings, Settings
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.evaluation.evaluate import score_all
 from honeyguide.training.runs.checkpoint import load_checkpoint
+from honeyguide.training.scoring.candidates import score_all
 
 
 def run(*words: object) -> Any:

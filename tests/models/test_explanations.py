@@ -11,7 +11,7 @@ from honeyguide.models.cf_network import CollaborativeNetwork
 from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.transformer_network import TransformerNetwork
 from honeyguide.sdk import DataSpec
-from honeyguide.training.fit.batches import tensors
+from honeyguide.training.scoring.device import tensors
 
 
 def test_help_is_shared_out_and_harm_counts_nothing() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from honeyguide.models.gru_network import GruNetwork
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.model import last_event
-from honeyguide.training.fit.batches import tensors
+from honeyguide.training.scoring.device import tensors
 
 
 @pytest.mark.parametrize("data", SPECS.values(), ids=SPECS.keys())

@@ -12,7 +12,7 @@ from small_models import EXPLAIN, MODELS, RICH, SEQUENCE, histories, small, weig
 
 from honeyguide.exporters import export_bundle
 from honeyguide.sdk import EvaluationSet, Manifest, Model
-from honeyguide.training.fit.batches import tensors
+from honeyguide.training.scoring.device import tensors
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, config_from, config_to
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.training.evaluation.evaluate import score_all
-from honeyguide.training.fit.batches import tensors
 from honeyguide.training.fit.retriever import FitOptions, fit
 from honeyguide.training.fit.train import train
+from honeyguide.training.scoring.candidates import score_all
+from honeyguide.training.scoring.device import tensors
 
 every_model = pytest.mark.parametrize("name", MODELS)
 every_sequence_model = pytest.mark.parametrize("name", SEQUENCE)

@@ -7,7 +7,7 @@ from small_models import DAY, PLAIN, RICH, histories, small, weighty
 
 from honeyguide.models.transformer import Config
 from honeyguide.sdk import HistoryBatch
-from honeyguide.training.fit.batches import tensors
+from honeyguide.training.scoring.device import tensors
 
 TWO_USERS = HistoryBatch(
     items=np.array([4, 5, 6, 7], np.int32),

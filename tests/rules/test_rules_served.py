@@ -18,8 +18,8 @@ from honeyguide.rules.diversity import Diversity
 from honeyguide.sdk import EvaluationSet, HistoryBatch, PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
-from honeyguide.training.evaluation.evaluate import StageRanks
 from honeyguide.training.evaluation.rules import ItemFacts, reorder
+from honeyguide.training.evaluation.stages import StageRanks
 from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from honeyguide.v1.history_pb2 import History

@@ -54,10 +54,11 @@ def evaluate(
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.dataset import Dataset
-    from honeyguide.training.evaluation.evaluate import best_device, rank_targets
     from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure
+    from honeyguide.training.evaluation.stages import rank_targets
     from honeyguide.training.fit.joint import sources_of
     from honeyguide.training.runs.checkpoint import load_checkpoint
+    from honeyguide.training.scoring.device import best_device
 
     try:
         ks = sorted({int(part) for part in k.split(",")})

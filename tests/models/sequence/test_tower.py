@@ -9,7 +9,7 @@ from honeyguide.models.gru import Config
 from honeyguide.models.sequence.softmax import sampled_softmax_loss
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
-from honeyguide.training.fit.batches import tensors
+from honeyguide.training.scoring.device import tensors
 
 
 def head(items: int, **options: int) -> ItemHead:

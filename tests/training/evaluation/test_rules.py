@@ -15,8 +15,8 @@ from honeyguide.rules.seen import Seen
 from honeyguide.sdk import Categories, DataSpec, EvaluationSet, HistoryBatch, PluginHost, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.training.evaluation import rules
-from honeyguide.training.evaluation.evaluate import StageRanks, evaluate, popularity_of, rank_targets
 from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure, reorder
+from honeyguide.training.evaluation.stages import StageRanks, evaluate_stages, popularity_of, rank_targets
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 NO_CATEGORIES = Categories(np.zeros(5, np.int64), np.empty(0, np.int32))
@@ -144,7 +144,7 @@ def trained(host: PluginHost, checkerboard: Board) -> SimpleNamespace:
 
 def test_the_stages_keep_the_metrics_that_evaluate_gives_them(trained: SimpleNamespace) -> None:
     ks = [1, 5, 10]
-    plain = evaluate(trained.model, trained.network, trained.data, ks=ks, **trained.given)
+    plain = evaluate_stages(trained.model, trained.network, trained.data, ks=ks, **trained.given)
     stages = rank_targets(trained.model, trained.network, trained.data, longest=list_length(ks, 12), **trained.given)
     found = measure(stages, {"diversity": Diversity(Diversity.Config())}, trained.data, trained.facts, ks=ks)
     assert list(found) == ["popularity", "retrieve", "rank", "rank + diversity"]

@@ -8,11 +8,12 @@ import torch
 
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost, config_to
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.evaluation.evaluate import rank_targets, retrieve
+from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.joint import Run, read_runs, sources_of, train_joint
 from honeyguide.training.fit.retriever import FitOptions
 from honeyguide.training.fit.train import train
 from honeyguide.training.runs.checkpoint import Checkpoint, copy_run, load_checkpoint, save_checkpoint
+from honeyguide.training.scoring.candidates import retrieve
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 SMALL = {"dimension": 8, "max_length": 8, "neighbours": 6, "events": 3, "ranker_hidden": 8}

@@ -14,12 +14,12 @@ from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
 from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, Model, PluginHost, config_from
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.evaluation.evaluate import score_all
-from honeyguide.training.fit.batches import tensors
 from honeyguide.training.fit.loop import Moment, Report
 from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
 from honeyguide.training.fit.train import Trained, train
 from honeyguide.training.runs.tensor_file import load_tree, save_tree
+from honeyguide.training.scoring.candidates import score_all
+from honeyguide.training.scoring.device import tensors
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 SMALL: dict[str, Any] = {"dimension": 16, "max_length": 8, "hidden": 16, "neighbours": 5, "events": 3, "attended": 4}

@@ -56,7 +56,7 @@ def _fit(subject: Subject, network: Any, rate: float) -> Sequence[float]:
 
 def _fit_ranker(subject: Subject, network: Any, rate: float) -> Sequence[float]:
     """Fits a model that only ranks, on lists of the stand-ins; returns the NDCG@10 at the end."""
-    from honeyguide.training.evaluation.evaluate import rank_targets
+    from honeyguide.training.evaluation.stages import rank_targets
     from honeyguide.training.fit.ranker import fit_ranker, hold_back, make_lists
     from honeyguide.training.fit.retriever import FitOptions
 

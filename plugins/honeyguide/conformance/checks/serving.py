@@ -147,7 +147,7 @@ def _named(answer: Recommendations) -> list[str]:
 
 def _expected(subject: Subject, user: Any) -> NDArray[np.float32]:
     """Returns the (items,) scores in torch after the last stage, -inf for what was seen."""
-    from honeyguide.training.evaluation.evaluate import rerank, retrieve, score_all
+    from honeyguide.training.scoring.candidates import rerank, retrieve, score_all
 
     model, network = subject.model(RICH), subject.fitted[0]
     sources = [(model, network)] if subject.cls.retrieves else subject.retrievers

@@ -15,7 +15,7 @@ from torch import nn
 from honeyguide.sdk import Categories, EvaluationSet, Network, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
-from honeyguide.training.evaluation.evaluate import StageRanks, stage_metrics
+from honeyguide.training.evaluation.stages import StageRanks, stage_metrics
 
 __all__ = ["CANDIDATES", "ItemFacts", "list_length", "measure", "reorder"]
 
@@ -27,7 +27,7 @@ _USERS = 256
 
 @dataclass(frozen=True, slots=True)
 class ItemFacts:
-    """Holds what rules and metrics need to know of the items."""
+    """Vectors, categories and popularity of the items: what rules and metrics know of them."""
 
     vectors: NDArray[np.float32]
     """(items, d) the vectors that retrieve."""
@@ -44,7 +44,7 @@ class ItemFacts:
 
 
 def list_length(ks: Sequence[int], candidates: int) -> int:
-    """Returns how many items of each user `measure` needs: the ``longest`` of `honeyguide.training.rank_targets`."""
+    """Returns how many items of each user `measure` needs: the ``longest`` of `rank_targets`."""
     return max(*ks, candidates or CANDIDATES)
 
 
@@ -63,7 +63,7 @@ def measure(
     answer with. The order of the list decides between equal scores, where the stages share the mean rank.
 
     Args:
-        stages: what `rank_targets` found, with lists of at least `list_length`.
+        stages: what `rank_targets` returns, with lists of at least `list_length`.
         rules: rules by the name that is shown.
         data: users with their targets.
         facts: the items.
@@ -71,12 +71,12 @@ def measure(
         candidates: how many items are reranked; that many a rule chooses from, or k where that is more.
 
     Returns:
-        By stage ("retrieve", "rank", "rank + diversity" …) the metrics of `evaluate`, and at each k "diversity",
+        By stage ("retrieve", "rank", "rank + diversity" …) the metrics of `evaluate_stages`, and at each k "diversity",
         "novelty" and, where the catalogue has any, "categories": see `honeyguide.sdk.metrics`. A rule's list is no full
         ranking and so has no "auc".
     """
     items = len(facts.vectors)
-    found = {
+    measured = {
         name: stage_metrics(stage, data, ks, items) | _beyond({k: stage.lists[:, :k] for k in ks}, facts)
         for name, stage in stages.items()
     }
@@ -87,8 +87,8 @@ def measure(
         for k in ks:
             values |= metrics_at(_ranks(lists[k], data), data.target_users, len(data), [k])
         values |= {f"coverage@{k}": coverage(lists[k], items) for k in ks}
-        found[f"{last} + {name}"] = values | _beyond(lists, facts)
-    return found
+        measured[f"{last} + {name}"] = values | _beyond(lists, facts)
+    return measured
 
 
 def reorder(
@@ -105,11 +105,11 @@ def reorder(
         ranking = Ranking(rows, scores, facts.vectors, data.histories.take(users), facts.categories)
         try:
             places = rule.apply(ranking, k)
-            kept = np.where(places >= 0, np.take_along_axis(rows, np.maximum(places, 0), 1), -1)
+            chosen = np.where(places >= 0, np.take_along_axis(rows, np.maximum(places, 0), 1), -1)
         except Exception as error:  # boundary: a plugin's rule
             raise PluginError(f"rule {rule.name!r} failed ({type(error).__name__}: {error}); ask its author") from error
-        kept = np.take_along_axis(kept, np.argsort(kept < 0, axis=1, kind="stable"), 1)[:, :k]
-        lists[users, : kept.shape[1]] = kept
+        chosen = np.take_along_axis(chosen, np.argsort(chosen < 0, axis=1, kind="stable"), 1)[:, :k]
+        lists[users, : chosen.shape[1]] = chosen
     return lists
 
 

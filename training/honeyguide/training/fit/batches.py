@@ -14,8 +14,9 @@ from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.model import Model
 from honeyguide.training.fit.target_weights import target_weights
+from honeyguide.training.scoring.device import tensors
 
-__all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps", "tensors"]
+__all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps"]
 
 Long = NDArray[np.int64]
 
@@ -78,11 +79,6 @@ def buckets(lengths: Long, tokens: int, rng: np.random.Generator, *, rows: int =
         cuts.append(cuts[-1] + min(max(tokens // longest, 1), rows))
     parts = np.split(order, cuts[1:-1])
     return [parts[i] for i in rng.permutation(len(parts))]
-
-
-def tensors(model: Model, histories: HistoryBatch, device: torch.device | None = None) -> dict[str, Tensor]:
-    """Encodes histories, none of them empty, as torch tensors."""
-    return {name: torch.from_numpy(array).to(device) for name, array in model.encode(histories).items()}
 
 
 class TrainingBatches:

@@ -20,20 +20,14 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.evaluate import (
-    KS,
-    Source,
-    best_device,
-    flatten,
-    popularity_of,
-    rank_targets,
-    stage_metrics,
-)
+from honeyguide.training.evaluation.stages import KS, flatten, popularity_of, rank_targets, stage_metrics
 from honeyguide.training.fit.loop import Report
 from honeyguide.training.fit.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.retriever import FitOptions
 from honeyguide.training.fit.train import Trained, claim, gate
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, load_first
+from honeyguide.training.scoring.candidates import Source
+from honeyguide.training.scoring.device import best_device
 
 __all__ = ["Run", "judge", "read_runs", "sources_of", "train_joint"]
 

@@ -22,10 +22,11 @@ from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.evaluate import Source, device_of, rerank, retrieve
-from honeyguide.training.fit.batches import before, buckets, find_steps, tensors
+from honeyguide.training.fit.batches import before, buckets, find_steps
 from honeyguide.training.fit.loop import LoopResult, Report, Task, run
 from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.scoring.candidates import Source, rerank, retrieve
+from honeyguide.training.scoring.device import device_of, tensors
 
 __all__ = [
     "FEWEST_LISTS",

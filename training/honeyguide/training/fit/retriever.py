@@ -14,7 +14,7 @@ from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model, Network
-from honeyguide.training.evaluation.evaluate import rank_targets
+from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.batches import TrainingBatches
 from honeyguide.training.fit.loop import SCHEDULES, LoopResult, Report, Task, run
 

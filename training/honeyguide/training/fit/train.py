@@ -19,7 +19,7 @@ from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.evaluate import best_device, evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
 from honeyguide.training.fit.loop import Report
 from honeyguide.training.fit.ranker import (
     FEWEST_LISTS,
@@ -31,6 +31,7 @@ from honeyguide.training.fit.ranker import (
 )
 from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
 from honeyguide.training.runs.tensor_file import state_of
+from honeyguide.training.scoring.device import best_device
 
 __all__ = ["Trained", "claim", "gate", "train"]
 
@@ -123,7 +124,7 @@ def train(
         told["gate"], verdict = gate(before, after, n, options.seed)
         n = n if told["gate"]["kept"] else 0
     popularity = popularity_of(training, model.data.items)
-    metrics = evaluate(model, network, validation, candidates=n, popularity=popularity)
+    metrics = evaluate_stages(model, network, validation, candidates=n, popularity=popularity)
     told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
     return Trained(network.cpu(), result.epochs, n, flatten(metrics), state, told)
 

@@ -1,37 +1,28 @@
-"""Measures a model by full ranking over the catalogue, stage by stage, beside popularity."""
+"""Ranks held-out targets by full ranking over the catalogue, stage by stage, beside popularity, and measures that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from honeyguide.sdk.candidates import ranker_inputs, top_k, union
-from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.candidates import top_k
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
-from honeyguide.sdk.model import Model, Network
-from honeyguide.training.fit.batches import tensors
+from honeyguide.sdk.model import Model
+from honeyguide.training.scoring.candidates import Source, candidates_among, rerank, score_all
+from honeyguide.training.scoring.device import device_of, tensors
 
 __all__ = [
     "KS",
-    "Source",
     "StageRanks",
-    "best_device",
-    "device_of",
-    "evaluate",
+    "evaluate_stages",
     "flatten",
     "popularity_of",
     "rank_targets",
-    "rerank",
-    "retrieve",
-    "score_all",
     "stage_metrics",
 ]
 
@@ -41,13 +32,9 @@ _SCORES = 1 << 24
 """The most scores held at once: 64 MB of float32."""
 
 
-Source = tuple[Model, nn.Module]
-"""A model that retrieves, with its network."""
-
-
 @dataclass(frozen=True, slots=True)
 class StageRanks:
-    """Holds what one stage made of an evaluation set; every metric follows from it."""
+    """Ranks and lists that one stage gives an evaluation set; every metric follows from them."""
 
     ranks: NDArray[np.float64]
     """(targets,) as in `honeyguide.sdk.metrics.per_user_at`."""
@@ -58,12 +45,20 @@ class StageRanks:
     ranked: NDArray[np.int64]
     """(users,) how many items were ranked for each."""
 
+    @classmethod
+    def of_scores(
+        cls, scores: NDArray[np.float32], data: EvaluationSet, rows: NDArray[np.int32], best: NDArray[np.float32]
+    ) -> StageRanks:
+        """Ranks the targets among (users, items) scores, whose head is ``rows`` with the scores ``best``."""
+        ranks = target_ranks(scores, data.target_users, data.target_items)
+        return cls(ranks, rows, best, np.isfinite(scores).sum(1))
+
     def ndcg(self, data: EvaluationSet, k: int = 10) -> NDArray[np.float64]:
         """Returns the (users,) NDCG at k."""
         return per_user_at(self.ranks, data.target_users, len(data), k)["ndcg"]
 
 
-def evaluate(
+def evaluate_stages(
     model: Model,
     network: nn.Module,
     data: EvaluationSet,
@@ -107,7 +102,7 @@ def evaluate(
 
 
 def stage_metrics(stage: StageRanks, data: EvaluationSet, ks: Sequence[int], items: int) -> dict[str, float]:
-    """Computes what `evaluate` returns for one stage."""
+    """Computes what `evaluate_stages` returns for one stage."""
     values = metrics_at(stage.ranks, data.target_users, len(data), ks)
     values |= {f"coverage@{k}": coverage(stage.lists[:, :k], items) for k in ks}
     return values | {"auc": auc(stage.ranks, data.target_users, len(data), stage.ranked)}
@@ -123,9 +118,23 @@ def rank_targets(
     sources: Sequence[Source] = (),
     longest: int = 0,
     batch_users: int = 256,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, StageRanks]:
-    """Ranks the targets of an evaluation set by each stage; as `evaluate` does; ``longest`` is the largest k."""
+    """Ranks the targets of an evaluation set by each stage, as `evaluate_stages` does.
+
+    Args:
+        model: as there; so are the arguments that are not named here.
+        network: as there.
+        data: as there.
+        candidates: as there.
+        popularity: as there.
+        sources: as there.
+        longest: the largest k, for which lists are kept.
+        batch_users: as there.
+        progress: called with the number of users that are done.
+    """
     stages: dict[str, StageRanks] = {}
+    done = 0
     for users in _chunks(model, data.histories, batch_users):
         targets = np.isin(data.target_users, users)  # both ascend, so the part keeps the order
         parts = _rank_part(model, network, data.take(users), candidates, popularity, sources, longest)
@@ -141,6 +150,8 @@ def rank_targets(
             stages[name].lists[users] = part.lists
             stages[name].scores[users] = part.scores
             stages[name].ranked[users] = part.ranked
+        done += len(users)
+        progress(done)
     return stages
 
 
@@ -159,115 +170,29 @@ def _rank_part(
         counts = np.tile(popularity.astype(np.float32), (len(data), 1))  # (users, items)
         if not model.data.repeats:
             mask_seen(counts, data.histories)
-        rows, best = top_k(counts, longest)
-        stages["popularity"] = StageRanks(
-            ranks=target_ranks(counts, data.target_users, data.target_items),
-            lists=rows,
-            scores=best,
-            ranked=np.isfinite(counts).sum(1),
-        )
-    found = [score_all(*source, data.histories) for source in sources or [(model, network)]]
-    scores = found[0][0]
+        stages["popularity"] = StageRanks.of_scores(counts, data, *top_k(counts, longest))
+    # A model that retrieves is the only source of its own candidates.
+    scored = [score_all(*source, data.histories) for source in sources or [(model, network)]]
+    scores = scored[0][0]
     rows, best = top_k(scores, max(longest, candidates))
-    first = StageRanks(
-        ranks=target_ranks(scores, data.target_users, data.target_items),
-        lists=rows[:, :longest],
-        scores=best[:, :longest],
-        ranked=np.isfinite(scores).sum(1),
-    )
+    first = StageRanks.of_scores(scores, data, rows[:, :longest], best[:, :longest])
     stages["retrieve"] = first
     if candidates > 0:
-        head, given = _candidates([part for part, _ in found], candidates)  # (users, n), (users, n, sources)
-        batch = tensors(model, data.histories, device_of(network)) if sources else found[0][1]
-        again = rerank(network, batch, head, given)
-        order = np.argsort(-again, axis=1, kind="stable")
-        tail, scale = rows[:, candidates:], _on_one_scale(again, best)
+        head, retrieval = candidates_among([own for own, _ in scored], candidates)  # (users, n), (users, n, sources)
+        batch = tensors(model, data.histories, device_of(network)) if sources else scored[0][1]
+        ranking = rerank(network, batch, head, retrieval)
+        order = np.argsort(-ranking, axis=1, kind="stable")
+        tail, scale = rows[:, candidates:], _on_one_scale(ranking, best)
         if sources:  # nothing stands behind joint candidates
             tail = np.full((len(rows), longest), -1, np.int32)
-            scale = np.concatenate([-np.sort(-again, 1), np.full(tail.shape, -np.inf, np.float32)], 1)
+            scale = np.concatenate([-np.sort(-ranking, 1), np.full(tail.shape, -np.inf, np.float32)], 1)
         stages["rank"] = StageRanks(
-            ranks=_behind(first.ranks, again, head, data),
+            ranks=_ranks_behind(first.ranks, ranking, head, data),
             lists=np.concatenate([np.take_along_axis(head, order, 1), tail], 1)[:, :longest],
             scores=scale[:, :longest],
             ranked=first.ranked,
         )
     return stages
-
-
-def retrieve(
-    sources: Sequence[Source], histories: HistoryBatch, n: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Returns the candidates of histories, none of them empty, as a server finds them.
-
-    Args:
-        sources: what retrieves; all have one catalogue.
-        histories: the users.
-        n: how many items each source finds.
-
-    Returns:
-        (users, m) rows: the first source's best first, then what is new in the second's, and so on, -1 where there are
-        fewer; and (users, m, sources) the score that each source gives each row, whoever found it.
-    """
-    return _candidates([score_all(model, network, histories)[0] for model, network in sources], n)
-
-
-def _candidates(scores: Sequence[NDArray[np.float32]], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Does `retrieve` for the (users, items) scores of each source."""
-    if len(scores) == 1:
-        rows, best = top_k(scores[0], n)
-        return rows, best[:, :, None]
-    rows = union([top_k(part, n)[0] for part in scores]).astype(np.int32)
-    given = np.stack([np.take_along_axis(part, np.maximum(rows, 0), 1) for part in scores], 2)
-    return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), given)
-
-
-@torch.inference_mode()
-def score_all(
-    model: Model, network: nn.Module, histories: HistoryBatch, seen: HistoryBatch | None = None
-) -> tuple[NDArray[np.float32], dict[str, torch.Tensor]]:
-    """Scores the whole catalogue for histories, none of them empty.
-
-    Returns:
-        (users, items) scores, -inf where the user has seen the item (in ``histories``, or in ``seen`` where it is
-        given) and the data does not repeat; and the encoded batch on the network's device.
-
-    Raises:
-        PluginError: a score is not a number.
-    """
-    network.eval()
-    part = cast("Network", network)
-    batch = tensors(model, histories, device_of(network))
-    scores = (part.user(batch) @ part.items().T).float().cpu().numpy()
-    if not np.isfinite(scores).all():
-        raise PluginError(
-            f"model {model.name!r} gave scores that are not finite numbers; "
-            "train with a smaller learning rate (--lr), or look for a division by zero in the model"
-        )
-    if not model.data.repeats:
-        mask_seen(scores, histories if seen is None else seen)
-    return scores, batch
-
-
-@torch.inference_mode()
-def rerank(
-    network: nn.Module, batch: dict[str, torch.Tensor], rows: NDArray[np.int32], retrieval: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Scores (users, n) candidate rows by the network's ranker; -inf where the row is -1.
-
-    Args:
-        network: it ranks.
-        batch: the encoded users, on the network's device.
-        rows: (users, n).
-        retrieval: (users, n, sources) retrieval scores, or (users, n) of one source.
-    """
-    calls: Any = network  # `rank` is optional, so the protocol lacks it
-    device = device_of(network)
-    inputs = ranker_inputs(rows, retrieval.reshape(*rows.shape, -1))
-    scores = calls.rank(batch, *(torch.from_numpy(array).to(device) for array in inputs.values())).float().cpu().numpy()
-    scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
-    if np.isnan(scores).any():
-        raise PluginError("the ranker gave scores that are not numbers; train with a smaller ranker_lr")
-    return scores
 
 
 def popularity_of(histories: HistoryBatch, items: int) -> NDArray[np.int64]:
@@ -280,17 +205,6 @@ def flatten(stages: dict[str, dict[str, float]]) -> dict[str, float]:
     return {f"{stage}/{name}": value for stage, metrics in stages.items() for name, value in metrics.items()}
 
 
-def best_device() -> torch.device:
-    """Returns the accelerator where there is one, else the CPU."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Returns where the network's parameters, or else its buffers, live."""
-    first = next(chain(network.parameters(), network.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def _chunks(model: Model, histories: HistoryBatch, batch_users: int) -> Iterator[NDArray[np.int64]]:
     """Yields ascending users of nearly equal length, so that little padding is computed."""
     size = max(min(batch_users, _SCORES // model.data.items), 1)
@@ -299,25 +213,25 @@ def _chunks(model: Model, histories: HistoryBatch, batch_users: int) -> Iterator
         yield np.sort(order[start : start + size])
 
 
-def _behind(
-    ranks: NDArray[np.float64], again: NDArray[np.float32], rows: NDArray[np.int32], data: EvaluationSet
+def _ranks_behind(
+    ranks: NDArray[np.float64], ranking: NDArray[np.float32], rows: NDArray[np.int32], data: EvaluationSet
 ) -> NDArray[np.float64]:
     """Ranks targets by the ranker where they are candidates, else behind all candidates in retrieval order."""
     match = rows[data.target_users] == data.target_items[:, None]  # (targets, n)
-    found = match.any(1)
-    reranked = target_ranks(again, data.target_users[found], match[found].argmax(1).astype(np.int32))
+    listed = match.any(1)
     # On a tie at the end of the list the mean rank may fall inside it.
-    ranks = np.maximum(ranks, (rows >= 0).sum(1)[data.target_users] + 1.0)
-    ranks[found] = reranked
-    return ranks
+    behind: NDArray[np.float64] = np.maximum(ranks, (rows >= 0).sum(1)[data.target_users] + 1.0)
+    behind[listed] = target_ranks(ranking, data.target_users[listed], match[listed].argmax(1).astype(np.int32))
+    return behind
 
 
-def _on_one_scale(again: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
+def _on_one_scale(ranking: NDArray[np.float32], retrieval: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (users, longest) scores of the reranked (users, n), best first, and of those behind, as a server does.
 
     The retrieval's scores of those behind are shifted so that they go on where the ranker's end.
     """
-    count = again.shape[1]
-    full = np.isfinite(again).all(1, keepdims=True)  # where it is not, nobody stands behind
-    shift = np.where(full, again, 0.0).min(1, keepdims=True) - np.where(full, before[:, count - 1 : count], 0.0)
-    return np.concatenate([-np.sort(-again, axis=1), before[:, count:] + shift], 1).astype(np.float32)
+    count = ranking.shape[1]
+    full = np.isfinite(ranking).all(1, keepdims=True)  # where it is not, nobody stands behind
+    last = np.where(full, retrieval[:, count - 1 : count], 0.0)
+    shift = np.where(full, ranking, 0.0).min(1, keepdims=True) - last
+    return np.concatenate([-np.sort(-ranking, axis=1), retrieval[:, count:] + shift], 1).astype(np.float32)

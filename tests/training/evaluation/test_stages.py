@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import binary_auroc
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.metrics import auc, metrics_at, per_user_at, target_ranks
-from honeyguide.training.evaluation.evaluate import evaluate, flatten, popularity_of, rank_targets
+from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 
@@ -160,7 +160,7 @@ def test_more_candidates_than_items_left_rank_the_same(host: PluginHost) -> None
 def test_coverage_counts_the_items_in_any_list(host: PluginHost) -> None:
     model, network = fixed(host, [[9, 8, 7, 6], [6, 9, 8, 7], [1, 2, 3, 4], [0, 0, 0, 0]], repeats=True)
     data = EvaluationSet(HistoryBatch.from_lists([[0], [1], [0]]), np.arange(3), np.zeros(3, np.int32))
-    found = evaluate(model, network, data, ks=[1, 2])["retrieve"]
+    found = evaluate_stages(model, network, data, ks=[1, 2])["retrieve"]
     assert (found["coverage@1"], found["coverage@2"]) == (0.5, 0.75)
 
 
@@ -172,7 +172,7 @@ def test_the_size_of_user_batches_changes_nothing(host: PluginHost, checkerboard
     network = model.network()
     popularity = popularity_of(training, spec.items)
     results = [
-        flatten(evaluate(model, network, validation, candidates=5, popularity=popularity, batch_users=size))
+        flatten(evaluate_stages(model, network, validation, candidates=5, popularity=popularity, batch_users=size))
         for size in (1, 7, 1000)
     ]
     assert results[0] == pytest.approx(results[2])
@@ -184,4 +184,4 @@ def test_scores_that_are_no_numbers_are_refused(host: PluginHost) -> None:
     model, network = fixed(host, [[float("nan"), 1.0]], repeats=True)
     data = EvaluationSet(HistoryBatch.from_lists([[0]]), np.array([0]), np.array([1], np.int32))
     with pytest.raises(PluginError, match="smaller learning rate"):
-        evaluate(model, network, data)
+        evaluate_stages(model, network, data)

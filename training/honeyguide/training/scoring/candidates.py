@@ -1,0 +1,99 @@
+"""Scores the catalogue, takes the best items of each source, and has a ranker score those again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from honeyguide.sdk.candidates import ranker_inputs, top_k, union
+from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.history import HistoryBatch
+from honeyguide.sdk.metrics import mask_seen
+from honeyguide.sdk.model import Model, Network
+from honeyguide.training.scoring.device import device_of, tensors
+
+__all__ = ["Source", "candidates_among", "rerank", "retrieve", "score_all"]
+
+Source = tuple[Model, nn.Module]
+"""A model that retrieves, with its network."""
+
+
+@torch.inference_mode()
+def score_all(
+    model: Model, network: nn.Module, histories: HistoryBatch, seen: HistoryBatch | None = None
+) -> tuple[NDArray[np.float32], dict[str, Tensor]]:
+    """Scores the whole catalogue for histories, none of them empty.
+
+    Returns:
+        (users, items) scores, -inf where the user has seen the item (in ``histories``, or in ``seen`` where it is
+        given) and the data does not repeat; and the encoded batch on the network's device.
+
+    Raises:
+        PluginError: a score is not a number.
+    """
+    network.eval()
+    typed = cast("Network", network)
+    batch = tensors(model, histories, device_of(network))
+    scores = (typed.user(batch) @ typed.items().T).float().cpu().numpy()
+    if not np.isfinite(scores).all():
+        raise PluginError(
+            f"model {model.name!r} gave scores that are not finite numbers; "
+            "train with a smaller learning rate (--lr), or look for a division by zero in the model"
+        )
+    if not model.data.repeats:
+        mask_seen(scores, histories if seen is None else seen)
+    return scores, batch
+
+
+def retrieve(
+    sources: Sequence[Source], histories: HistoryBatch, n: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Returns the candidates of histories, none of them empty, as a server finds them.
+
+    Args:
+        sources: what retrieves; all have one catalogue.
+        histories: the users.
+        n: how many items each source finds.
+
+    Returns:
+        (users, m) rows: the first source's best first, then what is new in the second's, and so on, -1 where there are
+        fewer; and (users, m, sources) the score that each source gives each row, whoever found it.
+    """
+    return candidates_among([score_all(model, network, histories)[0] for model, network in sources], n)
+
+
+def candidates_among(scores: Sequence[NDArray[np.float32]], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Returns what `retrieve` does, of the (users, items) scores of each source."""
+    if len(scores) == 1:
+        rows, best = top_k(scores[0], n)
+        return rows, best[:, :, None]
+    rows = union([top_k(own, n)[0] for own in scores]).astype(np.int32)
+    every = np.stack([np.take_along_axis(own, np.maximum(rows, 0), 1) for own in scores], 2)
+    return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), every)
+
+
+@torch.inference_mode()
+def rerank(
+    network: nn.Module, batch: dict[str, Tensor], rows: NDArray[np.int32], retrieval: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Scores (users, n) candidate rows by the network's ranker; -inf where the row is -1.
+
+    Args:
+        network: it ranks.
+        batch: the encoded users, on the network's device.
+        rows: (users, n).
+        retrieval: (users, n, sources) retrieval scores.
+    """
+    calls: Any = network  # `rank` is optional, so the protocol lacks it
+    device = device_of(network)
+    inputs = ranker_inputs(rows, retrieval)
+    scores = calls.rank(batch, *(torch.from_numpy(array).to(device) for array in inputs.values())).float().cpu().numpy()
+    scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
+    if np.isnan(scores).any():
+        raise PluginError("the ranker gave scores that are not numbers; train with a smaller ranker_lr")
+    return scores
