@@ -170,7 +170,7 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
     faiss.omp_set_num_threads(runtime.threads)
     found: dict[str, Figures] = {}
     for users in (1, 64):
-        arrays = bundle.encode(histories.take(np.arange(users)))
+        arrays = bundle.encode(bundle.recent(histories.take(np.arange(users))))
         vectors, _ = bundle.read(arrays)
         scores, rows = bundle.retriever.index.search(vectors, CANDIDATES)
         given = {**arrays, "candidates": rows + 1, "retrieval_scores": scores[:, :, None]}

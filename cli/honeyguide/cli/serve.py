@@ -90,6 +90,12 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
 
     settings = load_settings(config, given)
     configure_logs(settings.log_level, settings.log_format)
+    # What can be wrong is looked at before gRPC, FAISS and ONNX Runtime are loaded, which takes seconds.
+    from honeyguide.server.bundles.folder import check_folder
+    from honeyguide.server.transport.ports import check_free
+
+    check_folder(settings.repository)
+    check_free(settings.host, settings.port)
     from honeyguide.server.app import serve as run
 
     asyncio.run(run(settings, lambda line: stderr.print(line, markup=False, highlight=False, soft_wrap=True)))

@@ -5,55 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-import grpc
 import structlog
-from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk import PluginHost
-from honeyguide.sdk.errors import ConfigError, NothingServed
+from honeyguide.sdk.errors import NothingServed
 from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.model_service import ModelServicer
 from honeyguide.server.api.recommender_service import RecommenderServicer
-from honeyguide.server.api.reflection import add_reflection
 from honeyguide.server.bundles.repository import BundleState, Repository
-from honeyguide.server.bundles.runtime import CPU, Runtime
+from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
 from honeyguide.server.serving.batching import Queues
 from honeyguide.server.serving.pipelines import Pipelines
-from honeyguide.server.serving.plan import Plan
 from honeyguide.server.settings import Settings
-from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
-from honeyguide.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
-from honeyguide.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
-from honeyguide.v1.recommender_service_pb2_grpc import add_RecommenderServiceServicer_to_server
+from honeyguide.server.transport.grpcio import GrpcioTransport
+from honeyguide.server.transport.ports import check_free
+from honeyguide.server.transport.services import Services, Transport
 
 __all__ = ["Server", "serve"]
 
-_FILES = (
-    recommender_service_pb2.DESCRIPTOR,
-    event_service_pb2.DESCRIPTOR,
-    model_service_pb2.DESCRIPTOR,
-    HEALTH_FILE,
-)
-_MAX_REQUEST_BYTES = 8 << 20
 _RECOMMENDER = "honeyguide.v1.RecommenderService"
 _ALWAYS = ("honeyguide.v1.EventService", "honeyguide.v1.ModelService")
 """Services that answer although no model is loaded."""
 
 
 class Server:
-    """Is one server: ``async with Server(settings) as server`` starts it and stops it."""
+    """Server of one repository: ``async with Server(settings) as server`` starts it and stops it."""
 
     def __init__(self, settings: Settings, host: PluginHost | None = None) -> None:
         """Starts nothing yet; ``host``: the plugins, by default all that are installed."""
@@ -87,7 +74,7 @@ class Server:
         self.repository = Repository(
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
-        _check_free(settings.host, settings.port)  # before the slow part
+        check_free(settings.host, settings.port)  # before the slow part
         store = EventStore(settings.events)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
@@ -102,32 +89,23 @@ class Server:
         self._parts.push_async_callback(self.queues.close)
 
         self.health = HealthServicer()
-        self._grpc = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self.metrics)],
-            options=[
-                # Else a second server binds the same port in silence and takes half of the calls.
-                ("grpc.so_reuseport", 0),
-                # gRPC's default of 4 MiB is below a filter and a history of the sizes that the protos allow.
-                ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
-            ],
+        services = Services(
+            recommender=RecommenderServicer(self.queues, self.pipelines, self.metrics),
+            events=EventServicer(store, self.metrics, reads, self.queues.forget),
+            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health),
+            health=self.health,
+            interceptors=(ErrorInterceptor(self.metrics),),
         )
-        self._parts.push_async_callback(self._grpc.stop, None)
-        add_RecommenderServiceServicer_to_server(
-            RecommenderServicer(self.queues, self.pipelines, self.metrics), self._grpc
-        )
-        add_EventServiceServicer_to_server(EventServicer(store, self.metrics, reads, self.queues.forget), self._grpc)
-        models = ModelServicer(self.repository, self.pipelines, host, self._refresh_health)
-        add_ModelServiceServicer_to_server(models, self._grpc)
-        add_HealthServicer_to_server(self.health, self._grpc)
-        add_reflection(self._grpc, _FILES)
-        self.port = self._bind()
+        self._transport: Transport = GrpcioTransport(services, settings.host, settings.port)
+        self._parts.push_async_callback(self._transport.stop, None)
+        self.port = self._transport.port
         self.metrics_port = -1
         if settings.metrics_port >= 0:
             endpoint = MetricsEndpoint(self.metrics, settings.host, settings.metrics_port)
             self._parts.callback(endpoint.stop)
             self.metrics_port = endpoint.port
         await self._refresh_health()
-        await self._grpc.start()
+        await self._transport.start()
 
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new calls, lets those under way finish, then frees everything; twice is once."""
@@ -135,7 +113,7 @@ class Server:
             return
         self._stopped = True
         await self.health.enter_graceful_shutdown()
-        await self._grpc.stop(self.settings.drain_seconds)
+        await self._transport.stop(self.settings.drain_seconds)
         await self._parts.aclose()
 
     def summary(self) -> list[str]:
@@ -148,17 +126,21 @@ class Server:
             except NothingServed:
                 lines.append(f"pipeline {name}: model {pipeline.options.model} is not loaded")
                 continue
-            lines.append(
-                f"pipeline {name}{' (default)' * (name == self.pipelines.default)}: "
-                f"{' → '.join(plan.stages)} with {_described(plan)} on {_device(plan.bundle.provider)}"
-            )
+            manifests = [bundle.manifest for bundle in plan.bundles]
+            is_default = name == self.pipelines.default
+            lines.append(describe_pipeline(name, plan.stages, manifests, plan.bundle.provider, is_default=is_default))
         lines += [
             f"not served: {entry.problem}" for entry in self.repository.entries() if entry.state == BundleState.FAILED
         ]
         lines.append(
-            f"gRPC on {self.settings.host}:{self.port}"
-            + (f", metrics on http://{self.settings.host}:{self.metrics_port}/metrics" * (self.metrics_port >= 0))
-            + f", events in {self.settings.events}, {self.runtime.workers} x {self.runtime.threads} threads"
+            describe_addresses(
+                self.settings.host,
+                self.port,
+                self.metrics_port,
+                events=self.settings.events,
+                workers=self.runtime.workers,
+                threads=self.runtime.threads,
+            )
         )
         return lines
 
@@ -169,13 +151,6 @@ class Server:
         await self.health.set(_RECOMMENDER, ready)
         for name in _ALWAYS:
             await self.health.set(name, HealthCheckResponse.SERVING)
-
-    def _bind(self) -> int:
-        address = f"{_bracketed(self.settings.host)}:{self.settings.port}"
-        try:
-            return self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ConfigError(_port_taken(self.settings.host, self.settings.port)) from error
 
 
 async def serve(settings: Settings, say: Callable[[str], None], host: PluginHost | None = None) -> None:
@@ -191,38 +166,3 @@ async def serve(settings: Settings, say: Callable[[str], None], host: PluginHost
             say(line)
         await stop.wait()
         structlog.get_logger("honeyguide.server").info("stopping", drain_seconds=settings.drain_seconds)
-
-
-def _check_free(host: str, port: int) -> None:
-    """Raises `ConfigError` where the port is taken; gRPC would write to stderr as well."""
-    if port == 0:
-        return
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise ConfigError(f"{_port_taken(host, port)} ({error.strerror})") from error
-
-
-def _port_taken(host: str, port: int) -> str:
-    return f"cannot listen on {host}, port {port}: stop what listens there, or choose another with --port (0: any free)"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _described(plan: Plan) -> str:
-    """Names the bundles that take part, retrieval first."""
-    found = []
-    for manifest in (part.manifest for part in plan.bundles):
-        index = f", index {manifest.index.kind}" if manifest.index else ""
-        items = f"{manifest.data.items:,} items"
-        found.append(f"{manifest.name}/{manifest.version} ({manifest.model_class}, {items}{index})")
-    return " + ".join(found)
-
-
-def _device(provider: str) -> str:
-    return "CPU" if provider == CPU else provider

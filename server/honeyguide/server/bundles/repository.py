@@ -14,9 +14,9 @@ from types import MappingProxyType
 import structlog
 
 from honeyguide.sdk import Manifest, PluginHost, read_manifest, verify
-from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, NothingServed
-from honeyguide.sdk.names import versions_in
+from honeyguide.sdk.errors import BundleError, ModelNotFound, NothingServed
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.bundles.folder import check_folder, list_versions
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 
@@ -24,7 +24,7 @@ __all__ = ["BundleEntry", "BundleState", "Repository"]
 
 
 class BundleState(IntEnum):
-    """Says whether a bundle serves under its own name; the numbers are those of the proto."""
+    """Whether a bundle serves under its own name; the numbers are those of the proto."""
 
     AVAILABLE = 1
     SERVING = 2
@@ -33,7 +33,7 @@ class BundleState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
-    """Describes one bundle of the repository."""
+    """Description of one bundle of the repository."""
 
     name: str
     version: int
@@ -47,7 +47,7 @@ class BundleEntry:
 
 
 class Repository:
-    """Is a folder ``<name>/<version>/`` of bundles, of which one version of each name may serve.
+    """Folder ``<name>/<version>/`` of bundles, of which one version of each name may serve.
 
     What serves is one immutable mapping; a swap changes the reference to it. A call under way keeps the bundle it began
     with, and the bundle goes when its last call ends. So does a joint bundle with the retrievers that it pins: each
@@ -71,6 +71,7 @@ class Repository:
             changed: called with the name and the version that serves now, 0: none.
             cache_users: how many users' vectors each bundle keeps.
         """
+        check_folder(folder)
         self._folder, self._host, self._runtime, self._changed = folder, host, runtime, changed
         self._cache_users = cache_users
         self._serving: Mapping[str, LoadedBundle] = MappingProxyType({})
@@ -78,10 +79,6 @@ class Repository:
         self._problems: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
         self._log = structlog.get_logger("honeyguide.repository")
-        if not folder.is_dir():
-            raise ConfigError(f"repository {folder} does not exist; {_REMEDY}")
-        if not self._versions():
-            raise ConfigError(f"repository {folder} holds no bundle; {_REMEDY}")
 
     @property
     def serving(self) -> Mapping[str, LoadedBundle]:
@@ -91,7 +88,7 @@ class Repository:
     @property
     def names(self) -> list[str]:
         """The names of the models that lie in the repository, sorted."""
-        return sorted(self._versions())
+        return sorted(list_versions(self._folder))
 
     def get(self, name: str) -> LoadedBundle:
         """Returns the bundle that serves under a name; raises `NothingServed`."""
@@ -104,7 +101,7 @@ class Repository:
 
     def load_newest(self) -> None:
         """Loads the newest good version of every model; what does not load is logged and listed with its reason."""
-        for name, versions in self._versions().items():
+        for name, versions in list_versions(self._folder).items():
             for version in versions:
                 with contextlib.suppress(BundleError):
                     self.load(name, version)
@@ -154,7 +151,9 @@ class Repository:
 
     def entries(self) -> list[BundleEntry]:
         """Lists every bundle, by name, then newest version first."""
-        return [self._entry(name, version) for name, versions in self._versions().items() for version in versions]
+        return [
+            self._entry(name, version) for name, versions in list_versions(self._folder).items() for version in versions
+        ]
 
     def entry(self, name: str, version: int = 0) -> BundleEntry:
         """Describes one bundle; version 0 is the one that serves, or the newest. Raises `ModelNotFound`."""
@@ -186,7 +185,7 @@ class Repository:
 
     def _retriever(self, name: str, version: int) -> RetrievingBundle:
         """Returns what a joint bundle pins; raises `BundleError`."""
-        if version not in self._versions().get(name, ()):
+        if version not in list_versions(self._folder).get(name, ()):
             raise BundleError("the repository lacks it; put it back, or train and export the joint model again")
         # Asked before it is opened: a bundle that pins itself would never be done.
         if read_manifest(self._folder / name / str(version)).retrievers:
@@ -211,23 +210,10 @@ class Repository:
         return entry
 
     def _find(self, name: str) -> list[int]:
-        found = self._versions()
-        if name not in found:
-            raise ModelNotFound(f"no model {name!r}; there are: {_listed(found)}")
-        return found[name]
-
-    def _versions(self) -> dict[str, list[int]]:
-        """Returns the versions by name, newest first. Hidden folders are bundles that are being written."""
-        found: dict[str, list[int]] = {}
-        for model in sorted(self._folder.iterdir()):
-            if model.name.startswith(".") or not model.is_dir():
-                continue
-            if numbers := versions_in(model):
-                found[model.name] = numbers[::-1]
-        return found
-
-
-_REMEDY = "`honeyguide demo` makes one in minutes, `honeyguide export` writes one from a trained model"
+        versions = list_versions(self._folder)
+        if name not in versions:
+            raise ModelNotFound(f"no model {name!r}; there are: {_listed(versions)}")
+        return versions[name]
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -1,1 +1,1 @@
-"""What an operator sees: logs and metrics."""
+"""What an operator sees: logs, metrics and the lines at the start."""

@@ -1,0 +1,1 @@
+"""How calls arrive: each transport binds a port, carries the services, and stops without a failed call."""
