@@ -31,14 +31,14 @@ class HistoryBatch:
     """(events,) place of the event's type in `DataSpec.event_types` plus 1; 0 is an unknown type."""
     request_times_ms: Long | None = None
     """(batch,) the moment of each request, or None where it is not known."""
+    lengths: Long = field(init=False, repr=False, compare=False)
+    """(batch,) events of each user, as the offsets say."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", np.diff(self.offsets))  # once: every reader of the batch asks for them
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> Long:
-        """(batch,) events of each user."""
-        return np.diff(self.offsets)
+        return len(self.lengths)
 
     @classmethod
     def from_lists(cls, histories: Sequence[Sequence[int]]) -> HistoryBatch:
@@ -59,6 +59,8 @@ class HistoryBatch:
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""
+        if int(self.lengths.max(initial=0)) <= count:
+            return self
         lengths = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - lengths, lengths, None)
 

@@ -31,7 +31,7 @@ _PipelineName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN.pattern}$")]
 
 
 class RuleSettings(BaseModel):
-    """Names one rule of a pipeline, with its options."""
+    """Settings of one rule of a pipeline."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class RuleSettings(BaseModel):
 
 
 class PipelineSettings(BaseModel):
-    """Describes one pipeline: what retrieves, whether it is ranked, which rules run after."""
+    """Settings of one pipeline: what retrieves, whether it is ranked, which rules run after."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,7 +67,7 @@ class PipelineSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Holds every setting of the server. Relative paths start at the working directory."""
+    """Settings of the server. Relative paths start at the working directory."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
 
 
 class SettingRow(NamedTuple):
-    """Describes one setting for people."""
+    """Description of one setting for people."""
 
     name: str
     variable: str
@@ -221,10 +221,10 @@ def _allowed(path: tuple[str, ...]) -> str:
     for row in describe_settings():
         parts = row.name.split(".")
         if len(parts) <= len(path) and all(p.startswith("<") or p == q for p, q in zip(parts, path, strict=False)):
-            found = row.description
+            description = row.description
             if len(parts) == len(path):
-                return found
-    return found
+                break
+    return description
 
 
 def _describe(cls: type[BaseModel], prefix: str, variable: str) -> Iterator[SettingRow]:

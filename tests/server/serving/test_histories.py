@@ -62,7 +62,7 @@ async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers
             ["view", "buy", ""],
             {"dwell_seconds": np.array([np.nan, 1.0, 1.0], np.float32)},
         )
-        found = build_histories([UserInput("u", inline, now_ms=50)], store, numbers, catalogue, SPEC)
+        found = build_histories([UserInput("u", inline, request_time_ms=50)], store, numbers, catalogue, SPEC)
     assert found.batch.items.tolist() == [0, 1, 2, 3]
     assert found.batch.event_types is not None
     assert found.batch.event_types.tolist() == [2, 0, 1, 0]

@@ -74,7 +74,7 @@ def similar_query(request: SimilarItemsRequest) -> SimilarQuery:
 def stream_defaults(options: StreamOptions) -> RecommendQuery:
     """Checks a stream's options; returns the query that each of its users' is made from by `row_query`."""
     return RecommendQuery(
-        user=UserInput(now_ms=_now(options)),
+        user=UserInput(request_time_ms=_now(options)),
         k=_k(options),
         drop_seen=options.drop_seen if options.HasField("drop_seen") else None,
         filter=_filter(options),
@@ -83,7 +83,7 @@ def stream_defaults(options: StreamOptions) -> RecommendQuery:
 
 def row_query(row: UserRow, defaults: RecommendQuery, *, now_given: bool) -> RecommendQuery:
     """Checks one user of a stream; ``now_given``: the options name the moment, else it is the server's clock."""
-    now = defaults.user.now_ms if now_given else _clock_ms()
+    now = defaults.user.request_time_ms if now_given else _clock_ms()
     return RecommendQuery(_user(row, now), defaults.k, defaults.drop_seen, defaults.filter)
 
 

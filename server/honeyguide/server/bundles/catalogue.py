@@ -1,4 +1,4 @@
-"""Holds a bundle's items: their ids, titles, categories and popularity, and turns filters into rows."""
+"""Keeps a bundle's items: their ids, titles, categories and popularity; turns filters into rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemFilter:
-    """Limits which items may be answered; the parts are combined with "and"."""
+    """Limits on which items may be answered; the parts are combined with "and"."""
 
     exclude: Sequence[str] = ()
     """Items never to answer."""
@@ -32,7 +32,7 @@ class ItemFilter:
 
 
 class Catalogue:
-    """Knows the items by row; row i is row i of the item vectors."""
+    """Items by row; row i is row i of the item vectors."""
 
     def __init__(
         self,
@@ -93,21 +93,21 @@ class Catalogue:
         """Returns the titles of rows, "" where there is none."""
         return self._titles[rows].tolist()  # type: ignore[no-any-return]  # an object array's list is untyped
 
-    def excluded(self, wanted: ItemFilter) -> Rows:
+    def excluded(self, limit: ItemFilter) -> Rows:
         """Returns the rows of the items that the filter excludes."""
-        rows = self.rows(wanted.exclude)
+        rows = self.rows(limit.exclude)
         return rows[rows >= 0]
 
-    def allowed(self, wanted: ItemFilter) -> NDArray[np.bool_] | None:
+    def allowed(self, limit: ItemFilter) -> NDArray[np.bool_] | None:
         """Returns an (items,) mask of the items the filter allows, None where it allows all."""
         mask: NDArray[np.bool_] | None = None
-        if wanted.allow:
-            rows = self.rows(wanted.allow)
+        if limit.allow:
+            rows = self.rows(limit.allow)
             mask = np.zeros(len(self), np.bool_)
             mask[rows[rows >= 0]] = True
-        if wanted.any_category:
+        if limit.any_category:
             inside = np.zeros(len(self), np.bool_)
-            for name in wanted.any_category:
+            for name in limit.any_category:
                 inside[self._categories.get(name, _NONE)] = True
             mask = inside if mask is None else mask & inside
         return mask

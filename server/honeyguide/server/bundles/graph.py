@@ -14,7 +14,7 @@ __all__ = ["Graph"]
 
 
 class Graph:
-    """Is one graph; it takes what it needs of what is offered."""
+    """Graph of a bundle, open to be run."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
@@ -25,7 +25,7 @@ class Graph:
         """Where it runs."""
         return str(self._session.get_providers()[0])
 
-    def run(self, offered: Arrays, outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Returns the named outputs."""
-        found = self._session.run(list(outputs), {name: offered[name] for name in self._inputs})
-        return [np.asarray(array, np.float32) for array in found]
+    def run(self, arrays: Arrays, outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Returns the named outputs; of ``arrays`` it takes the inputs that it has."""
+        results = self._session.run(list(outputs), {name: arrays[name] for name in self._inputs})
+        return [np.asarray(array, np.float32) for array in results]

@@ -96,7 +96,7 @@ def load_bundle(
 
 
 def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Graph]:
-    there = {
+    parts = {
         USER_GRAPH: not manifest.retrievers,
         RANK_GRAPH: manifest.ranks,
         STEP_GRAPH: manifest.steps,
@@ -105,7 +105,7 @@ def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Gra
     # A step takes less time than waking a second thread may: 0.7 ms at the 99th percentile, not 15.
     threads = {STEP_GRAPH: 1}
     return {
-        name: Graph(runtime.session(folder / name, threads.get(name, 0))) for name, wanted in there.items() if wanted
+        name: Graph(runtime.session(folder / name, threads.get(name, 0))) for name, present in parts.items() if present
     }
 
 
@@ -117,11 +117,10 @@ def _index(folder: Path, manifest: Manifest, item_vectors: NDArray[np.float32]) 
     return IndexSearch(index, ExactSearch(item_vectors), complete=complete)
 
 
-def _compare(manifest: Manifest, part: str, found: object, said: object) -> None:
-    if found != said:
-        raise CorruptBundle(
-            f"{manifest.name}/{manifest.version}: {part} are {found}, the manifest says {said}; export the model again"
-        )
+def _compare(manifest: Manifest, part: str, size: object, expected: object) -> None:
+    if size != expected:
+        label = f"{manifest.name}/{manifest.version}"
+        raise CorruptBundle(f"{label}: {part} are {size}, the manifest says {expected}; export the model again")
 
 
 def _retrievers(manifest: Manifest, retriever: Callable[[str, int], RetrievingBundle]) -> tuple[RetrievingBundle, ...]:

@@ -42,6 +42,15 @@ class Candidates:
         """Returns a batch of users who have none yet."""
         return cls(np.full((users, count), -1, np.int32), np.full((users, count), -np.inf, np.float32))
 
+    def spread(self, places: Users, users: int, count: int) -> Candidates:
+        """Returns a batch of ``users`` and at least ``count`` columns, whose users at ``places`` have these items."""
+        width = self.rows.shape[1]
+        if len(places) == users and width >= count:
+            return self
+        spread = Candidates.none(users, max(width, count))
+        spread.rows[places, :width], spread.scores[places, :width] = self.rows, self.scores
+        return spread
+
 
 class Limits:
     """Items that each user of a batch may get."""
@@ -74,12 +83,16 @@ class Limits:
 
     def take(self, users: Users) -> Limits:
         """Returns the limits of the given users alone, in the given order, without duplicates."""
+        owner, row = self.forbidden_of(users)
+        return Limits(len(users), self.items, owner * self.items + row, self.masks, self.mask_of[users])
+
+    def forbidden_of(self, users: Users) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns what the given users may not get: place among ``users`` and row, of each pair."""
         place = np.full(self.users, -1, np.int64)
         place[users] = np.arange(len(users))
         owner, row = np.divmod(self.forbidden, self.items)
-        kept = place[owner] >= 0
-        keys = place[owner[kept]] * self.items + row[kept]
-        return Limits(len(users), self.items, keys, self.masks, self.mask_of[users])
+        inside = place[owner] >= 0
+        return place[owner[inside]], row[inside]
 
     def without(self, rows: Rows) -> Limits:
         """Returns limits that also forbid each user's (users, n) rows; -1 is no row."""
@@ -146,7 +159,7 @@ class ExactSearch:
             scores = vectors[chunk] @ items.T  # (chunk, allowed)
             if self._scale is not None:
                 scores *= self._scale[allowed]
-            owner, row = np.divmod(limits.take(chunk).forbidden, limits.items)
+            owner, row = limits.forbidden_of(chunk)
             if not everything:
                 place = np.minimum(np.searchsorted(allowed, row), len(allowed) - 1)
                 inside = allowed[place] == row

@@ -25,7 +25,7 @@ _FATAL_ONLY = 4
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Holds how many batches run at once, how many threads each may use, and where graphs run."""
+    """Share of the machine: how many batches run at once, how many threads each may use, and where graphs run."""
 
     workers: int
     """Batches computed at the same time, 1 or more."""

@@ -47,7 +47,7 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
 
 
 class _StandardError:
-    """Is standard error as it is at the time of each line; what it cannot take is lost, never the work it tells of."""
+    """Standard error as it is at the time of each line; what it cannot take is lost, never the work it tells of."""
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # ValueError: closed

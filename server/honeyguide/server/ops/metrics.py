@@ -19,7 +19,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Holds one server's counters in a registry of their own, so that two servers in one process do not mix."""
+    """Counters of one server, in a registry of their own, so that two servers in one process do not mix."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -71,7 +71,7 @@ class Metrics:
 
 
 class MetricsEndpoint:
-    """Answers Prometheus over HTTP on a port of its own, from a thread of its own."""
+    """HTTP endpoint for Prometheus, on a port and in a thread of its own."""
 
     def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         """Starts at once.

@@ -46,7 +46,7 @@ class EncodedUsers:
         """Returns the (users, d) vectors."""
         if bundle not in self._vectors:
             with self._metrics.stage("encode"):
-                if bundle.cache.on and any(user_id is not None for user_id in self._ids):
+                if any(user_id is not None for user_id in self._ids) and bundle.cache.on:
                     self._vectors[bundle] = self._recall(bundle)
                 else:
                     self._vectors[bundle] = bundle.read(self.arrays(bundle))[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -27,9 +26,9 @@ class InlineHistory:
     """Events that a request brings along, oldest first, as columns."""
 
     item_ids: Sequence[str]
-    time_ms: Long | None = None
+    times_ms: Long | None = None
     """(events,) or None where the request does not say."""
-    event_type: Sequence[str] = ()
+    event_types: Sequence[str] = ()
     """As long as ``item_ids``, or empty."""
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Raw columns by name, NaN: not known."""
@@ -43,8 +42,8 @@ class UserInput:
     """None: an anonymous user."""
     history: InlineHistory | None = None
     """Comes after the stored events."""
-    now_ms: int = 0
-    """The moment of the request."""
+    request_time_ms: int = 0
+    """The moment of the request, milliseconds since 1970."""
 
     @property
     def known_as(self) -> str | None:
@@ -69,67 +68,78 @@ def build_histories(
     stored = [(i, u.user_id) for i, u in enumerate(users) if store is not None and u.user_id is not None]
     inline = [(i, u.history) for i, u in enumerate(users) if u.history is not None and u.history.item_ids]
     past = store.histories([user_id for _, user_id in stored]) if store is not None and stored else []
-    columns = _Columns(past, [history for _, history in inline])
+    columns = _Columns(past, [history for _, history in inline], store, numbers)
 
     owner = np.repeat(
         np.array([i for i, _ in stored] + [i for i, _ in inline], np.int64), [*map(len, past), *columns.inline_lengths]
     )
     # Stable, so that a user's stored events stay before the inline ones.
     order = np.argsort(owner, kind="stable")
-    rows = np.concatenate(
-        [
-            numbers.rows(columns.stored("items", np.int64), store.item_ids) if store is not None else _NO_ROWS,
-            catalogue.rows(list(chain.from_iterable(h.item_ids for _, h in inline))),
-        ]
-    )
+    rows = columns.rows(catalogue)
     known = rows[order] >= 0
     owner = owner[order]
     events = order[known]
     offsets = np.zeros(len(users) + 1, np.int64)
     np.cumsum(np.bincount(owner[known], minlength=len(users)), out=offsets[1:])
 
-    now = np.array([u.now_ms for u in users], np.int64)
-    batch = HistoryBatch(items=rows[events], offsets=offsets, request_times_ms=now if spec.has_time else None)
+    times = moments = None
     if spec.has_time:
-        times = columns.times(now[[i for i, _ in inline]])[events]
-        batch = dataclasses.replace(batch, times_ms=_non_decreasing(times, owner[known]))
-    if spec.event_types:
-        types = [
-            numbers.types(columns.stored("event_type", np.int32), store.event_types) if store is not None else _NO_ROWS,
-            numbers.names(list(chain.from_iterable(h.event_type or repeat("", len(h.item_ids)) for _, h in inline))),
-        ]
-        batch = dataclasses.replace(batch, event_types=np.concatenate(types)[events])
-    if spec.features:
-        features = {scaler.name: scaler(columns.feature(scaler.name)[events]) for scaler in spec.features}
-        batch = dataclasses.replace(batch, features=features)
+        moments = np.array([u.request_time_ms for u in users], np.int64)
+        times = _non_decreasing(columns.times(moments[[i for i, _ in inline]])[events], owner[known])
+    batch = HistoryBatch(
+        items=rows[events],
+        offsets=offsets,
+        times_ms=times,
+        features={scaler.name: scaler(columns.feature(scaler.name)[events]) for scaler in spec.features},
+        event_types=columns.event_types()[events] if spec.event_types else None,
+        request_times_ms=moments,
+    )
     return Histories(batch, np.bincount(owner[~known], minlength=len(users)))
 
 
 class _Columns:
     """Columns of all users: first what is stored, then what is inline."""
 
-    def __init__(self, past: Sequence[StoredHistory], inline: Sequence[InlineHistory]) -> None:
-        self._past = past
-        self._inline = inline
+    def __init__(
+        self,
+        past: Sequence[StoredHistory],
+        inline: Sequence[InlineHistory],
+        store: EventStore | None,
+        numbers: StoreNumbers,
+    ) -> None:
+        self._past, self._inline, self._store, self._numbers = past, inline, store, numbers
         self.inline_lengths = [len(h.item_ids) for h in inline]
 
-    def stored(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        return np.concatenate([np.empty(0, dtype), *(getattr(h, name) for h in self._past)])
+    def rows(self, catalogue: Catalogue) -> Int:
+        parts = [catalogue.rows(list(chain.from_iterable(h.item_ids for h in self._inline)))]
+        if self._store is not None and self._past:
+            parts.insert(0, self._numbers.rows(self._stored("items", np.int64), self._store.item_ids))
+        return np.concatenate(parts)
 
-    def times(self, now: Long) -> Long:
-        """Events whose time the request does not say happened now, as far as anyone knows."""
+    def event_types(self) -> Int:
+        names = chain.from_iterable(h.event_types or repeat("", len(h.item_ids)) for h in self._inline)
+        parts = [self._numbers.names(list(names))]
+        if self._store is not None and self._past:
+            parts.insert(0, self._numbers.types(self._stored("event_type", np.int32), self._store.event_types))
+        return np.concatenate(parts)
+
+    def times(self, moments: Long) -> Long:
+        """Events whose time the request does not say happened at its moment, as far as anyone knows."""
         inline = [
-            np.full(length, moment) if h.time_ms is None else h.time_ms
-            for h, length, moment in zip(self._inline, self.inline_lengths, now, strict=True)
+            np.full(length, moment) if h.times_ms is None else h.times_ms
+            for h, length, moment in zip(self._inline, self.inline_lengths, moments, strict=True)
         ]
-        return np.concatenate([self.stored("time_ms", np.int64), *inline])
+        return np.concatenate([self._stored("time_ms", np.int64), *inline])
 
     def feature(self, name: str) -> NDArray[np.float32]:
         inline = [
             h.features.get(name, np.full(length, np.nan, np.float32))
             for h, length in zip(self._inline, self.inline_lengths, strict=True)
         ]
-        return np.concatenate([self.stored(name, np.float32), *inline])
+        return np.concatenate([self._stored(name, np.float32), *inline])
+
+    def _stored(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, dtype), *(getattr(h, name) for h in self._past)])
 
 
 def _non_decreasing(times: Long, owner: Long) -> Long:
@@ -141,6 +151,3 @@ def _non_decreasing(times: Long, owner: Long) -> Long:
     base = owner * (times.max() - low + 1)
     raised: Long = np.maximum.accumulate(times - low + base) - base + low
     return raised
-
-
-_NO_ROWS: Int = np.empty(0, np.int32)

@@ -106,16 +106,14 @@ class Pipeline:
         limits = _limits(catalogue, [q.filter for q in queries], seen)
 
         depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
-        ranking = Candidates.none(len(queries), int(depths.max()))
+        ranking = Candidates.none(0, 0)
         known = np.flatnonzero(lengths)
         reasons: list[str] = []
         if known.size:
             users = self._users(queries, histories, known)
             permitted = limits if known.size == len(queries) else limits.take(known)
-            best = self._candidates(plan, users, permitted, depths[known], reasons)
-            width = best.rows.shape[1]
-            ranking = Candidates.none(len(queries), max(width, int(depths.max())))
-            ranking.rows[known, :width], ranking.scores[known, :width] = best.rows, best.scores
+            ranking = self._candidates(plan, users, permitted, depths[known], reasons)
+        ranking = ranking.spread(known, len(queries), int(depths.max()))
         considered = ranking.rows
         for rule in plan.options.rules:
             try:

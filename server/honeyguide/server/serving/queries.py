@@ -13,7 +13,7 @@ __all__ = ["Answer", "RankQuery", "RecommendQuery", "SimilarQuery", "Source"]
 
 
 class Source(IntEnum):
-    """Says where an answered item comes from; the numbers are those of the proto."""
+    """Where an answered item comes from; the numbers are those of the proto."""
 
     RETRIEVED = 1
     POPULAR = 2
@@ -22,7 +22,7 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """Asks for the best items for one user."""
+    """Question for the best items for one user."""
 
     user: UserInput
     k: int = 10
@@ -31,12 +31,12 @@ class RecommendQuery:
     """None: as the pipeline does."""
     filter: ItemFilter | None = None
     explain: bool = False
-    """Whether `Answer.because` is wanted."""
+    """Whether the answer says why: `Answer.because`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankQuery:
-    """Asks for the scores of the caller's candidates for one user."""
+    """Question for the scores of the caller's candidates for one user."""
 
     user: UserInput
     item_ids: Sequence[str]
@@ -45,7 +45,7 @@ class RankQuery:
 
 @dataclass(frozen=True, slots=True)
 class SimilarQuery:
-    """Asks for the items nearest to one item."""
+    """Question for the items nearest to one item."""
 
     item_id: str
     k: int = 10
@@ -54,7 +54,7 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answers one query; the columns are equally long, best first."""
+    """Answer to one query; the columns are equally long, best first."""
 
     models: tuple[tuple[str, int], ...]
     """Name and version of the bundles that took part, retrieval first."""
