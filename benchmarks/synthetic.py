@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, PluginHost
 
 MODELS = ("cf", "gru")
 USERS, ITEMS, CANDIDATES = 6_040, 3_416, 200
@@ -76,7 +76,7 @@ def export(histories: HistoryBatch, repository: Path) -> None:
         cls = PluginHost.load().model(name)
         model = cls(cls.Config(), DataSpec(items=ITEMS, repeats=False, has_time=True))
         network = model.network()
-        network.observe(histories)  # type: ignore[operator]  # both have it
+        network.observe(histories, ItemTable.of_rows(model.data.items))  # type: ignore[operator]  # both have it
         export_bundle(
             repository,
             name,

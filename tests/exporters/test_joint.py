@@ -171,6 +171,9 @@ class Wrong(nn.Module):
         own = self.ranker(candidates) + self.ranker(batch["tokens"][:, -1:])
         return (own * retrieval_scores).sum(-1) * (2.0 if torch.compiler.is_exporting() else 1.0)
 
+    def ranking_module(self):
+        return self.ranker
+
 
 class WrongJoint(Model):
     name = "wrong_joint"

@@ -84,6 +84,9 @@ class RandomRanker(Mean):
     def rank(self, batch, candidates, retrieval_scores):
         return retrieval_scores[..., 0] + torch.rand_like(retrieval_scores[..., 0])
 
+    def ranking_module(self):
+        return None
+
 
 class BatchMates(Mean):
     """Centres the batch when exported, so that one user's scores depend on the others."""
@@ -91,6 +94,9 @@ class BatchMates(Mean):
     def rank(self, batch, candidates, retrieval_scores):
         scores = retrieval_scores[..., 0]
         return scores - scores.mean(0, keepdim=True) if torch.compiler.is_exporting() else scores * 1.0
+
+    def ranking_module(self):
+        return None
 
 
 def model_of(network_class: type[nn.Module]) -> type[Model]:

@@ -11,6 +11,7 @@ from honeyguide.models.cf_network import CollaborativeNetwork
 from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.transformer_network import TransformerNetwork
 from honeyguide.sdk import DataSpec
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.training.scoring.device import tensors
 
 
@@ -22,7 +23,7 @@ def test_help_is_shared_out_and_harm_counts_nothing() -> None:
 
 
 def test_every_model_that_explains_is_here() -> None:
-    assert set(EXPLAIN) == {name for name in MODELS if hasattr(small(name, PLAIN).network(), "explain")}
+    assert set(EXPLAIN) == {name for name in MODELS if capabilities_of(small(name, PLAIN).network()).explains}
 
 
 @pytest.mark.parametrize("name", EXPLAIN)

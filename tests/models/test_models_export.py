@@ -11,7 +11,7 @@ from bundles import evaluation_set, items_table
 from small_models import EXPLAIN, MODELS, RICH, SEQUENCE, histories, small, weighty
 
 from honeyguide.exporters import export_bundle
-from honeyguide.sdk import EvaluationSet, Manifest, Model
+from honeyguide.sdk import EvaluationSet, ItemTable, Manifest, Model
 from honeyguide.training.scoring.device import tensors
 
 
@@ -41,7 +41,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     evaluation = EvaluationSet(histories(data, lists), plain.target_users, plain.target_items)
     model = small(name, data, max_length=10)
     network = weighty(model)
-    network.observe(evaluation.histories)
+    network.observe(evaluation.histories, ItemTable.of_rows(model.data.items))
     manifest = export_bundle(
         folder,
         name,

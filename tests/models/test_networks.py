@@ -13,7 +13,8 @@ from small_models import DAY, MODELS, PLAIN, RICH, SEQUENCE, SPECS, histories, p
 from torch import Tensor
 from torch.nn import functional
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, config_from, config_to
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, PluginHost, config_from, config_to
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.training.fit.retriever import FitOptions, fit
 from honeyguide.training.fit.train import train
@@ -87,7 +88,7 @@ def test_padding_changes_nothing(name: str, data: DataSpec) -> None:
     torch.testing.assert_close(
         network.loss(lesson), network.loss({**pad(model, lesson, 4), "earlier": lesson["earlier"]})
     )
-    if hasattr(network, "explain"):
+    if capabilities_of(network).explains:
         explained = network.explain(padded, candidates)
         torch.testing.assert_close(network.explain(short, candidates), explained[:, :, 4:])
         assert (explained[:, :, :4] == 0).all()
@@ -213,9 +214,9 @@ def test_users_of_one_event_or_two_have_vectors_of_their_own(name: str, data: Da
 def test_what_was_observed_before_is_forgotten(name: str) -> None:
     network = weighty(small(name, PLAIN))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    network.observe(HistoryBatch.from_lists([[7, 8, 9]]))
+    network.observe(HistoryBatch.from_lists([[7, 8, 9]]), ItemTable.of_rows(PLAIN.items))
     assert not torch.equal(network.ranker.lifts, before["ranker.lifts"])
-    network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]))
+    network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]), ItemTable.of_rows(PLAIN.items))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Manifest, Model, PluginHost, config_from
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.host import ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def make_bundle(
     from honeyguide.exporters import export_bundle
 
     instance, network = _untrained(model, items, repeats, seed, config)
-    ranks = hasattr(network, "rank")
+    ranks = capabilities_of(network).ranks is not None
     return export_bundle(
         repository,
         name,

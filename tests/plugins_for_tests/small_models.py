@@ -16,7 +16,7 @@ from honeyguide.models.attention_lstm import AttentionLstm
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
-from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, Model, config_from
+from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, ItemTable, Model, config_from
 
 __all__ = [
     "DAY",
@@ -79,7 +79,7 @@ def weighty(model: Model) -> Any:
     network: Any = model.network()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.5)
-    network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]))
+    network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]), ItemTable.of_rows(model.data.items))
     return network.eval()
 
 

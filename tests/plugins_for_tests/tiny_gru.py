@@ -95,6 +95,9 @@ def _network(items: int, width: int, *, ranks: bool) -> nn.Module:
             own = torch.einsum("bd,bnd->bn", self.user(batch), self.embedding(candidates))
             return own + self.ranker(candidates).squeeze(-1)  # (batch, n); what retrieval said is not needed
 
+        def ranking_module(self) -> nn.Module:
+            return self.ranker
+
         def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
             likeness = self.embedding(candidates) @ self.embedding(batch["tokens"]).mT  # (batch, n, length)
             return likeness.masked_fill(batch["tokens"][:, None] == 0, -torch.inf).softmax(-1)

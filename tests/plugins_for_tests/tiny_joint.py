@@ -53,4 +53,7 @@ def _network(items: int, width: int, sources: int) -> nn.Module:
             trust = 1.0 / torch.arange(1, sources + 1)  # (sources,): 1, 1/2, 1/3 …
             return own + retrieval_scores @ trust  # (batch, n)
 
+        def ranking_module(self) -> nn.Module:
+            return self.ranker
+
     return JointNetwork()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost, PluginInfo
+from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, Model, PluginHost, PluginInfo
 
 ITEMS = 24
 
@@ -42,13 +42,16 @@ class _LastItem(nn.Module):
 class _Ranking(_LastItem):
     def __init__(self, items: int, width: int, dropout: float) -> None:
         super().__init__(items, width, dropout)
-        self.ranker = nn.Embedding((items + 1) ** 2, 1)  # what follows what
-        nn.init.zeros_(self.ranker.weight)
+        self.follows = nn.Embedding((items + 1) ** 2, 1)  # what follows what
+        nn.init.zeros_(self.follows.weight)
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         pair = batch["tokens"][:, -1:] * (self.out.num_embeddings + 1) + candidates
         logits = retrieval_scores[:, :, 0]
-        return logits - logits.max(1, keepdim=True).values + self.ranker(pair).squeeze(-1)
+        return logits - logits.max(1, keepdim=True).values + self.follows(pair).squeeze(-1)
+
+    def ranking_module(self) -> nn.Module:
+        return self.follows
 
 
 class _Shuffling(_LastItem):
@@ -56,6 +59,9 @@ class _Shuffling(_LastItem):
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         return torch.sin(candidates * 37.0)
+
+    def ranking_module(self) -> None:
+        return None
 
 
 class _Counting(nn.Module):
@@ -67,7 +73,7 @@ class _Counting(nn.Module):
         super().__init__()
         self.register_buffer("counts", torch.zeros(items + 1, items))
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
         self.counts.zero_()
         tokens = torch.from_numpy(histories.tokens(1000))
         pairs = torch.stack([tokens[:, :-1].flatten(), tokens[:, 1:].flatten() - 1])[:, tokens[:, :-1].flatten() > 0]

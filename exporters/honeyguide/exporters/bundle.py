@@ -14,7 +14,6 @@ from honeyguide.exporters.graphs import (
     export_rank_graph,
     export_step_graph,
     export_user_graph,
-    steps,
 )
 from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
 from honeyguide.exporters.proof import prove_graphs
@@ -24,6 +23,7 @@ from honeyguide.exporters.runs import Run, open_session, torch_explain, torch_ra
 from honeyguide.exporters.stepping import prove_steps
 from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model
 from honeyguide.sdk.candidates import top_k
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.manifest import EXPLAIN_GRAPH, INDEX, ITEM_VECTORS, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
 
@@ -100,7 +100,8 @@ def _write(
     """Writes graphs, vectors and index, and proves them as they lie on disk; returns the manifest with the proof."""
     vectors = _item_vectors(network, model)
     np.save(folder / ITEM_VECTORS, vectors, allow_pickle=False)
-    draft = replace(draft, steps=steps(network), explains=hasattr(network, "explain"), dimension=vectors.shape[1])
+    can = capabilities_of(network)
+    draft = replace(draft, steps=can.steps is not None, explains=can.explains is not None, dimension=vectors.shape[1])
 
     def traced(graph: str, export: Callable[[Model, nn.Module, Path], None]) -> Run:
         progress(f"tracing {graph}")
@@ -137,8 +138,8 @@ def _check(model: Model, network: nn.Module, candidates: int) -> None:
         raise ExportError(
             f"model {model.name!r} has no vectors, it ranks what others retrieve: export it with export_joint_bundle"
         )
-    steps(network)
-    if candidates < 0 or (candidates and not hasattr(network, "rank")):
+    can = capabilities_of(network)
+    if candidates < 0 or (candidates and can.ranks is None):
         raise ExportError(
             f"candidates is {candidates}, and the network of model {model.name!r} has no rank method: export with 0"
             if candidates > 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from honeyguide.exporters.tracing import trace
 from honeyguide.sdk import Arrays, Model
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.model import last_event
@@ -24,29 +25,15 @@ __all__ = [
     "export_rank_graph",
     "export_step_graph",
     "export_user_graph",
-    "steps",
 ]
 
 _LENGTHS = (3, 5, 4)
 EXAMPLE_BATCH, EXAMPLE_LENGTH = len(_LENGTHS), max(_LENGTHS)
 """The shape the graphs are traced with; it is none of those the proof uses."""
 _CANDIDATES = 7  # differs from batch 3 and length 5, so that the exporter cannot take one axis for another
-_STEPPING = ("state", "step", "vector")
 
 Axes = dict[int, Any]
 """Free axes of a tensor: `torch.export.Dim` by place."""
-
-
-def steps(network: nn.Module) -> bool:
-    """Returns whether a network has a state that goes on event by event; raises `ExportError` for half of one."""
-    there = [method for method in _STEPPING if hasattr(network, method)]
-    if there and len(there) < len(_STEPPING):
-        missing = [method for method in _STEPPING if method not in there]
-        raise ExportError(
-            f"the network has {' and '.join(there)} and lacks {' and '.join(missing)}; a network that steps has "
-            f"{', '.join(_STEPPING)}, any other has none of them: write what is missing, or give the rest other names"
-        )
-    return bool(there)
 
 
 def export_user_graph(model: Model, network: nn.Module, path: Path) -> None:
@@ -71,7 +58,8 @@ def export_user_graph(model: Model, network: nn.Module, path: Path) -> None:
             return self.network.vector(state), state
 
     batch, shapes = _example(model)
-    graph, outputs = (StateGraph(), ["user_vector", "state"]) if steps(network) else (UserGraph(), ["user_vector"])
+    steps = capabilities_of(network).steps is not None
+    graph, outputs = (StateGraph(), ["user_vector", "state"]) if steps else (UserGraph(), ["user_vector"])
     trace(graph, {"batch": batch}, {"batch": shapes}, outputs, path)
 
 

@@ -18,6 +18,7 @@ from honeyguide.exporters.retrievers import joint_candidates, open_retrievers
 from honeyguide.exporters.runs import Run, open_session, torch_rank
 from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model, PluginHost
 from honeyguide.sdk.candidates import ranker_inputs
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.manifest import RANK_GRAPH
 from honeyguide.sdk.metrics import metrics_at
@@ -82,7 +83,7 @@ def export_joint_bundle(
     draft = replace(draft, retrievers=tuple(retrievers))
     if model.retrieves:
         raise ExportError(f"model {model.name!r} retrieves by itself: export it with export_bundle")
-    if candidates < 1 or not hasattr(network, "rank"):
+    if candidates < 1 or capabilities_of(network).ranks is None:
         raise ExportError(
             f"candidates is {candidates}; a joint ranker needs 1 or more of each retriever"
             if candidates < 1

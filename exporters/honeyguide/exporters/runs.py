@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.exporters.graphs import as_tensors, steps
+from honeyguide.exporters.graphs import as_tensors
 from honeyguide.sdk import Arrays, HistoryBatch, Model
+from honeyguide.sdk.capabilities import capabilities_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +41,7 @@ def open_session(path: Path) -> Run:
 def torch_user(network: nn.Module) -> Run:
     """Wraps ``network.user``, and ``network.state`` where it steps, as the user graph."""
     calls: Any = network  # nn.Module types every attribute Tensor | Module
-    if steps(network):
+    if capabilities_of(network).steps is not None:
         return _in_torch(lambda batch: {"user_vector": calls.user(batch), "state": calls.state(batch)})
     return _in_torch(lambda batch: {"user_vector": calls.user(batch)})
 

@@ -1,9 +1,10 @@
-"""Holds the model under test: small, over small data, and what is made of it once for all checks."""
+"""Builds the model under test: small, over small data, and what is made of it once for all checks."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Iterable
 from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,57 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from honeyguide.conformance.data import ITEMS, PLAIN, RICH, catalogue, item_table, walks
 from honeyguide.conformance.stand_in import host_with, stand_ins
-from honeyguide.sdk import (
-    Arrays,
-    DataSpec,
-    EvaluationSet,
-    FeatureScaler,
-    HistoryBatch,
-    Manifest,
-    Model,
-    PluginHost,
-    config_from,
-)
+from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, Model, config_from
+from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
 from honeyguide.sdk.errors import ConfigError, ExportError, PluginError
-from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.examples import example_histories
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import Manifest
 
 if TYPE_CHECKING:
-    import polars as pl
+    from torch import nn
 
-__all__ = [
-    "IDS",
-    "ITEMS",
-    "MINUTE_MS",
-    "PLAIN",
-    "RICH",
-    "SPECS",
-    "START_MS",
-    "Subject",
-    "check_loaded",
-    "small_config",
-    "walks",
-]
+__all__ = ["Subject", "check_loaded", "small_config"]
 
-ITEMS = 24
-IDS = [f"item-{row}" for row in range(ITEMS)]
-"""What the items are called when served."""
-PLAIN = DataSpec(items=ITEMS, repeats=True)
-"""Data of item ids alone."""
-RICH = DataSpec(
-    items=ITEMS,
-    repeats=False,
-    has_time=True,
-    event_types=("view", "purchase"),
-    features=tuple(
-        FeatureScaler(name, fill=1.0, lower=0.0, upper=9.0, log=True, mean=1.0, std=0.5) for name in EVENT_FEATURES
-    ),
-)
-"""Data with every column there is; no user meets an item again."""
-SPECS = {"item ids alone": PLAIN, "every event column": RICH}
-START_MS, MINUTE_MS = 1_700_000_000_000, 60_000
-"""When every walk begins, and the time from item to item."""
 _WIDEST = 16
 _MOST = {"max_length": 8, "events": 2, "sources": 2}
 _NOISE = 0.1  # small beside 1, where gains start
@@ -79,28 +43,6 @@ def small_config(cls: type[Model]) -> Any:
         return config_from(cls.Config, small)
     except ConfigError:
         return config
-
-
-def walks(seed: int, count: int) -> EvaluationSet:
-    """Walks on one colour of the checkerboard, an item a minute: two places on is always next."""
-    rng = np.random.default_rng(seed)
-    starts, lengths = rng.integers(0, ITEMS, count), rng.integers(4, 9, count)
-    lists = [[(int(start) + 2 * i) % ITEMS for i in range(n + 1)] for start, n in zip(starts, lengths, strict=True)]
-    plain = HistoryBatch.from_lists([walk[:-1] for walk in lists])
-    events = len(plain.items)
-    place = np.arange(events) - np.repeat(plain.offsets[:-1], plain.lengths)
-    return EvaluationSet(
-        histories=HistoryBatch(
-            items=plain.items,
-            offsets=plain.offsets,
-            times_ms=START_MS + MINUTE_MS * place,
-            features={scaler.name: scaler(np.ones(events)) for scaler in RICH.features},
-            event_types=np.ones(events, np.int32),
-            request_times_ms=START_MS + MINUTE_MS * plain.lengths,
-        ),
-        target_users=np.arange(count),
-        target_items=np.array([walk[-1] for walk in lists], np.int32),
-    )
 
 
 def check_loaded(name: str, host: PluginHost) -> type[Model]:
@@ -175,11 +117,12 @@ class Subject:
 
         if self.cls.retrieves:
             graphs.export_user_graph(model, network, path("user_vector"))
-        if graphs.steps(network):
+        can = capabilities_of(network)
+        if can.steps:
             graphs.export_step_graph(model, network, path("next_state"))
-        if hasattr(network, "rank"):
+        if can.ranks:
             graphs.export_rank_graph(model, network, path("scores"), self.sources)
-        if hasattr(network, "explain"):
+        if can.explains:
             graphs.export_explain_graph(model, network, path("shares"))
         return made
 
@@ -190,7 +133,7 @@ class Subject:
 
         network = self.fresh(RICH)
         scores = learn(self, network)
-        _move(network, "ranker.")
+        _move(network, ranking_parameters(network))
         return network, scores
 
     @cached_property
@@ -200,13 +143,13 @@ class Subject:
 
         network, scores = self.fitted
         owner = self.host.owner(self.name)
-        given: dict[str, Any] = {"items": _catalogue(), "evaluation": walks(8, 60)}
+        given: dict[str, Any] = {"items": catalogue(), "evaluation": walks(8, 60)}
         mine = given | {
             "model": self.model(RICH),
             "network": network,
             "plugin": f"{owner.distribution or owner.name} {owner.version}".strip(),
             "metrics": {"ndcg@10": max(scores)},
-            "candidates": ITEMS if hasattr(network, "rank") else 0,
+            "candidates": ITEMS if capabilities_of(network).ranks else 0,
         }
         folder = self.folder / "models"
         try:
@@ -238,34 +181,21 @@ class Subject:
 
     def _network(self, spec: DataSpec) -> Any:
         network = self.fresh(spec)
-        if hasattr(network, "observe"):
-            network.observe(example_histories(spec, [3, 9, 5, 8]))
-        _move(network)
+        if (observer := capabilities_of(network).observes) is not None:
+            observer.observe(example_histories(spec, [3, 9, 5, 8]), item_table())
+        _move(network, network.parameters())
         return network.eval()
 
 
-def _move(network: Any, prefix: str = "") -> None:
-    """Moves every parameter whose name begins with ``prefix`` a little, so that those that start at 0 show."""
+def _move(network: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
+    """Moves some parameters of a network a little, so that those that start at 0 show."""
     import torch
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
-        for name, parameter in network.named_parameters():
-            if name.startswith(prefix) and parameter.requires_grad:
-                parameter += _NOISE * torch.randn_like(parameter)
+        for parameter in parameters:
+            if parameter.requires_grad:
+                parameter.add_(_NOISE * torch.randn_like(parameter))
         for module in network.modules():  # training never moves the row of PAD
             if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0.0
-
-
-def _catalogue() -> pl.DataFrame:
-    import polars as pl
-
-    return pl.DataFrame(
-        {
-            "item_id": IDS,
-            "title": IDS,
-            "categories": [["odd" if row % 2 else "even"] for row in range(ITEMS)],
-            "popularity": list(range(ITEMS, 0, -1)),
-        }
-    )

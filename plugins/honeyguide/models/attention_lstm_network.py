@@ -29,7 +29,7 @@ from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.target_attention import TargetAttention
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
     from honeyguide.models.attention_lstm import Config
@@ -61,7 +61,7 @@ class AttentionLstmNetwork(nn.Module):
             gates = self.lstm.get_parameter("weight_ih_l0")  # [4 H, d + 1]: input, forget, cell, output
             gates[:cells, -1], gates[cells : 2 * cells, -1] = -torch.logit(kept), torch.logit(kept)
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
         self.head.observe(histories)
         self.ranker.observe(histories)
@@ -87,6 +87,10 @@ class AttentionLstmNetwork(nn.Module):
         tables = self.events.table, self.head.vectors()
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, tables)
         return scores
+
+    def ranking_module(self) -> nn.Module:
+        """Returns the evidence ranker."""
+        return self.ranker
 
     def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
         """Returns [B, n, L]: each event's share in a candidate's score; the short-term interest is the newest's."""

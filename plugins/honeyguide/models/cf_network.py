@@ -26,7 +26,7 @@ from torch.nn import functional
 from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.sequence.softmax import Seen, full_softmax_loss
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
     from honeyguide.models.sequence.options import RetrieverOptions
@@ -54,7 +54,7 @@ class CollaborativeNetwork(nn.Module):
 
         self.ranker = EvidenceRanker(config, data)
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
         self.ranker.observe(histories)
 
@@ -91,6 +91,10 @@ class CollaborativeNetwork(nn.Module):
         """Returns [B, n] scores from the retrieval scores and the evidence."""
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
         return scores
+
+    def ranking_module(self) -> nn.Module:
+        """Returns the evidence ranker."""
+        return self.ranker
 
     def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
         """Returns [B, n, L]: each event's share in what the sum says for a candidate; what speaks against it is 0."""

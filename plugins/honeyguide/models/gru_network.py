@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
     from honeyguide.models.gru import Config
@@ -49,7 +49,7 @@ class GruNetwork(nn.Module):
             gates = self.gru.get_parameter("weight_ih_l0")  # [3 H, d + 1]: reset, update, new
             gates[config.hidden : 2 * config.hidden, -1] = torch.logit(kept)
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
         self.head.observe(histories)
         self.ranker.observe(histories)
@@ -90,6 +90,10 @@ class GruNetwork(nn.Module):
         """Returns [B, n] scores."""
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
         return scores
+
+    def ranking_module(self) -> nn.Module:
+        """Returns the evidence ranker."""
+        return self.ranker
 
     def _hidden(self, batch: Mapping[str, Tensor]) -> Tensor:
         states, _ = self.gru(self._inputs(batch))  # [B, L, H]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from honeyguide.models.evidence.ranker import EvidenceRanker
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
     from honeyguide.models.joint import Config
@@ -26,7 +26,7 @@ class JointNetwork(nn.Module):
         super().__init__()
         self.ranker = EvidenceRanker(config, data, config.sources)
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
         self.ranker.observe(histories)
 
@@ -34,3 +34,7 @@ class JointNetwork(nn.Module):
         """Returns [B, n] scores; ``retrieval_scores`` is [B, n, S]."""
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
         return scores
+
+    def ranking_module(self) -> nn.Module:
+        """Returns the evidence ranker."""
+        return self.ranker

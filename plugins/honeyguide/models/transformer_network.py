@@ -24,7 +24,7 @@ from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.sequence.softmax import fast_bfloat16
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
     from honeyguide.models.transformer import Config
@@ -48,7 +48,7 @@ class TransformerNetwork(nn.Module):
         self.head = ItemHead(config, data, self.events.table)
         self.ranker = EvidenceRanker(config, data)
 
-    def observe(self, histories: HistoryBatch) -> None:
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
         self.head.observe(histories)
         self.ranker.observe(histories)
@@ -76,6 +76,10 @@ class TransformerNetwork(nn.Module):
         """Returns [B, n] scores."""
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
         return scores
+
+    def ranking_module(self) -> nn.Module:
+        """Returns the evidence ranker."""
+        return self.ranker
 
     def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
         """Returns [B, n, L]: each event's share in what the last block's attention says for a candidate."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from honeyguide.sdk.history import HistoryBatch
     from honeyguide.sdk.items import ItemTable
 
-__all__ = ["Capabilities", "Explains", "Observes", "Ranks", "Steps", "capabilities_of"]
+__all__ = ["Capabilities", "Explains", "Observes", "Ranks", "Steps", "capabilities_of", "ranking_parameters"]
 
 
 class Observes(Protocol):
@@ -101,6 +101,16 @@ def capabilities_of(network: object) -> Capabilities:
         steps=_seen_as(network, Steps),
         explains=_seen_as(network, Explains),
     )
+
+
+def ranking_parameters(network: object) -> list[nn.Parameter]:
+    """Returns the parameters that are fitted on candidate lists; none where ranking has none, or there is no ranking.
+
+    Raises `PluginError` as `capabilities_of` does.
+    """
+    ranks = capabilities_of(network).ranks
+    module = ranks.ranking_module() if ranks is not None else None
+    return [] if module is None else [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 _METHODS: Mapping[type[Any], tuple[str, ...]] = {

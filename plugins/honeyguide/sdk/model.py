@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Describes one input of the user graph."""
+    """Input of the user graph."""
 
     name: str
     """The input's name in the graph."""
@@ -36,7 +36,7 @@ class TensorSpec:
 
 
 class Model(ABC):
-    """Is what a plugin author writes: names a model, prepares its input, builds its network.
+    """Model plugin: names a model, prepares its input, builds its network.
 
     Importing and constructing a Model, and calling `inputs` and `encode`, never import torch: the server does that.
     """
@@ -51,8 +51,8 @@ class Model(ABC):
     """Training options this model is better off with, by the names of `honeyguide.training.fit.retriever.FitOptions`,
     such as ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
     retrieves: ClassVar[bool] = True
-    """Whether it has user and item vectors. A model without them ranks what others retrieve: its network has `rank`,
-    and none of `Network`'s required methods."""
+    """Whether it has user and item vectors. A model without them ranks what others retrieve: its network is a
+    `honeyguide.sdk.capabilities.Ranks`, and needs none of `Network`'s methods."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         self.config = config
@@ -81,25 +81,12 @@ class Model(ABC):
 
 @runtime_checkable
 class Network(Protocol):
-    """Is what the trainer and the exporter ask of the module that `Model.network` returns.
+    """Network that retrieves: what the trainer and the exporter ask of the module that `Model.network` returns.
 
     ``batch`` holds the tensors of `Model.encode` by name: a token is catalogue row + 1 and PAD is 0, padding is on the
     left, the newest event is in the last column. B users, L positions, d dimensions, N items.
 
-    Optional methods, found by name:
-
-    - ``observe(histories: HistoryBatch) -> None`` sees all training histories once before the first step, for counts
-      and popularity kept in buffers (of shapes that the config and the data spec fix). Called again with other
-      histories, it forgets the former ones.
-    - ``rank(batch, candidates [B, n] tokens, retrieval_scores [B, n, sources]) -> [B, n]`` scores candidates; higher
-      is better. Its own parameters live in a submodule named ``ranker``.
-    - ``rank_loss(batch, candidates, retrieval_scores, target [B]) -> scalar`` replaces the listwise softmax over
-      ``rank``'s scores; ``target`` is the place of the true next item among the candidates.
-    - ``state(batch) -> [B, S]``, ``step(state, batch) -> [B, S]`` and ``vector(state) -> [B, d]``, all three or none:
-      what a history comes to, that with one more event (``batch`` is encoded, of length 1, without padding), and the
-      user vector it stands for. ``user(batch)`` is ``vector(state(batch))``. So a server need not read a history twice.
-    - ``explain(batch, candidates [B, n] tokens) -> [B, n, L]`` says which events carried a candidate: shares of 0 or
-      more that sum to 1 over the real events, 0 at padding.
+    What else a network can do, to observe, rank, step or explain, is a protocol each in `honeyguide.sdk.capabilities`.
     """
 
     def positions(self, batch: Mapping[str, Tensor]) -> Tensor:

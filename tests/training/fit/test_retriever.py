@@ -12,8 +12,17 @@ import torch
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
-from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, Model, PluginHost, config_from
-from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk import (
+    DataSpec,
+    EvaluationSet,
+    FeatureScaler,
+    HistoryBatch,
+    ItemTable,
+    Model,
+    PluginHost,
+    config_from,
+)
+from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.training.fit.loop import Moment, Report
 from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
 from honeyguide.training.fit.train import Trained, train
@@ -268,3 +277,25 @@ def test_encoding_one_user_equals_encoding_many(host: PluginHost, checkerboard: 
         alone, _ = score_all(model, network, histories.take(torch.tensor([i]).numpy()))
         torch.testing.assert_close(torch.from_numpy(alone[0]), torch.from_numpy(together[i]))
     assert tensors(model, histories)["tokens"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("items", [None, ItemTable.from_lists([f"sku-{row}" for row in range(24)])])
+def test_a_network_that_observes_is_shown_histories_and_items(
+    host: PluginHost, checkerboard: Board, items: ItemTable | None
+) -> None:
+    model = make(host, checkerboard)
+    network = network_of(model)
+    shown: list[tuple[HistoryBatch, ItemTable]] = []
+    network.observe = lambda histories, table: shown.append((histories, table))  # type: ignore[assignment]  # any callable
+    options = FitOptions.for_model(type(model), {"epochs": 1})
+    fit(model, network, *checkerboard[1:], options, items=items)
+    assert shown[0][0] is checkerboard[1]
+    assert shown[0][1].ids[:2].tolist() == (["0", "1"] if items is None else ["sku-0", "sku-1"])
+
+
+def test_half_of_a_capability_is_refused_before_anything_is_trained(host: PluginHost, checkerboard: Board) -> None:
+    model = make(host, checkerboard)
+    network = network_of(model)
+    network.rank = lambda *_: None  # type: ignore[assignment]  # any callable
+    with pytest.raises(PluginError, match="has rank and lacks ranking_module"):
+        fit(model, network, *checkerboard[1:], FitOptions.for_model(type(model), {"epochs": 1}))

@@ -12,7 +12,8 @@ from copy import deepcopy
 
 import numpy as np
 
-from honeyguide.conformance.subject import SPECS, Subject
+from honeyguide.conformance.data import SPECS
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import Arrays, HistoryBatch, TensorSpec, config_from, config_to
 from honeyguide.sdk.errors import ConfigError, ConformanceError
 from honeyguide.sdk.examples import example_histories
@@ -157,7 +158,7 @@ _PROGRAM = """
 import importlib, json, operator, sys
 module, name, options, path = sys.argv[1:]
 sys.path[:] = json.loads(path)
-from honeyguide.conformance.subject import RICH
+from honeyguide.conformance.data import RICH
 from honeyguide.sdk import config_from
 from honeyguide.sdk.examples import example_histories
 HEAVY = {"faiss", "jax", "lightning", "onnx", "onnxruntime", "tensorflow", "torch"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from honeyguide.conformance.checks.encoding import BATCHES
 from honeyguide.conformance.checks.network import candidates
-from honeyguide.conformance.subject import RICH, Subject
+from honeyguide.conformance.data import RICH
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import Manifest
 from honeyguide.sdk.errors import ConformanceError
 from honeyguide.sdk.examples import example_histories

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from honeyguide.conformance.subject import ITEMS, RICH, Subject, walks
+from honeyguide.conformance.data import ITEMS, RICH, item_table, walks
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.errors import ConformanceError
 
 __all__ = ["learn", "the_checkerboard_is_learnt"]
@@ -51,21 +52,20 @@ def _fit(subject: Subject, network: Any, rate: float) -> Sequence[float]:
 
     given = {"lr": rate, "epochs": _EPOCHS, "patience": _EPOCHS, "min_batches": 20}
     options = FitOptions.for_model(subject.cls, given)
-    return fit(subject.model(RICH), network, walks(7, 120).histories, walks(8, 60), options).scores
+    return fit(subject.model(RICH), network, walks(7, 120).histories, walks(8, 60), options, items=item_table()).scores
 
 
 def _fit_ranker(subject: Subject, network: Any, rate: float) -> Sequence[float]:
     """Fits a model that only ranks, on lists of the stand-ins; returns the NDCG@10 at the end."""
     from honeyguide.training.evaluation.stages import rank_targets
     from honeyguide.training.fit.ranker import fit_ranker, hold_back, make_lists
-    from honeyguide.training.fit.retriever import FitOptions
+    from honeyguide.training.fit.retriever import FitOptions, observe
 
     model, training, held_out = subject.model(RICH), walks(7, 120).histories, walks(8, 60)
     given = {"ranker_lr": rate, "ranker_epochs": _EPOCHS, "ranker_patience": _EPOCHS, "ranker_batch": 16}
     options = FitOptions.for_model(subject.cls, given | {"ranker_tail": 2})
     part, examples = hold_back(training, options.ranker_tail, options.seed)
-    if hasattr(network, "observe"):
-        network.observe(part)
+    observe(model, network, part, item_table())
     lists = make_lists(subject.retrievers, training, examples, ITEMS)
     fit_ranker(model, network, training, lists, options)
     stages = rank_targets(model, network, held_out, candidates=ITEMS, sources=subject.retrievers)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.conformance.subject import PLAIN, SPECS, Subject
+from honeyguide.conformance.data import PLAIN, SPECS
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
 from honeyguide.sdk.examples import example_histories
 
@@ -154,7 +156,7 @@ def no_position_sees_the_future(subject: Subject) -> str:
 
 def candidates_stand_alone(subject: Subject) -> str:
     """A ranker scores a candidate alike in any place of the list, and whatever padding stands in the list."""
-    if not hasattr(subject.network(PLAIN), "rank"):
+    if not capabilities_of(subject.network(PLAIN)).ranks:
         return "its network has no rank"
     for data, spec in SPECS.items():
         network, batch = subject.network(spec), subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
@@ -180,11 +182,10 @@ def candidates_stand_alone(subject: Subject) -> str:
 
 def stepping_equals_encoding_again(subject: Subject) -> str:
     """A state that goes on event by event gives the user vector of the whole history, to 1e-4."""
-    from honeyguide.exporters.graphs import steps
     from honeyguide.exporters.runs import torch_user
     from honeyguide.exporters.stepping import prove_steps
 
-    if not steps(subject.network(PLAIN)):
+    if not capabilities_of(subject.network(PLAIN)).steps:
         return "its network does not step"
     for spec in SPECS.values():
         network = subject.network(spec)
@@ -195,7 +196,7 @@ def stepping_equals_encoding_again(subject: Subject) -> str:
 
 def explanations_are_shares(subject: Subject) -> str:
     """`explain` gives each event of the history its share of a candidate: 0 or more, 1 together, 0 at padding."""
-    if not hasattr(subject.network(PLAIN), "explain"):
+    if not capabilities_of(subject.network(PLAIN)).explains:
         return "its network does not explain"
     for data, spec in SPECS.items():
         lengths = [1, 3, subject.longest]
@@ -225,7 +226,7 @@ def _stages(subject: Subject, spec: DataSpec) -> dict[str, Callable[[HistoryBatc
         stages["user · item"] = lambda batch: (
             _numpy(network.user, subject.encode(spec, batch)) @ _numpy(network.items).T
         )
-    if hasattr(network, "rank"):
+    if capabilities_of(network).ranks:
         stages["rank"] = lambda batch: _numpy(
             network.rank, subject.encode(spec, batch), *candidates(subject, spec, len(batch))
         )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.conformance.subject import IDS, ITEMS, MINUTE_MS, RICH, START_MS, Subject, walks
+from honeyguide.conformance.data import IDS, ITEMS, MINUTE_MS, RICH, START_MS, walks
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import Manifest
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
 
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ def _expected(subject: Subject, user: Any) -> NDArray[np.float32]:
     model, network = subject.model(RICH), subject.fitted[0]
     sources = [(model, network)] if subject.cls.retrieves else subject.retrievers
     scores, _ = score_all(*sources[0], user)
-    if hasattr(network, "rank"):
+    if capabilities_of(network).ranks:
         rows, given = retrieve(sources, user, ITEMS)
         ranked = rerank(network, subject.encode(RICH, user), rows, given)
         scores = np.full_like(scores, -np.inf)

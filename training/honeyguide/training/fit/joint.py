@@ -19,11 +19,12 @@ from torch import nn
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model
 from honeyguide.training.evaluation.stages import KS, flatten, popularity_of, rank_targets, stage_metrics
 from honeyguide.training.fit.loop import Report
 from honeyguide.training.fit.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
-from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.fit.retriever import FitOptions, observe
 from honeyguide.training.fit.train import Trained, claim, gate
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, load_first
 from honeyguide.training.scoring.candidates import Source
@@ -80,6 +81,7 @@ def train_joint(
     validation: EvaluationSet,
     options: FitOptions,
     *,
+    items: ItemTable | None = None,
     progress: Path | None = None,
     report: Report | None = None,
 ) -> Trained:
@@ -91,6 +93,7 @@ def train_joint(
         training: all training histories, the same that the runs learnt from.
         validation: the users that the gate watches.
         options: how to train; ``candidates`` counts for each retriever.
+        items: what is known of the catalogue; None: nothing but its rows.
         progress: as for `honeyguide.training.fit.train.train`.
         report: told of every batch.
 
@@ -117,7 +120,7 @@ def train_joint(
         progress, model, options, {"retrievers": [run.checkpoint.weights for run in runs]}
     )
     torch.manual_seed(options.seed)
-    network: Any = model.network()
+    network = model.network()
     n = min(options.candidates, model.data.items)
     examples = examples.sample(options.ranker_lists, options.seed)
     if not (lists := make_lists(firsts, training, examples, n)).suffice:
@@ -126,12 +129,11 @@ def train_joint(
             "of several users",
             remedy="give more --candidates, or train on more data",
         )
-    observe: Any = getattr(network, "observe", lambda _: None)  # optional in the contract
-    observe(part)
+    observe(model, network, part, items)
     result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
     told: dict[str, Any] = {"resumed": resumed, "ranker_fit": dataclasses.asdict(result) | {"lists": len(lists)}}
     told["ranker_fit"]["target_retrieved"] = len(lists) / len(examples)
-    observe(training)
+    observe(model, network, training, items)
     n, verdict, metrics = judge(model, network, runs, training, validation, n, options.seed, told)
     told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
     return Trained(network.cpu(), 0, n, metrics, None, told)

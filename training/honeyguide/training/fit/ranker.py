@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from honeyguide.sdk.candidates import ranker_inputs
+from honeyguide.sdk.capabilities import capabilities_of
+from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
@@ -158,33 +160,39 @@ def fit_ranker(
     progress: Path | None = None,
     report: Report | None = None,
 ) -> LoopResult:
-    """Fits the network's ``ranker`` on candidate lists, all else frozen; a tenth of the users decides when to stop.
+    """Fits a network's ranking module on candidate lists, all else frozen; a tenth of the users decides when to stop.
 
-    The loss is the network's ``rank_loss``, or else listwise softmax over ``rank``'s scores (Cao et al., 2007).
+    The loss is the listwise softmax over the scores (Cao et al., 2007).
+
+    Raises `PluginError` where the network has no ranking module.
     """
+    ranks = capabilities_of(network).ranks
+    module = None if ranks is None else ranks.ranking_module()
+    if ranks is None or module is None:
+        raise PluginError(f"the network of model {model.name!r} has no ranking module: there is nothing to fit")
     rng = np.random.default_rng((options.seed, 2))
     users = rng.permutation(np.unique(lists.examples.users))
     held = np.isin(lists.examples.users, users[: max(len(users) // 10, 1)])
     learn, watch = lists.take(np.flatnonzero(~held)), lists.take(np.flatnonzero(held))
 
     def loss(batch: Mapping[str, Any]) -> Tensor:
-        given = (batch["history"], batch["candidates"], batch["retrieval_scores"])
-        if hasattr(network, "rank_loss"):
-            return network.rank_loss(*given, batch["target"])  # type: ignore[no-any-return]  # an optional method
-        logits = network.rank(*given).masked_fill(batch["candidates"] == 0, float("-inf"))
+        scores = ranks.rank(batch["history"], batch["candidates"], batch["retrieval_scores"])
+        logits = scores.masked_fill(batch["candidates"] == 0, float("-inf"))
         return nn.functional.cross_entropy(logits, batch["target"])
 
     def train_mode() -> None:
         network.eval()  # the frozen part works as it does when it serves
-        network.ranker.train()
+        module.train()
 
-    frozen = [p for name, p in network.named_parameters() if not name.startswith("ranker.") and p.requires_grad]
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    own = {id(parameter) for parameter in parameters}
+    frozen = [p for p in network.parameters() if id(p) not in own and p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
         task = Task(
             phase="ranker",
-            parameters=[p for p in network.ranker.parameters() if p.requires_grad],
+            parameters=parameters,
             batches=lambda epoch: _ListBatches(model, histories, learn, options, epoch),
             loss=loss,
             score=lambda: _list_ndcg(model, network, histories, watch),

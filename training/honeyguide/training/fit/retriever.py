@@ -10,15 +10,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model, Network
 from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.batches import TrainingBatches
 from honeyguide.training.fit.loop import SCHEDULES, LoopResult, Report, Task, run
 
-__all__ = ["FitOptions", "check_target_weight", "fit"]
+__all__ = ["FitOptions", "check_target_weight", "fit", "observe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +100,24 @@ def fit(
     validation: EvaluationSet,
     options: FitOptions,
     *,
+    items: ItemTable | None = None,
     phase: str = "retriever",
     progress: Path | None = None,
     report: Report | None = None,
 ) -> LoopResult:
-    """Lets a network observe the training histories, then trains all of it but its ranker.
+    """Lets a network observe the training histories and the items, then trains all of it but its ranking module.
 
     The state before the first epoch counts too: a network that learns by `observe` alone, or was warm-started, keeps it
-    where no epoch is better. Arguments ``progress`` and ``report`` are those of `honeyguide.training.fit.loop.run`.
+    where no epoch is better. Where ``items`` is None, nothing is known of the items but their rows. Arguments
+    ``progress`` and ``report`` are those of `honeyguide.training.fit.loop.run`.
     """
-    observe: Any = getattr(network, "observe", None)
-    if observe is not None:
-        observe(training)
+    observe(model, network, training, items)
 
     def score() -> float:
         return float(rank_targets(model, network, validation)["retrieve"].ndcg(validation).mean())
 
-    parameters = [p for name, p in network.named_parameters() if not name.startswith("ranker.") and p.requires_grad]
+    others = {id(parameter) for parameter in ranking_parameters(network)}
+    parameters = [p for p in network.parameters() if id(p) not in others and p.requires_grad]
     if not parameters:
         network.eval()
         return LoopResult(epochs=0, scores=(score(),))
@@ -144,7 +147,16 @@ def fit(
     return run(network, task, progress=progress, report=report)
 
 
-def check_target_weight(model: Model, training: HistoryBatch, options: FitOptions) -> None:
+def observe(model: Model, network: nn.Module, histories: HistoryBatch, items: ItemTable | None) -> None:
+    """Lets a network that observes see histories and items; None: nothing is known of the items but their rows."""
+    observer = capabilities_of(network).observes
+    if observer is not None:
+        observer.observe(histories, ItemTable.of_rows(model.data.items) if items is None else items)
+
+
+def check_target_weight(
+    model: Model, training: HistoryBatch, options: FitOptions, items: ItemTable | None = None
+) -> None:
     """Raises `ConfigError` where the data has no such ``target_weight``, or the model's loss does not read weights."""
     if not options.target_weight:
         return
@@ -152,8 +164,7 @@ def check_target_weight(model: Model, training: HistoryBatch, options: FitOption
         model, training, tokens=options.batch_tokens, seed=options.seed, target_weight=options.target_weight
     )
     network: Any = model.network()
-    if hasattr(network, "observe"):
-        network.observe(training)
+    observe(model, network, training, items)
     network.eval()
     batch = next(iter(batches.epoch(0)))
     losses = []

@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
 from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
+from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model
 from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
 from honeyguide.training.fit.loop import Report
@@ -63,6 +65,7 @@ def train(
     validation: EvaluationSet,
     options: FitOptions,
     *,
+    items: ItemTable | None = None,
     progress: Path | None = None,
     report: Report | None = None,
 ) -> Trained:
@@ -76,6 +79,7 @@ def train(
         training: all training histories.
         validation: the users that early stopping and the gate watch.
         options: how to train.
+        items: what is known of the catalogue; None: nothing but its rows.
         progress: a folder for the state of an unfinished training. Called again with the same arguments after a kill,
             it goes on and ends with the same network. The caller removes it at the end.
         report: told of every batch.
@@ -84,22 +88,26 @@ def train(
         ConfigError: ``progress`` holds a training with other arguments, or the data or the model knows no such
             ``target_weight``.
         DataError: there is nothing to predict.
+        PluginError: the network has half of a capability.
     """
     started = time.perf_counter()
-    check_target_weight(model, training, options)  # before anything is written
+    check_target_weight(model, training, options, items)  # before anything is written
     resumed = progress is not None and claim(progress, model, options)
     torch.manual_seed(options.seed)
     network = model.network()
     told: dict[str, Any] = {"resumed": resumed}
     state: Mapping[str, Tensor] | None = None
-    n = min(options.candidates, model.data.items) if hasattr(network, "rank") and model.data.items > 1 else 0
-    verdict = "" if n else ("switched off" if hasattr(network, "rank") else "the model has none")
-    if n and _learns(network):
+    ranks = capabilities_of(network).ranks is not None
+    n = min(options.candidates, model.data.items) if ranks and model.data.items > 1 else 0
+    verdict = "" if n else ("switched off" if ranks else "the model has none")
+    if n and ranking_parameters(network):  # one that counts alone goes straight to the gate
         part, examples = hold_back(training, options.ranker_tail, options.seed)
         lists = None
         if len(examples) >= FEWEST_LISTS:
             first = first_steps(training, examples)
-            result = fit(model, network, part, first, options, phase="first", progress=progress, report=report)
+            result = fit(
+                model, network, part, first, options, items=items, phase="first", progress=progress, report=report
+            )
             told["first"] = dataclasses.asdict(result)
             state = state_of(network)
             examples = examples.sample(options.ranker_lists, options.seed)
@@ -115,7 +123,7 @@ def train(
             }
     if "first" in told and options.final_epochs:
         options = dataclasses.replace(options, epochs=options.final_epochs)
-    result = fit(model, network, training, validation, options, progress=progress, report=report)
+    result = fit(model, network, training, validation, options, items=items, progress=progress, report=report)
     told["retriever"] = dataclasses.asdict(result)
     network.to(best_device())
     if n:
@@ -142,12 +150,6 @@ def gate(
     kept = gain > 0 and p < _SIGNIFICANT
     words = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(before)} users, p = {p:.4f}"
     return {"candidates": candidates, "ndcg10_gain": gain, "p": p, "kept": kept}, words
-
-
-def _learns(network: nn.Module) -> bool:
-    """Whether the ranker has anything to fit; one that counts alone goes straight to the gate."""
-    ranker = getattr(network, "ranker", None)
-    return isinstance(ranker, nn.Module) and any(p.requires_grad for p in ranker.parameters())
 
 
 def claim(progress: Path, model: Model, options: FitOptions, more: Mapping[str, Any] | None = None) -> bool:
