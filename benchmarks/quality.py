@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.client import Client, Ranked, UnavailableError, UserRow
-from honeyguide.sdk import EvaluationSet, PluginHost
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.evaluation.stages import rank_targets

@@ -38,7 +38,8 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
 
 from honeyguide.client import Client, Event, Ranked, UserRow
-from honeyguide.sdk import HistoryBatch, PluginHost
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import RANK_GRAPH, USER_GRAPH
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 
 MODELS = ("cf", "gru")
 USERS, ITEMS, CANDIDATES = 6_040, 3_416, 200

@@ -7,7 +7,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from honeyguide.sdk import PluginHost, config_to, errors
+from honeyguide.sdk import errors
+from honeyguide.sdk.config import config_to
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.settings import describe_settings
 
 HERE = Path(__file__).parent

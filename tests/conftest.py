@@ -15,7 +15,7 @@ import pytest
 import structlog
 from bundles import make_bundle, tiny_host
 
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.sdk import DataSpec, Model, hookimpl
-from honeyguide.sdk.hooks import RegisterModel
+from honeyguide.sdk import DataSpec, Model, RegisterModel, hookimpl
 
 if TYPE_CHECKING:  # serving imports this file, and never torch
     from torch import Tensor, nn

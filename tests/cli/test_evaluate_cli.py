@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from honeyguide.cli.app import build
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError, PluginError
+from honeyguide.sdk.host import PluginHost
 
 
 def run(*words: object) -> Any:

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from honeyguide.cli.app import build
 from honeyguide.client import AsyncClient
-from honeyguide.sdk import PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import DataError, ExportError
-from honeyguide.sdk.manifest import file_sha256
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import file_sha256, read_manifest, verify
 from honeyguide.server.app import Server
 from honeyguide.server.settings import PipelineSettings, Settings
 from honeyguide.training.dataset import Dataset

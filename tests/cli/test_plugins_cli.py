@@ -9,9 +9,8 @@ from typer.testing import CliRunner
 from honeyguide.cli.app import build
 from honeyguide.conformance import kit
 from honeyguide.conformance.kit import Check
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError, ConformanceError, PluginError
-from honeyguide.sdk.host import ENTRY_POINT_GROUP
+from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
 
 LOST = metadata.EntryPoint("lost", "no_such_plugin_module", ENTRY_POINT_GROUP)
 

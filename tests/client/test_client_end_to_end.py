@@ -29,7 +29,7 @@ from honeyguide.client import (
     scoring,
 )
 from honeyguide.client.scoring import ScoreOptions, score
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 

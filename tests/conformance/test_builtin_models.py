@@ -6,7 +6,7 @@ import pytest
 
 from honeyguide.conformance.kit import Check, checks
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 
 HOST = PluginHost.load()
 

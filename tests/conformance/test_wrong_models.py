@@ -8,8 +8,8 @@ import pytest
 
 from honeyguide.conformance.kit import Check, checks
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConformanceError, PluginError
+from honeyguide.sdk.host import PluginHost
 
 CHECKS = {check.name: check for check in checks()}
 

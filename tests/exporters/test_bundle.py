@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 from bundles import items_table
 
-from honeyguide.sdk import read_manifest, verify
+from honeyguide.sdk.manifest import read_manifest, verify
 
 
 def test_a_bundle_verifies_and_describes_its_model(shared_repository: Path):

@@ -8,8 +8,9 @@ import pytest
 from bundles import evaluation_set, tiny_host
 
 from honeyguide.exporters.proof import prove_graphs
-from honeyguide.sdk import DataSpec, read_manifest
+from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import ExportError
+from honeyguide.sdk.manifest import read_manifest
 
 HISTORIES = evaluation_set(60).histories
 

@@ -6,7 +6,7 @@ import pytest
 from bundles import make_bundle
 
 from honeyguide.exporters.index import build_index, recall, write_index
-from honeyguide.sdk import read_manifest
+from honeyguide.sdk.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

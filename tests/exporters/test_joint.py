@@ -14,8 +14,9 @@ from bundles import evaluation_set, items_table, make_joint_bundle, tiny_host
 from torch import nn
 
 from honeyguide.exporters import export_bundle, export_joint_bundle
-from honeyguide.sdk import DataSpec, Model, read_manifest, verify
+from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError, InvalidArgument, PluginError
+from honeyguide.sdk.manifest import read_manifest, verify
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,11 @@ import torch
 from bundles import evaluation_set, items_table, make_bundle
 
 from honeyguide.exporters import bundle, export_bundle
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost, read_manifest, verify
+from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import ExportError, InvalidArgument
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import read_manifest, verify
 from honeyguide.sdk.names import versions_in
 
 
@@ -76,7 +79,7 @@ def test_two_exports_at_once_publish_two_whole_versions(tmp_path: Path):
 def test_reading_a_bundle_needs_no_torch(shared_repository: Path):
     program = (
         "import sys; from pathlib import Path; import numpy, onnxruntime, faiss, polars\n"
-        "from honeyguide.sdk import read_manifest, verify\n"
+        "from honeyguide.sdk.manifest import read_manifest, verify\n"
         f"folder = Path({str(shared_repository / 'tiny_ranker' / '1')!r})\n"
         "manifest = read_manifest(folder); verify(folder, manifest)\n"
         "onnxruntime.set_default_logger_severity(3)\n"

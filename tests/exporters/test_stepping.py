@@ -13,8 +13,9 @@ from torch import nn
 
 from honeyguide.exporters.runs import open_session
 from honeyguide.exporters.stepping import prove_steps
-from honeyguide.sdk import DataSpec, HistoryBatch, Model, TensorSpec, read_manifest
+from honeyguide.sdk import DataSpec, HistoryBatch, Model, TensorSpec
 from honeyguide.sdk.errors import ExportError, PluginError
+from honeyguide.sdk.manifest import read_manifest
 from honeyguide.sdk.model import last_event
 
 Fold = Callable[[np.ndarray], np.ndarray]

@@ -11,7 +11,9 @@ from bundles import evaluation_set, items_table
 from small_models import EXPLAIN, MODELS, RICH, SEQUENCE, histories, small, weighty
 
 from honeyguide.exporters import export_bundle
-from honeyguide.sdk import EvaluationSet, ItemTable, Manifest, Model
+from honeyguide.sdk import ItemTable, Model
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.manifest import Manifest
 from honeyguide.training.scoring.device import tensors
 
 

@@ -13,9 +13,12 @@ from small_models import DAY, MODELS, PLAIN, RICH, SEQUENCE, SPECS, histories, p
 from torch import Tensor
 from torch.nn import functional
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, PluginHost, config_from, config_to
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 from honeyguide.sdk.capabilities import capabilities_of
+from honeyguide.sdk.config import config_from, config_to
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.retriever import FitOptions, fit
 from honeyguide.training.fit.train import train
 from honeyguide.training.scoring.candidates import score_all
@@ -249,7 +252,8 @@ def test_a_catalogue_smaller_than_every_option_is_trained(name: str, items: int)
 def test_importing_and_encoding_needs_no_torch() -> None:
     program = (
         "import json, sys\n"
-        "from honeyguide.sdk import DataSpec, HistoryBatch, PluginHost\n"
+        "from honeyguide.sdk import DataSpec, HistoryBatch\n"
+        "from honeyguide.sdk.host import PluginHost\n"
         f"for name in {list(MODELS)}:\n"
         "    cls = PluginHost.load().model(name)\n"
         "    cls(cls.Config(), DataSpec(items=5, repeats=False)).encode(HistoryBatch.from_lists([[1, 2]]))\n"

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Manifest, Model, PluginHost, config_from
+from honeyguide.sdk import DataSpec, HistoryBatch, Model
 from honeyguide.sdk.capabilities import capabilities_of
-from honeyguide.sdk.host import ENTRY_POINT_GROUP
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
+from honeyguide.sdk.manifest import Manifest
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,7 +16,9 @@ from honeyguide.models.attention_lstm import AttentionLstm
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
-from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, ItemTable, Model, config_from
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable, Model
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.history import EvaluationSet
 
 __all__ = [
     "DAY",

@@ -15,7 +15,7 @@ import pytest
 from honeyguide.client import Client, UnavailableError
 from honeyguide.conformance.kit import checks, run
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-model.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)

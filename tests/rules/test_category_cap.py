@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from rankings import ranking
 
 from honeyguide.rules.category_cap import CategoryCap
-from honeyguide.sdk import PluginHost, config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.host import PluginHost
 
 
 def apply(categories, k, *, rows=None, **options) -> list[list[int]]:

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from rankings import ranking
 
 from honeyguide.rules.diversity import Diversity
-from honeyguide.sdk import PluginHost, config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.host import PluginHost
 
 
 def diversity(**options) -> Diversity:

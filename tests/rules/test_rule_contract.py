@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rankings import ranking
 
-from honeyguide.sdk import PluginHost, Ranking, Rule
+from honeyguide.sdk import Ranking, Rule
+from honeyguide.sdk.host import PluginHost
 
 ITEMS = 15
 RULES = PluginHost.load().rules

@@ -15,7 +15,9 @@ import torch
 
 from honeyguide.rules.category_cap import CategoryCap
 from honeyguide.rules.diversity import Diversity
-from honeyguide.sdk import EvaluationSet, HistoryBatch, PluginHost
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.training.evaluation.rules import ItemFacts, reorder

@@ -3,8 +3,9 @@ import pytest
 from rankings import ranking
 
 from honeyguide.rules.seen import Seen
-from honeyguide.sdk import PluginHost, config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.host import PluginHost
 
 
 def apply(histories, rows, **options) -> list[list[int]]:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk import PluginHost, config_from, config_to
+from honeyguide.sdk.config import config_from, config_to
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.host import PluginHost
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk import EvaluationSet, HistoryBatch
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.history import EvaluationSet
 
 histories = st.lists(st.lists(st.integers(0, 99), max_size=8), max_size=6)
 filled = st.lists(st.lists(st.integers(0, 99), max_size=8), min_size=1, max_size=6)

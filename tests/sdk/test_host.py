@@ -10,9 +10,9 @@ from importlib import metadata
 
 import pytest
 
-from honeyguide.sdk import API_VERSION, DataSpec, Model, PluginHost, Rule, hookimpl
+from honeyguide.sdk import API_VERSION, DataSpec, Model, Rule, hookimpl
 from honeyguide.sdk.errors import ConfigError, PluginError
-from honeyguide.sdk.host import ENTRY_POINT_GROUP
+from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
 
 GOOD = metadata.EntryPoint("tiny_gru", "tiny_gru", ENTRY_POINT_GROUP)
 

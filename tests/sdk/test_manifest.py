@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from honeyguide.sdk import DataSpec, FeatureScaler, IndexInfo, Manifest, TensorSpec, read_manifest, verify
+from honeyguide.sdk import DataSpec, FeatureScaler, TensorSpec
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
-from honeyguide.sdk.manifest import MANIFEST, vocabulary_hash
+from honeyguide.sdk.manifest import MANIFEST, IndexInfo, Manifest, read_manifest, verify, vocabulary_hash
 
 MANIFEST_WITH_ALL = Manifest(
     name="cf",

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from bundles import make_joint_bundle
 
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub

@@ -21,8 +21,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError, HoneyguideError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.v1.history_pb2 import History
@@ -188,7 +188,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1] / "plugins_for_tests")!r})
 from importlib import metadata
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import serve
 from honeyguide.server.ops.logs import configure_logs
 from honeyguide.server.settings import Settings

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, ItemTable, Model, PluginHost, PluginInfo
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable, Model
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost, PluginInfo
 
 ITEMS = 24
 

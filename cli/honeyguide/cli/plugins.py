@@ -47,7 +47,7 @@ def check(
     """
     from honeyguide.cli.output import print_json, print_table, stderr, stdout
     from honeyguide.conformance import kit
-    from honeyguide.sdk import PluginHost
+    from honeyguide.sdk.host import PluginHost
     from honeyguide.server.ops.logs import configure_logs
 
     configure_logs("error")
@@ -90,8 +90,8 @@ def new(
     """
     from honeyguide.cli.output import print_next, stdout
     from honeyguide.conformance.project import write_project
-    from honeyguide.sdk import PluginHost
     from honeyguide.sdk.errors import ConfigError
+    from honeyguide.sdk.host import PluginHost
 
     if name.replace("-", "_") in PluginHost.load().models:
         raise ConfigError(f"a model {name!r} is installed already; choose another name")

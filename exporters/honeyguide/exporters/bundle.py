@@ -21,11 +21,12 @@ from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import prove_ranking
 from honeyguide.exporters.runs import Run, open_session, torch_explain, torch_rank, torch_user, user_vectors
 from honeyguide.exporters.stepping import prove_steps
-from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model
+from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import top_k
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
-from honeyguide.sdk.manifest import EXPLAIN_GRAPH, INDEX, ITEM_VECTORS, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.manifest import EXPLAIN_GRAPH, INDEX, ITEM_VECTORS, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
 
 if TYPE_CHECKING:
     import polars as pl

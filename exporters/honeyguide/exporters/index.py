@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import IndexInfo
+from honeyguide.sdk.manifest import IndexInfo
 
 __all__ = ["EXACT_UP_TO", "build_index", "recall", "write_index"]
 

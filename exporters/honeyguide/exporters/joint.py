@@ -16,11 +16,13 @@ from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import check_ndcg
 from honeyguide.exporters.retrievers import joint_candidates, open_retrievers
 from honeyguide.exporters.runs import Run, open_session, torch_rank
-from honeyguide.sdk import EvaluationSet, HistoryBatch, Manifest, Model, PluginHost
+from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
-from honeyguide.sdk.manifest import RANK_GRAPH
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import RANK_GRAPH, Manifest
 from honeyguide.sdk.metrics import metrics_at
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import EvaluationSet, HistoryBatch
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.history import EvaluationSet
 
 __all__ = ["Retrieve", "ranks_among", "sample", "search"]
 

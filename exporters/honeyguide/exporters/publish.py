@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honeyguide.sdk import EvaluationSet, Manifest, Model, config_to
+from honeyguide.sdk import Model
+from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ExportError, InvalidArgument
-from honeyguide.sdk.manifest import ITEMS, MANIFEST, file_sha256, vocabulary_hash
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.manifest import ITEMS, MANIFEST, Manifest, file_sha256, vocabulary_hash
 from honeyguide.sdk.names import NAME_PATTERN, versions_in
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from honeyguide.exporters.lists import Rows, ranks_among, sample, search
 from honeyguide.exporters.runs import Run
-from honeyguide.sdk import EvaluationSet, Model
+from honeyguide.sdk import Model
 from honeyguide.sdk.candidates import ranker_inputs, top_k
 from honeyguide.sdk.errors import ExportError
+from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import mask_seen, metrics_at, target_ranks
 
 __all__ = ["check_ndcg", "prove_ranking"]

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.exporters.runs import Run, open_session, user_vectors
-from honeyguide.sdk import HistoryBatch, Manifest, Model, PluginHost, read_manifest, verify
+from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import source_scores, top_k, union
 from honeyguide.sdk.errors import BundleError, ConfigError, ExportError
-from honeyguide.sdk.manifest import ITEM_VECTORS, MANIFEST, USER_GRAPH
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import ITEM_VECTORS, MANIFEST, USER_GRAPH, Manifest, read_manifest, verify
 from honeyguide.sdk.metrics import mask_seen
 from honeyguide.sdk.names import versions_in
 

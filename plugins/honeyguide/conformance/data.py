@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from honeyguide.sdk import DataSpec, EvaluationSet, FeatureScaler, HistoryBatch, ItemTable
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable
 from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.sdk.history import EvaluationSet
 
 if TYPE_CHECKING:
     import polars as pl

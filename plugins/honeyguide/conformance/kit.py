@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from honeyguide.conformance.checks import encoding, exporting, learning, network, serving
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConformanceError, HoneyguideError
+from honeyguide.sdk.host import PluginHost
 
 __all__ = ["Check", "Result", "checks", "run"]
 

@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from honeyguide.conformance.subject import Subject
-    from honeyguide.sdk import PluginHost, PluginInfo
+    from honeyguide.sdk.host import PluginHost, PluginInfo
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems"]
 
@@ -42,8 +42,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 def _items(session: pytest.Session, wanted: str) -> Iterator[pytest.Item]:
     from honeyguide.conformance.kit import checks
     from honeyguide.conformance.subject import check_loaded
-    from honeyguide.sdk import PluginHost
     from honeyguide.sdk.errors import PluginError
+    from honeyguide.sdk.host import PluginHost
 
     host = PluginHost.load()
     if wanted == _ALL:

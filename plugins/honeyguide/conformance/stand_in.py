@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from honeyguide.sdk import DataSpec, Model, PluginHost
+from honeyguide.sdk import DataSpec, Model
+from honeyguide.sdk.host import PluginHost
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,8 +14,9 @@ import numpy as np
 
 from honeyguide.conformance.data import ITEMS, PLAIN, RICH, catalogue, item_table, walks
 from honeyguide.conformance.stand_in import host_with, stand_ins
-from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, Model, config_from
+from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, Model
 from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, ExportError, PluginError
 from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.host import PluginHost

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
-from honeyguide.sdk import Arrays, HistoryBatch, Model, TensorSpec, hookimpl
-from honeyguide.sdk.hooks import RegisterModel
+from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.options import SEQUENCE_FIT, RetrieverOptions
-from honeyguide.sdk import Model, hookimpl
-from honeyguide.sdk.hooks import RegisterModel
+from honeyguide.sdk import Model, RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn

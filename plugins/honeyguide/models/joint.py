@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.options import SEQUENCE_FIT, RankerOptions, at_least
-from honeyguide.sdk import Model, hookimpl
-from honeyguide.sdk.hooks import RegisterModel
+from honeyguide.sdk import Model, RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Categories, Ranking, Rule, hookimpl
-from honeyguide.sdk.hooks import RegisterRule
+from honeyguide.sdk import Categories, Ranking, RegisterRule, Rule, hookimpl
 
 __all__ = ["CategoryCap", "register_rules"]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Ranking, Rule, hookimpl
-from honeyguide.sdk.hooks import RegisterRule
+from honeyguide.sdk import Ranking, RegisterRule, Rule, hookimpl
 
 __all__ = ["Diversity", "register_rules"]
 

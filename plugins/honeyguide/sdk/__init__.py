@@ -1,12 +1,10 @@
-"""Holds what plugins are written against: the contract, the hooks, the manifest, the metrics, the errors."""
+"""What plugins are written against: the contract, the histories and items they get, the hooks they implement."""
 
-from honeyguide.sdk.config import config_from, config_to
+from honeyguide.sdk.capabilities import Explains, Observes, Ranks, Steps
 from honeyguide.sdk.data import DataSpec, FeatureScaler
-from honeyguide.sdk.history import EvaluationSet, HistoryBatch
-from honeyguide.sdk.hooks import hookimpl
-from honeyguide.sdk.host import PluginHost, PluginInfo
+from honeyguide.sdk.history import HistoryBatch
+from honeyguide.sdk.hooks import RegisterModel, RegisterRule, hookimpl
 from honeyguide.sdk.items import Categories, ItemTable
-from honeyguide.sdk.manifest import IndexInfo, Manifest, read_manifest, verify
 from honeyguide.sdk.model import API_VERSION, Arrays, Model, Network, TensorSpec
 from honeyguide.sdk.rule import Ranking, Rule
 
@@ -15,22 +13,19 @@ __all__ = [
     "Arrays",
     "Categories",
     "DataSpec",
-    "EvaluationSet",
+    "Explains",
     "FeatureScaler",
     "HistoryBatch",
-    "IndexInfo",
     "ItemTable",
-    "Manifest",
     "Model",
     "Network",
-    "PluginHost",
-    "PluginInfo",
+    "Observes",
     "Ranking",
+    "Ranks",
+    "RegisterModel",
+    "RegisterRule",
     "Rule",
+    "Steps",
     "TensorSpec",
-    "config_from",
-    "config_to",
     "hookimpl",
-    "read_manifest",
-    "verify",
 ]

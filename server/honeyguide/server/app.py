@@ -12,8 +12,8 @@ from types import TracebackType
 import structlog
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import NothingServed
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import BundleError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1 import model_service_pb2 as pb

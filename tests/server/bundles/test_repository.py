@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from honeyguide.sdk import PluginHost
 from honeyguide.sdk.errors import ConfigError, CorruptBundle, ForeignBundle, ModelNotFound, NothingServed, PluginMissing
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 

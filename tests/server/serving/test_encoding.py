@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyguide.sdk import Arrays, DataSpec, FeatureScaler, HistoryBatch, IndexInfo, Model, TensorSpec
-from honeyguide.sdk.manifest import STEP_GRAPH, USER_GRAPH
+from honeyguide.sdk import Arrays, DataSpec, FeatureScaler, HistoryBatch, Model, TensorSpec
+from honeyguide.sdk.manifest import STEP_GRAPH, USER_GRAPH, IndexInfo
 from honeyguide.server.bundles.bundle import RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.loading import depends_on_now

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import HistoryBatch, PluginHost, Ranking, Rule
+from honeyguide.sdk import HistoryBatch, Ranking, Rule
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.loading import load_bundle

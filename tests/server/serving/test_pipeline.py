@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import PluginHost, Ranking, Rule
+from honeyguide.sdk import Ranking, Rule
 from honeyguide.sdk.errors import ItemNotFound
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.bundles.loading import load_bundle

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from honeyguide.rules.diversity import Diversity
-from honeyguide.sdk import PluginHost
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import HistoryBatch, PluginHost
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.bundles.repository import Repository

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from honeyguide.rules.category_cap import CategoryCap
 from honeyguide.rules.diversity import Diversity
 from honeyguide.rules.seen import Seen
-from honeyguide.sdk import Categories, DataSpec, EvaluationSet, HistoryBatch, PluginHost, Ranking, Rule
+from honeyguide.sdk import Categories, DataSpec, HistoryBatch, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.evaluation import rules
 from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure, reorder
 from honeyguide.training.evaluation.stages import StageRanks, evaluate_stages, popularity_of, rank_targets

@@ -8,8 +8,10 @@ from torch import nn
 from torchmetrics.functional import retrieval as peer
 from torchmetrics.functional.classification import binary_auroc
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch, Model
 from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.metrics import auc, metrics_at, per_user_at, target_ranks
 from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
 from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.batches import TrainingBatches, buckets, find_steps
 
 

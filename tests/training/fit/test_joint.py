@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, Model, PluginHost, config_to
+from honeyguide.sdk import DataSpec, HistoryBatch, Model
+from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.joint import Run, read_runs, sources_of, train_joint
 from honeyguide.training.fit.retriever import FitOptions

@@ -4,7 +4,9 @@ import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.sequence.options import RetrieverOptions
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.loop import Moment
 from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
 from honeyguide.training.fit.retriever import FitOptions

@@ -12,17 +12,11 @@ import torch
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
-from honeyguide.sdk import (
-    DataSpec,
-    EvaluationSet,
-    FeatureScaler,
-    HistoryBatch,
-    ItemTable,
-    Model,
-    PluginHost,
-    config_from,
-)
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable, Model
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, DataError, PluginError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.loop import Moment, Report
 from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
 from honeyguide.training.fit.train import Trained, train

@@ -8,8 +8,10 @@ import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.sequence.options import RetrieverOptions
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.batches import TrainingBatches
 from honeyguide.training.fit.loop import Moment, Task, run
 from honeyguide.training.fit.retriever import FitOptions

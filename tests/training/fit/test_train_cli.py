@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from honeyguide.cli.app import build
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import DataError, PluginError
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset import Dataset, fingerprint
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from honeyguide.sdk import config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.options import PrepareOptions

@@ -5,8 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from honeyguide.sdk import DataSpec, FeatureScaler, PluginHost
+from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.sdk.errors import DataError, PluginError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, plugin_of, save_checkpoint
 
 SPEC = DataSpec(

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from honeyguide.sdk import DataSpec, HistoryBatch, Model, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch, Model
 from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.scoring.candidates import candidates_among, rerank, retrieve, score_all
 
 

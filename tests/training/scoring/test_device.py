@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from honeyguide.sdk import DataSpec, HistoryBatch, PluginHost
+from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.scoring.device import best_device, device_of, tensors
 
 

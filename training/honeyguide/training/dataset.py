@@ -24,9 +24,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, EvaluationSet, HistoryBatch
+from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.sdk.history import EvaluationSet
 
 __all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from honeyguide.conformance.data import SPECS
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import Arrays, HistoryBatch, TensorSpec, config_from, config_to
+from honeyguide.sdk import Arrays, HistoryBatch, TensorSpec
+from honeyguide.sdk.config import config_from, config_to
 from honeyguide.sdk.errors import ConfigError, ConformanceError
 from honeyguide.sdk.examples import example_histories
 
@@ -159,7 +160,7 @@ import importlib, json, operator, sys
 module, name, options, path = sys.argv[1:]
 sys.path[:] = json.loads(path)
 from honeyguide.conformance.data import RICH
-from honeyguide.sdk import config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.examples import example_histories
 HEAVY = {"faiss", "jax", "lightning", "onnx", "onnxruntime", "tensorflow", "torch"}
 loaded = lambda: sorted(HEAVY & set(sys.modules))

@@ -6,9 +6,9 @@ from honeyguide.conformance.checks.encoding import BATCHES
 from honeyguide.conformance.checks.network import candidates
 from honeyguide.conformance.data import RICH
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import Manifest
 from honeyguide.sdk.errors import ConformanceError
 from honeyguide.sdk.examples import example_histories
+from honeyguide.sdk.manifest import Manifest
 
 __all__ = ["axes_are_free", "torch_equals_onnx"]
 

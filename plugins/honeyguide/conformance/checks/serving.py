@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from honeyguide.conformance.data import IDS, ITEMS, MINUTE_MS, RICH, START_MS, walks
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import Manifest
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
+from honeyguide.sdk.manifest import Manifest
 
 if TYPE_CHECKING:
     from honeyguide.client import AsyncClient, History, Recommendations

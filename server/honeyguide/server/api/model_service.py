@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from honeyguide.sdk import Manifest, PluginHost, PluginInfo
 from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
+from honeyguide.sdk.host import PluginHost, PluginInfo
+from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import Pipeline

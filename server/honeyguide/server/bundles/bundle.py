@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Arrays, HistoryBatch, Manifest, Model
+from honeyguide.sdk import Arrays, HistoryBatch, Model
 from honeyguide.sdk.candidates import ranker_inputs, tokens
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH
+from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
 from honeyguide.sdk.model import last_event
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph

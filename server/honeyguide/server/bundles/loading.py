@@ -10,15 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import (
-    API_VERSION,
-    DataSpec,
-    Manifest,
-    Model,
-    PluginHost,
-    read_manifest,
-    verify,
-)
+from honeyguide.sdk import API_VERSION, DataSpec, Model
 from honeyguide.sdk.errors import (
     BundleError,
     ConfigError,
@@ -28,6 +20,7 @@ from honeyguide.sdk.errors import (
     PluginMissing,
 )
 from honeyguide.sdk.examples import example_histories
+from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import (
     EXPLAIN_GRAPH,
     INDEX,
@@ -36,6 +29,9 @@ from honeyguide.sdk.manifest import (
     RANK_GRAPH,
     STEP_GRAPH,
     USER_GRAPH,
+    Manifest,
+    read_manifest,
+    verify,
 )
 from honeyguide.server.bundles.bundle import JointBundle, LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue

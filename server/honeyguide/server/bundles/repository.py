@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import structlog
 
-from honeyguide.sdk import Manifest, PluginHost, read_manifest, verify
 from honeyguide.sdk.errors import BundleError, ModelNotFound, NothingServed
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import Manifest, read_manifest, verify
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.folder import check_folder, list_versions
 from honeyguide.server.bundles.loading import load_bundle

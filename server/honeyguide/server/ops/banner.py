@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from honeyguide.sdk import Manifest
+from honeyguide.sdk.manifest import Manifest
 
 __all__ = ["describe_addresses", "describe_pipeline"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from honeyguide.sdk import PluginHost, config_from
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, NothingServed, PipelineNotFound
+from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.events.sqlite import EventStore
 from honeyguide.server.ops.metrics import Metrics

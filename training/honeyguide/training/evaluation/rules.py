@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from honeyguide.sdk import Categories, EvaluationSet, Network, Ranking, Rule
+from honeyguide.sdk import Categories, Network, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
 from honeyguide.training.evaluation.stages import StageRanks, stage_metrics
 

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, FeatureScaler, config_from
+from honeyguide.sdk import DataSpec, FeatureScaler
+from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.training.dataset import Dataset, check_target, fingerprint
