@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.server.settings import PipelineSettings, RuleSettings, Settings, describe_settings, load_settings
+from honeyguide.server.settings import (
+    PipelineSettings,
+    RuleSettings,
+    Settings,
+    describe_settings,
+    load_settings,
+    make_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +148,23 @@ def test_every_setting_is_described_and_its_variable_works(monkeypatch: pytest.M
         monkeypatch.setenv(rows[name].variable, str(value))
     found = load_settings()
     assert {name: getattr(found, name) for name in values} == values
+
+
+def test_keywords_alone_make_settings_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONEYGUIDE_THREADS", "2")
+    settings = make_settings(default_pipeline="p", pipelines={"p": {"model": "cf", "rank": False}})
+    assert (settings.threads, settings.default_pipeline) == (0, "p")
+    assert settings.pipelines == {"p": PipelineSettings(model="cf", rank=False)}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"threads": -1}, "^keyword threads: threads is -1; .* Allowed: Threads"),
+        ({"pipelines": {"p": {}}}, "^keyword pipelines: pipelines.p.model is missing"),
+        ({"size": 1}, "^keyword size: unknown key 'size'; there are: host, "),
+    ],
+)
+def test_a_wrong_keyword_is_named(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        make_settings(**given)

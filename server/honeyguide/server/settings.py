@@ -21,7 +21,15 @@ from pydantic_settings import (
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.names import NAME_PATTERN
 
-__all__ = ["PipelineSettings", "RuleSettings", "SettingRow", "Settings", "describe_settings", "load_settings"]
+__all__ = [
+    "PipelineSettings",
+    "RuleSettings",
+    "SettingRow",
+    "Settings",
+    "describe_settings",
+    "load_settings",
+    "make_settings",
+]
 
 _PREFIX = "HONEYGUIDE_"
 _CONFIG = "HONEYGUIDE_CONFIG"
@@ -163,7 +171,29 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     except SettingsError as error:  # an environment variable that should be JSON and is not
         raise ConfigError(f"environment: {error}; lists and tables are written as JSON") from error
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(dict(e), file, table, given) for e in error.errors())) from error
+        problems = [dict(e) for e in error.errors()]
+        raise ConfigError("\n".join(_explain(p, _source(p, file, table, given)) for p in problems)) from error
+
+
+def make_settings(**given: Any) -> Settings:
+    """Makes settings of keywords alone, whatever file and environment say; raises as `load_settings` does."""
+
+    class FromKeywords(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003  # the base's signature
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    try:
+        return FromKeywords(**given)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(dict(e), f"keyword {e['loc'][0]}") for e in error.errors())) from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -184,22 +214,32 @@ def _refuse_misspelt_variables() -> None:
             raise ConfigError(f"environment variable {name} is no setting; did you mean {near[0]}?")
 
 
-def _explain(error: dict[str, Any], file: Path | None, table: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """Says key, value, allowed and source of one validation error."""
-    path = tuple(str(part) for part in error["loc"] if part != "[key]")
-    key = ".".join(path)
+def _source(error: dict[str, Any], file: Path | None, table: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Says where a wrong setting was given: by a flag, in the file or in the environment."""
+    path = _path(error["loc"])
+    if error["type"] == "missing":
+        return str(file or "environment")
     variable = _PREFIX + "__".join(path).upper()
     if path[0] in given:
-        source = f"--{path[0].replace('_', '-')}"
-    elif _holds(table, error["loc"]) and variable not in map(str.upper, os.environ):
-        source = str(file)
-    else:
-        source = f"environment variable {variable}"
+        return f"--{path[0].replace('_', '-')}"
+    if _holds(table, error["loc"]) and variable not in map(str.upper, os.environ):
+        return str(file)
+    return f"environment variable {variable}"
+
+
+def _path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(str(part) for part in location if part != "[key]")
+
+
+def _explain(error: dict[str, Any], source: str) -> str:
+    """Says key, value, allowed and source of one validation error."""
+    path = _path(error["loc"])
+    key = ".".join(path)
     if error["type"] == "extra_forbidden":
         known = [row.name.rpartition(".")[2] for row in describe_settings() if row.name.count(".") == len(path) - 1]
         return f"{source}: unknown key {key!r}; there are: {', '.join(known)}"
     if error["type"] == "missing":
-        return f"{file or 'environment'}: {key} is missing: {_allowed(path)}"
+        return f"{source}: {key} is missing: {_allowed(path)}"
     text = (
         f"{source}: {key} is {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}. Allowed: {_allowed(path)}"
     )
