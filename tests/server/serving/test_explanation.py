@@ -28,7 +28,9 @@ class Explaining:
 
     def __init__(self, shares: dict[int, float]) -> None:
         self.manifest = SimpleNamespace(max_length=4)
-        self.catalogue = Catalogue([f"item-{row}" for row in range(9)], [""] * 9, np.ones(9, np.int64), {})
+        self.catalogue = Catalogue(
+            [f"item-{row}" for row in range(9)], [f"Title {row}" for row in range(9)], np.ones(9, np.int64), {}
+        )
         self.shares, self.batches = shares, 0
 
     def recent(self, histories: HistoryBatch) -> HistoryBatch:
@@ -45,7 +47,11 @@ class Explaining:
 
 def _because(shares: dict[int, float], *users: list[int], width: int = 1) -> list[list[tuple[str, ...]]]:
     bundle: Any = Explaining(shares)
-    return explain(bundle, HistoryBatch.from_lists(users), np.zeros((len(users), width), np.int32))
+    names = explain(bundle, HistoryBatch.from_lists(users), np.zeros((len(users), width), np.int32))
+    assert all(
+        title == item_id.replace("item-", "Title ") for user in names for item in user for item_id, title in item
+    )
+    return [[tuple(item_id for item_id, _ in item) for item in user] for user in names]
 
 
 def test_at_most_three_items_are_named_the_largest_share_first() -> None:
@@ -98,11 +104,9 @@ def test_an_answer_is_explained_by_the_shares_of_its_graph(bundle: LoadedBundle)
     (answer,) = pipeline(bundle).recommend([query(*history, k=5)])
     rows = np.array([[int(item.removeprefix("item-")) for item in answer.item_ids]], np.int32)
     (shares,) = bundle.explain(bundle.encode(HistoryBatch.from_lists([history])), rows)  # (5, 5)
-    want = [
-        tuple(f"item-{history[event]}" for event in np.argsort(-line)[:3] if line[event] >= 0.01) for line in shares
-    ]
-    assert answer.because == want
-    assert all(want)
+    expected = [[history[event] for event in np.argsort(-line)[:3] if line[event] >= 0.01] for line in shares]
+    assert answer.because_items == [tuple((f"item-{row}", f"Title {row}") for row in line) for line in expected]
+    assert all(expected)
 
 
 def test_only_those_who_asked_are_explained_and_only_what_was_retrieved(bundle: LoadedBundle) -> None:
@@ -110,16 +114,16 @@ def test_only_those_who_asked_are_explained_and_only_what_was_retrieved(bundle: 
     explained, plain, unknown, filled = pipeline(bundle).recommend(
         [query(3, 5, k=9), query(3, 5, k=4, explain=False), query(explain=True), query(3, k=2, filter=few)]
     )
-    assert len(explained.because) == 9
-    assert (plain.because, unknown.because) == ((), ())
+    assert len(explained.because_items) == 9
+    assert (plain.because_items, unknown.because_items) == ((), ())
     assert filled.sources == [Source.RETRIEVED]
-    assert len(filled.because) == 1
+    assert len(filled.because_items) == 1
 
 
 def test_popular_items_are_not_explained(bundle: LoadedBundle) -> None:
     (answer,) = pipeline(bundle, rules=(FirstTwo(None),)).recommend([query(3, 5, k=5)])
     assert answer.sources == [Source.RETRIEVED] * 2 + [Source.POPULAR] * 3
-    assert [bool(named) for named in answer.because] == [True, True, False, False, False]
+    assert [bool(named) for named in answer.because_items] == [True, True, False, False, False]
 
 
 def test_a_failing_explanation_degrades_the_answers_that_asked_for_it(
@@ -130,7 +134,7 @@ def test_a_failing_explanation_degrades_the_answers_that_asked_for_it(
     for shares in (lambda *_: 1 / 0, lambda *_: np.full((1, 10, 2), np.nan), lambda *_: np.ones((1, 10, 3))):
         monkeypatch.setattr(bundle, "explain", shares)
         explained, plain = asked.recommend([query(3, 5), query(3, 5, explain=False)])
-        assert (explained.reasons, explained.because) == (("EXPLAIN_FAILED",), ())
-        assert (plain.reasons, plain.because) == ((), ())
+        assert (explained.reasons, explained.because_items) == (("EXPLAIN_FAILED",), ())
+        assert (plain.reasons, plain.because_items) == ((), ())
         assert [a.item_ids for a in (explained, plain)] == [a.item_ids for a in want]
     assert asked._metrics.degraded.labels("EXPLAIN_FAILED")._value.get() == 3

@@ -175,7 +175,7 @@ def _models(models: Iterable[tuple[str, int]]) -> list[ModelVersion]:
 
 
 def _items(answer: Answer) -> list[Item]:
-    nothing: tuple[str, ...] = ()
+    nothing: tuple[tuple[str, str], ...] = ()
     return [
         Item(
             item_id=item_id,
@@ -183,14 +183,14 @@ def _items(answer: Answer) -> list[Item]:
             source=source,  # type: ignore[arg-type]  # Source holds the proto's numbers
             source_model="" if source == Source.POPULAR else answer.scored_by,
             title=title,
-            because=because,
+            because=[item_id for item_id, _ in because],
         )
         for item_id, score, source, title, because in zip(
             answer.item_ids,
             answer.scores,
             answer.sources,
             answer.titles,
-            answer.because or [nothing] * len(answer.item_ids),
+            answer.because_items or [nothing] * len(answer.item_ids),
             strict=True,
         )
     ]

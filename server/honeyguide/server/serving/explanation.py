@@ -10,6 +10,9 @@ from honeyguide.server.bundles.bundle import LoadedBundle
 
 __all__ = ["explain"]
 
+Names = tuple[tuple[str, str], ...]
+"""Ids and titles."""
+
 _MOST = 3
 """Items of the history that are named."""
 _LEAST_SHARE = 0.01
@@ -18,7 +21,7 @@ _CELLS = 1 << 19
 """Shares computed at once: a graph may hold a vector for each."""
 
 
-def explain(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int32]) -> list[list[tuple[str, ...]]]:
+def explain(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int32]) -> list[list[Names]]:
     """Names, for each user's items, what carried them; raises what the graph, a plugin's, raises.
 
     Args:
@@ -27,7 +30,7 @@ def explain(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int3
         rows: (users, n) the items, -1 where there is nothing to explain.
 
     Returns:
-        By user and item, the ids of items of the history, most important first.
+        By user and item, id and title of items of the history, most important first.
     """
     size = max(1, _CELLS // max(1, rows.shape[1] * bundle.manifest.max_length))
     names = []
@@ -44,7 +47,7 @@ def explain(bundle: LoadedBundle, histories: HistoryBatch, rows: NDArray[np.int3
 
 def _strongest(
     bundle: LoadedBundle, tokens: NDArray[np.int64], shares: NDArray[np.float32], rows: NDArray[np.int32]
-) -> list[tuple[str, ...]]:
+) -> list[Names]:
     """Names what carried each of one user's items; an item met several times has the sum of its shares."""
     items, place = np.unique(tokens, return_inverse=True)
     of_item = shares @ (place[:, None] == np.arange(len(items))).astype(np.float32)  # (n, items)
@@ -52,5 +55,6 @@ def _strongest(
     best = np.argsort(-of_item, axis=1, kind="stable")[:, :_MOST]
     strong = np.take_along_axis(of_item, best, 1) >= _LEAST_SHARE
     strong &= (rows >= 0)[:, None]
-    ids = bundle.catalogue.item_ids(items.astype(np.int32) - 1)
-    return [tuple(ids[i] for i in line[named].tolist()) for line, named in zip(best, strong, strict=True)]
+    rows_of_items = items.astype(np.int32) - 1
+    names = list(zip(bundle.catalogue.item_ids(rows_of_items), bundle.catalogue.titles(rows_of_items), strict=True))
+    return [tuple(names[i] for i in line[named].tolist()) for line, named in zip(best, strong, strict=True)]

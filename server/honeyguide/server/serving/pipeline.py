@@ -229,15 +229,15 @@ class Pipeline:
         """Adds, in place, what carried the (asked, n) rows to the answers of the users who asked."""
         try:
             with self._metrics.stage("explain"):
-                names = explain(explainer, histories.batch.take(asked), rows)
+                because_items = explain(explainer, histories.batch.take(asked), rows)
         except Exception:  # boundary: the explanation is a plugin's graph; without it the answer is only less good
             self._log.exception("explanation failed", model=explainer.key[0], version=explainer.key[1])
             self._metrics.degraded.labels("EXPLAIN_FAILED").inc(len(asked))
             for user in asked.tolist():
                 answers[user] = replace(answers[user], reasons=(*answers[user].reasons, "EXPLAIN_FAILED"))
             return
-        for user, because in zip(asked.tolist(), names, strict=True):
-            answers[user] = replace(answers[user], because=because[: len(answers[user].item_ids)])
+        for user, items in zip(asked.tolist(), because_items, strict=True):
+            answers[user] = replace(answers[user], because_items=items[: len(answers[user].item_ids)])
 
 
 def _limits(catalogue: Catalogue, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]) -> Limits:

@@ -31,7 +31,7 @@ class RecommendQuery:
     """None: as the pipeline does."""
     filter: ItemFilter | None = None
     explain: bool = False
-    """Whether the answer says why: `Answer.because`."""
+    """Whether the answer says why: `Answer.because_items`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ class Answer:
     scores: list[float]
     sources: list[int]
     titles: list[str]
-    because: Sequence[tuple[str, ...]] = ()
-    """By item, the items of the history that carried it, most important first; empty unless asked for and known."""
+    because_items: Sequence[tuple[tuple[str, str], ...]] = ()
+    """By item, id and title of the items of the history that carried it, most important first; empty unless asked for
+    and known."""
     unknown_history_items: int = 0
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates of a `RankQuery` that the catalogue lacks."""
