@@ -12,9 +12,10 @@ import torch
 from bundles import evaluation_set, make_bundle
 from torch import Tensor, nn
 
+from honeyguide.exporters.forward import Forward, torch_user
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.ranking import prove_ranking
-from honeyguide.exporters.runs import Run, torch_user
+from honeyguide.exporters.sources import CandidateSource
 from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError
 
@@ -140,7 +141,7 @@ def test_a_sound_network_passes(tmp_path: Path):
     assert proof["users"] == 40
 
 
-def sound() -> tuple[Model, nn.Module, Run]:
+def sound() -> tuple[Model, nn.Module, Forward]:
     """An untrained model of 60 items, its network, and in place of a graph the network itself."""
     cls = model_of(Mean)
     model = cls(cls.Config(), DataSpec(items=60, repeats=False))
@@ -173,7 +174,7 @@ def test_an_index_that_loses_items_fails_the_ranking_proof():
     broken = faiss.IndexFlatIP(8)
     broken.add(-vectors)  # finds the worst items first
     with pytest.raises(ExportError, match=r"NDCG@10 after retrieve is 0\.\d+ through ONNX \+ FAISS and 0\.\d+ in"):
-        prove_ranking(model, vectors, broken, evaluation_set(60), (user, user), None, 0)
+        prove_ranking(model, [CandidateSource(model, (user, user), vectors, broken)], evaluation_set(60))
 
 
 def test_seen_items_are_masked_only_where_items_do_not_repeat(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 from bundles import evaluation_set, make_bundle
 from torch import nn
 
-from honeyguide.exporters.runs import open_session
+from honeyguide.exporters.forward import open_session
 from honeyguide.exporters.stepping import prove_steps
 from honeyguide.sdk import DataSpec, HistoryBatch, Model, TensorSpec
 from honeyguide.sdk.errors import ExportError, PluginError

@@ -107,11 +107,11 @@ def make_joint_bundle(
     ``retrievers`` are bundles that `make_bundle` put into the same repository, of the same ``items`` and ``repeats``;
     ``candidates`` is how many each of them retrieves. The rest is as in `make_bundle`.
     """
-    from honeyguide.exporters import export_joint_bundle
+    from honeyguide.exporters import export_bundle
 
     options = {"sources": len(retrievers)} | dict(config or {})
     instance, network = _untrained(model, items, repeats, seed, options)
-    return export_joint_bundle(
+    return export_bundle(
         repository,
         name,
         model=instance,

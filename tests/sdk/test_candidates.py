@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk.candidates import ranker_inputs, source_scores, top_k, union
+from honeyguide.sdk.candidates import ranker_inputs, source_scores, sourced_candidates, top_k, union
 
 
 def test_the_first_list_comes_first_and_the_second_adds_what_is_new():
@@ -66,3 +66,11 @@ def test_a_ranker_reads_tokens_and_no_score_of_a_place_without_a_candidate():
     assert inputs["candidates"].dtype == np.int64
     assert inputs["candidates"].tolist() == [[5, 0]]
     assert inputs["retrieval_scores"].tolist() == [[[0.5], [0.0]]]
+
+
+def test_where_a_user_has_fewer_candidates_nobody_scores():
+    none = np.float32(-np.inf)
+    scores = [np.array([[1, none, none], [3, 2, 1]], np.float32), np.array([[1, none, none], [1, 2, 3]], np.float32)]
+    rows, retrieval = sourced_candidates(scores, 2)
+    assert rows.tolist() == [[0, -1, -1], [0, 1, 2]]
+    assert retrieval[0].tolist() == [[1, 1], [none, none], [none, none]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,7 @@ def export(
     import json as json_text
 
     from honeyguide.cli.output import print_json, print_next, print_table, stderr
-    from honeyguide.exporters import export_bundle, export_joint_bundle
+    from honeyguide.exporters import export_bundle
     from honeyguide.sdk.errors import DataError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.dataset import Dataset
@@ -51,23 +51,21 @@ def export(
                 file=str(dataset),
                 remedy="name that one, or train again on this one",
             )
-        given: dict[str, Any] = {
-            "model": model,
-            "network": network,
-            "items": data.items,
-            "evaluation": data.evaluation("validation"),
-            "plugin": checkpoint.plugin,
-            "metrics": checkpoint.metrics,
-            "candidates": checkpoint.candidates,
-            "weights": checkpoint.weights,
-            "progress": lambda stage: status.update(f"{stage} …"),
-        }
-        name = name or checkpoint.model
-        if model.retrieves:
-            manifest = export_bundle(repository, name, **given)
-        else:
-            retrievers = _retrievers(run, dataset, repository, checkpoint, host)
-            manifest = export_joint_bundle(repository, name, **given, retrievers=retrievers, host=host)
+        manifest = export_bundle(
+            repository,
+            name or checkpoint.model,
+            model=model,
+            network=network,
+            items=data.items,
+            evaluation=data.evaluation("validation"),
+            plugin=checkpoint.plugin,
+            metrics=checkpoint.metrics,
+            candidates=checkpoint.candidates,
+            retrievers=_retrievers(run, dataset, repository, checkpoint, host),
+            weights=checkpoint.weights,
+            host=host,
+            progress=lambda stage: status.update(f"{stage} …"),
+        )
     if json:
         print_json(json_text.loads(manifest.to_json()))
     else:
@@ -93,7 +91,7 @@ def _retrievers(
     from honeyguide.sdk.errors import ExportError
     from honeyguide.training.runs.checkpoint import load_checkpoint
 
-    if not checkpoint.candidates:
+    if checkpoint.retrievers and not checkpoint.candidates:
         raise ExportError(
             f"the ranker in {run} did not earn its place ({checkpoint.report.get('ranker', 'no reason given')}), "
             "and a joint bundle is nothing else: serve the best of its retrievers"

@@ -1,14 +1,16 @@
-"""Assembles the bundle of a model that retrieves, proves it, and has it published."""
+"""Assembles a bundle, proves it, and has it published."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from honeyguide.exporters.forward import Forward, open_session, torch_explain, torch_rank, torch_user, user_vectors
 from honeyguide.exporters.graphs import (
     export_explain_graph,
     export_rank_graph,
@@ -19,14 +21,23 @@ from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import prove_ranking
-from honeyguide.exporters.runs import Run, open_session, torch_explain, torch_rank, torch_user, user_vectors
+from honeyguide.exporters.sources import CandidateSource, open_sources, unmasked_candidates
 from honeyguide.exporters.stepping import prove_steps
-from honeyguide.sdk import HistoryBatch, Model
-from honeyguide.sdk.candidates import top_k
+from honeyguide.sdk import Model
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.history import EvaluationSet
-from honeyguide.sdk.manifest import EXPLAIN_GRAPH, INDEX, ITEM_VECTORS, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import (
+    EXPLAIN_GRAPH,
+    INDEX,
+    ITEM_VECTORS,
+    RANK_GRAPH,
+    STEP_GRAPH,
+    USER_GRAPH,
+    IndexInfo,
+    Manifest,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,14 +60,19 @@ def export_bundle(
     plugin: str,
     metrics: Mapping[str, float],
     candidates: int = 0,
+    retrievers: Sequence[tuple[str, int]] = (),
     weights: str = "",
     exact_up_to: int = EXACT_UP_TO,
+    host: PluginHost | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Writes ``repository/name/<next version>/``, proven, or nothing at all (see `publish`).
 
+    A model that retrieves is the only source of its own candidates. One that only ranks stands on bundles that are
+    published: its candidates are the union of what all of them find, each scored by all of them.
+
     Args:
-        repository: the folder of bundles; made where it is missing.
+        repository: the folder of bundles; made where it is missing. It holds the retrievers.
         name: what the bundle is called: lower-case letters, digits, "_" and "-", starting with a letter, at most 64.
         model: the model the network belongs to.
         network: the trained network, on the CPU; it is put into evaluation mode.
@@ -64,27 +80,40 @@ def export_bundle(
         evaluation: validation users, at least one; the proof ranks for them.
         plugin: distribution and version of the model's plugin, such as "honeyguide 0.1.0".
         metrics: offline metrics to write down, such as "retrieve/ndcg@10".
-        candidates: how many items to retrieve for the ranker; 0 exports no ranker.
+        candidates: how many items of each source the ranker gets; 0 exports no ranker.
+        retrievers: for a model that only ranks, name and version of the bundles that retrieve, in the order of the
+            network's sources; none for any other.
         weights: SHA-256 of the checkpoint's weights, "" where the network comes from none.
         exact_up_to: the largest catalogue that gets an exact index.
+        host: offers the retrievers' models; by default the installed plugins.
         progress: called with what is being done, for a person who waits.
 
     Returns:
         The published manifest.
 
     Raises:
-        ExportError: where the network cannot be exported or the bundle fails its own proof.
+        ExportError: where a retriever does not fit, the network cannot be exported or the bundle fails its own proof.
         InvalidArgument: for a name that no bundle can have.
+        PluginError: where no plugin offers a retriever's model.
     """
     draft = draft_manifest(
-        name, model, items, evaluation, plugin=plugin, metrics=metrics, candidates=candidates, weights=weights
+        name,
+        model,
+        items,
+        evaluation,
+        plugin=plugin,
+        metrics=metrics,
+        candidates=candidates,
+        retrievers=retrievers,
+        weights=weights,
     )
-    _check(model, network, candidates)
+    _check(draft, model, network)
+    sources = open_sources(repository, draft, host)
     network.eval()
 
     def write(folder: Path) -> Manifest:
         write_items(items, folder)
-        return _write(folder, draft, model, network, evaluation, exact_up_to, progress)
+        return _write(folder, draft, model, network, sources, evaluation, exact_up_to, progress)
 
     return publish(repository, name, write)
 
@@ -94,58 +123,67 @@ def _write(
     draft: Manifest,
     model: Model,
     network: nn.Module,
+    sources: Sequence[CandidateSource],
     evaluation: EvaluationSet,
     exact_up_to: int,
     progress: Callable[[str], None],
 ) -> Manifest:
     """Writes graphs, vectors and index, and proves them as they lie on disk; returns the manifest with the proof."""
-    vectors = _item_vectors(network, model)
-    np.save(folder / ITEM_VECTORS, vectors, allow_pickle=False)
-    can = capabilities_of(network)
-    draft = replace(draft, steps=can.steps is not None, explains=can.explains is not None, dimension=vectors.shape[1])
 
-    def traced(graph: str, export: Callable[[Model, nn.Module, Path], None]) -> Run:
+    def traced(graph: str, export: Callable[[Model, nn.Module, Path], None]) -> Forward:
         progress(f"tracing {graph}")
         export(model, network, folder / graph)
         return open_session(folder / graph)
 
-    pairs = {"user_vector": (torch_user(network), traced(USER_GRAPH, export_user_graph))}
+    can = capabilities_of(network)
+    pairs: dict[str, tuple[Forward, Forward]] = {}
+    if model.retrieves:
+        vectors = _item_vectors(network, model)
+        np.save(folder / ITEM_VECTORS, vectors, allow_pickle=False)
+        pairs["user_vector"] = torch_user(network), traced(USER_GRAPH, export_user_graph)
+        sources = [CandidateSource(model, pairs["user_vector"], vectors)]
+        draft = replace(draft, steps=can.steps is not None, dimension=vectors.shape[1])
     if draft.ranks:
-        pairs["scores"] = torch_rank(network), traced(RANK_GRAPH, export_rank_graph)
-    if draft.explains:
+        export = partial(export_rank_graph, sources=len(sources))
+        pairs["scores"] = torch_rank(network), traced(RANK_GRAPH, export)
+    if can.explains is not None:
         pairs["shares"] = torch_explain(network), traced(EXPLAIN_GRAPH, export_explain_graph)
-    user, rank = pairs["user_vector"], pairs.get("scores")
+        draft = replace(draft, explains=True)
     step = traced(STEP_GRAPH, export_step_graph) if draft.steps else None
 
-    def retrieve(histories: HistoryBatch, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        rows, best = top_k(user[0](model.encode(histories))["user_vector"] @ vectors.T, count)
-        return rows, best[..., None]
-
     progress("proving the graphs")
-    proof = prove_graphs(model, pairs, evaluation.histories, retrieve)
+    proof = prove_graphs(model, pairs, evaluation.histories, partial(unmasked_candidates, sources))
     if step is not None:
-        proof |= prove_steps(model, user[1], step, evaluation.histories)
-    progress("building the index")
-    spread = np.linspace(0, len(evaluation) - 1, min(len(evaluation), _TUNING_USERS)).astype(np.int64)
-    index, info = build_index(vectors, user_vectors(model, user[1], evaluation.histories.take(spread)), exact_up_to)
-    write_index(index, folder / INDEX)
-    proof |= prove_ranking(model, vectors, index, evaluation, user, rank, draft.candidates, progress)
-    return replace(draft, index=info, proof=proof)
+        proof |= prove_steps(model, pairs["user_vector"][1], step, evaluation.histories)
+    if model.retrieves:
+        progress("building the index")
+        index, info = _index(sources[0], evaluation, exact_up_to)
+        write_index(index, folder / INDEX)
+        sources = [replace(sources[0], index=index)]
+        draft = replace(draft, index=info)
+    proof |= prove_ranking(model, sources, evaluation, pairs.get("scores"), draft.candidates, progress)
+    return replace(draft, proof=proof)
 
 
-def _check(model: Model, network: nn.Module, candidates: int) -> None:
+def _check(draft: Manifest, model: Model, network: nn.Module) -> None:
     """Refuses what cannot become a bundle before any work is done."""
-    if not model.retrieves:
-        raise ExportError(
-            f"model {model.name!r} has no vectors, it ranks what others retrieve: export it with export_joint_bundle"
+    ranks, count = capabilities_of(network).ranks, draft.candidates
+    problem = ""
+    if count < 0:
+        problem = f"candidates is {count}; it must be 0 (no ranker) or more"
+    elif count and ranks is None:
+        problem = f"candidates is {count}, and the network of model {model.name!r} has no rank method: export with 0"
+    elif model.retrieves and draft.retrievers:
+        problem = f"model {model.name!r} retrieves by itself: name no retrievers"
+    elif not model.retrieves and not draft.retrievers:
+        problem = (
+            f"no retrievers: model {model.name!r} ranks what others retrieve, so it needs at least one bundle "
+            "that retrieves for it"
         )
-    can = capabilities_of(network)
-    if candidates < 0 or (candidates and can.ranks is None):
-        raise ExportError(
-            f"candidates is {candidates}, and the network of model {model.name!r} has no rank method: export with 0"
-            if candidates > 0
-            else f"candidates is {candidates}; it must be 0 (no ranker) or more"
-        )
+    elif not model.retrieves and not count:
+        problem = f"candidates is 0; model {model.name!r} only ranks, so it needs 1 or more of each retriever"
+    if problem:
+        raise ExportError(problem)
 
 
 def _item_vectors(network: nn.Module, model: Model) -> NDArray[np.float32]:
@@ -164,3 +202,10 @@ def _item_vectors(network: nn.Module, model: Model) -> NDArray[np.float32]:
             "the training diverged; lower the learning rate and train again"
         )
     return vectors
+
+
+def _index(source: CandidateSource, evaluation: EvaluationSet, exact_up_to: int) -> tuple[Any, IndexInfo]:
+    """Builds the index over a bundle's vectors, tuned with what its graph gives for validation users."""
+    users = np.linspace(0, len(evaluation) - 1, min(len(evaluation), _TUNING_USERS)).astype(np.int64)
+    queries = user_vectors(source.model, source.user[1], evaluation.histories.take(users))
+    return build_index(source.items, queries, exact_up_to)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.exporters.forward import Forward
 from honeyguide.exporters.graphs import EXAMPLE_BATCH, EXAMPLE_LENGTH
-from honeyguide.exporters.lists import Retrieve
-from honeyguide.exporters.runs import Run
 from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.errors import ExportError
@@ -27,10 +26,13 @@ ROUNDING = 1e-3
 _SHARE_TOLERANCE = 1e-3
 
 Floats = NDArray[np.float32]
+Retrieve = Callable[[HistoryBatch, int], tuple[NDArray[np.integer[Any]], Floats]]
+"""Maps histories and a count to (users, n) candidate rows, best first, -1 where there are fewer, and their
+(users, n, sources) retrieval scores."""
 
 
 def prove_graphs(
-    model: Model, pairs: Mapping[str, tuple[Run, Run]], histories: HistoryBatch, retrieve: Retrieve
+    model: Model, pairs: Mapping[str, tuple[Forward, Forward]], histories: HistoryBatch, retrieve: Retrieve
 ) -> dict[str, float]:
     """Compares torch and ONNX for batches {1, 2, 17} × lengths {1, 2, longest}, within rtol 1e-4 and atol 1e-5.
 
@@ -40,7 +42,7 @@ def prove_graphs(
         model: encodes the histories.
         pairs: by a graph's first output ("user_vector", "scores", "shares") the network's method and the graph.
         histories: held-out users, at least one.
-        retrieve: finds the candidates that graphs of scores and shares are tried with.
+        retrieve: gives the candidates that graphs of scores and shares are tried with.
 
     Returns:
         The largest absolute difference by output.
@@ -72,12 +74,12 @@ def prove_graphs(
         except Exception as error:  # boundary: a plugin's network may raise anything
             return f"the network itself fails ({type(error).__name__}: {one_line(error)})"
         try:
-            found = {name: values[:, columns] for name, values in in_onnx(inputs).items()}
-            differences = {name: np.abs(found[name] - values) for name, values in expected.items()}
+            exported = {name: values[:, columns] for name, values in in_onnx(inputs).items()}
+            differences = {name: np.abs(exported[name] - values) for name, values in expected.items()}
         except Exception as error:  # boundary: ONNX Runtime raises classes of its own for a graph it cannot run
             return one_line(error)
         if graph == "shares":
-            _check_shares(found[graph], part.lengths)
+            _check_shares(exported[graph], part.lengths)
         wrong = []
         for name, difference in differences.items():
             worst[name] = max(worst.get(name, 0.0), float(difference.max()))

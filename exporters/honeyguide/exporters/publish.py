@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ def draft_manifest(
     plugin: str,
     metrics: Mapping[str, float],
     candidates: int,
+    retrievers: Sequence[tuple[str, int]],
     weights: str,
 ) -> Manifest:
     """Returns what is known of a bundle before its files are made; what only these tell is left empty.
@@ -68,7 +69,7 @@ def draft_manifest(
         candidates=candidates,
         steps=False,
         explains=False,
-        retrievers=(),
+        retrievers=tuple(retrievers),
         vocabulary=vocabulary_hash(items["item_id"]),
         index=None,
         metrics=dict(metrics),

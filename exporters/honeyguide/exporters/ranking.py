@@ -2,99 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.exporters.lists import Rows, ranks_among, sample, search
-from honeyguide.exporters.runs import Run
-from honeyguide.sdk import Model
-from honeyguide.sdk.candidates import ranker_inputs, top_k
+from honeyguide.exporters.forward import Forward
+from honeyguide.exporters.sources import CandidateSource
+from honeyguide.sdk import HistoryBatch, Model
+from honeyguide.sdk.candidates import ranker_inputs, sourced_candidates
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import mask_seen, metrics_at, target_ranks
 
-__all__ = ["check_ndcg", "prove_ranking"]
+__all__ = ["prove_ranking"]
 
 NDCG_TOLERANCE = 0.001
+_CUT = 10
+_PATHS = ("torch", "served")
+_USERS = 10_000  # ranked in full; more are sampled evenly, as the figure no longer moves
 _CHUNK = 256  # users at a time
 _CELLS = 50_000_000  # scores at a time, 200 MB: fewer users where the catalogue is large
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.integer[Any]]
 
 
 def prove_ranking(
     model: Model,
-    vectors: Floats,
-    index: Any,
+    sources: Sequence[CandidateSource],
     evaluation: EvaluationSet,
-    user: tuple[Run, Run],
-    rank: tuple[Run, Run] | None,
-    candidates: int,
+    rank: tuple[Forward, Forward] | None = None,
+    candidates: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """Compares NDCG@10 of ONNX + FAISS with that of torch over the full catalogue, after each stage.
 
+    A model that retrieves is its own only source. Published bundles have proven how they retrieve, so behind them the
+    stage "rank" alone is compared, on one and the same list of candidates.
+
     Args:
         model: encodes the histories.
-        vectors: (items, d) item vectors.
-        index: the FAISS index over them.
+        sources: what retrieves: the bundle itself with its index, or the bundles that are published.
         evaluation: validation users.
-        user: the network's user method and the exported graph.
         rank: the network's rank method and the exported graph, or None.
-        candidates: how many items are retrieved for the ranker.
+        candidates: how many items of each source the ranker gets.
         progress: called with how far it is.
 
     Returns:
-        NDCG@10 by stage ("retrieve", "rank") and path ("torch", "served"), and the differences.
+        NDCG@10 by stage ("retrieve", "rank") and path ("torch", "served"), and the differences; where it ranks, how
+        often a target is among the candidates.
 
     Raises:
         ExportError: where a difference is above .001, with the figures and the likely cause.
     """
-    users = sample(evaluation)
-    in_torch, in_onnx = user
-    rankers = {} if rank is None else dict(zip(("torch", "served"), rank, strict=True))
-    depth = min(max(candidates, 10), len(vectors))
-    chunk = int(np.clip(_CELLS // len(vectors), 1, _CHUNK))
+    users = np.unique(np.linspace(0, len(evaluation) - 1, min(len(evaluation), _USERS)).astype(np.int64))
+    chunk = int(np.clip(_CELLS // (model.data.items * len(sources)), 1, _CHUNK))
+    depth = max(candidates, _CUT) if model.retrieves else candidates
     ranks: dict[str, list[NDArray[np.float64]]] = {}
-    owners: list[Rows] = []
+    owners: list[NDArray[np.int64]] = []
     for start in range(0, len(users), chunk):
         progress(f"proving the ranking, user {start:,} of {len(users):,}")
         part = evaluation.take(users[start : start + chunk])
-        arrays = model.encode(part.histories)
         targets = part.target_users, part.target_items
         owners.append(part.target_users + start)
-        scores = in_torch(arrays)["user_vector"] @ vectors.T  # (users, items)
+        scores = [source.scores(part.histories) for source in sources]  # (users, items) each
         if not model.data.repeats:
-            mask_seen(scores, part.histories)
-        ranks.setdefault("retrieve/ndcg@10/torch", []).append(target_ranks(scores, *targets))
-        found = search(index, in_onnx(arrays)["user_vector"], scores, depth, part.histories)
-        lists: dict[str, tuple[Rows, Floats]] = {"torch": top_k(scores, depth), "served": found}
-        ranks.setdefault("retrieve/ndcg@10/served", []).append(ranks_among(*found, *targets))
-        for path, run in rankers.items():
-            rows, best = lists[path][0][:, :candidates], lists[path][1][:, :candidates]
-            again = run({**arrays, **ranker_inputs(rows, best[..., None])})["scores"]
-            ranked = np.where(rows < 0, -np.inf, again)
-            ranks.setdefault(f"rank/ndcg@10/{path}", []).append(ranks_among(rows, ranked, *targets))
+            for own in scores:
+                mask_seen(own, part.histories)
+        in_torch = sourced_candidates(scores, depth)
+        served = _served(sources, scores, part.histories, depth) if model.retrieves else in_torch
+        if model.retrieves:
+            ranks.setdefault("retrieve/torch", []).append(target_ranks(scores[0], *targets))
+            ranks.setdefault("retrieve/served", []).append(_ranks_among(served[0], served[1][..., 0], *targets))
+        if rank:
+            arrays = model.encode(part.histories)
+            for path, run, lists in zip(_PATHS, rank, (in_torch, served), strict=True):
+                width = candidates * len(sources)
+                rows, retrieval = lists[0][:, :width], lists[1][:, :width]
+                ranked = np.where(rows < 0, -np.inf, run({**arrays, **ranker_inputs(rows, retrieval)})["scores"])
+                ranks.setdefault(f"rank/{path}", []).append(_ranks_among(rows, ranked, *targets))
     flat = np.concatenate(owners)
-    figures = {
-        name: metrics_at(np.concatenate(parts), flat, len(users), [10])["ndcg@10"] for name, parts in ranks.items()
-    }
-    for stage in ("retrieve", "rank") if rankers else ("retrieve",):
-        check_ndcg(
-            figures, stage, len(users), "the index misses items (see its recall), or many items have equal scores"
+    figures: dict[str, float] = {}
+    for stage in ["retrieve"] * model.retrieves + ["rank"] * (rank is not None):
+        in_torch_ndcg, served_ndcg = (
+            metrics_at(np.concatenate(ranks[f"{stage}/{path}"]), flat, len(users), [_CUT])[f"ndcg@{_CUT}"]
+            for path in _PATHS
         )
+        figures |= _compared(stage, in_torch_ndcg, served_ndcg, len(users))
+    if rank:
+        figures["candidates/recall"] = float(np.isfinite(np.concatenate(ranks["rank/served"])).mean())
     return figures | {"users": float(len(users))}
 
 
-def check_ndcg(figures: dict[str, float], stage: str, users: int, cause: str) -> None:
-    """Adds a stage's difference served − torch to the figures; raises `ExportError` where it is above .001."""
-    served, own = figures[f"{stage}/ndcg@10/served"], figures[f"{stage}/ndcg@10/torch"]
-    figures[f"{stage}/ndcg@10/difference"] = served - own
-    if not abs(served - own) <= NDCG_TOLERANCE:  # `not <=` catches NaN as well
+def _served(
+    sources: Sequence[CandidateSource], masked: Sequence[Floats], histories: HistoryBatch, count: int
+) -> tuple[Rows, Floats]:
+    """Searches the bundle's own index and drops what ``masked`` (users, items) has at -inf, as a server does."""
+    (source,) = sources
+    queries = source.user[1](source.model.encode(histories))["user_vector"]
+    wide = min(count + int(histories.lengths.max()), source.index.ntotal)  # enough even if what was seen comes first
+    best, rows = source.index.search(queries, wide)
+    dropped = (rows < 0) | np.isneginf(np.take_along_axis(masked[0], np.maximum(rows, 0), axis=1))
+    order = np.argsort(dropped, axis=1, kind="stable")[:, :count]
+    dropped, rows, best = (np.take_along_axis(column, order, axis=1) for column in (dropped, rows, best))
+    return np.where(dropped, -1, rows), np.where(dropped, -np.inf, best)[..., None]
+
+
+def _ranks_among(
+    rows: Rows, scores: Floats, target_users: NDArray[np.int64], targets: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Ranks targets among (users, n) listed rows as `target_ranks` does; inf where a target is not listed."""
+    listed = rows[target_users] == targets[:, None]  # (targets, n)
+    row_scores = scores[target_users]
+    own = np.where(listed, row_scores, -np.inf).max(1, keepdims=True)
+    ranks = (row_scores > own).sum(1) + ((row_scores == own).sum(1) + 1) / 2.0
+    return np.where(listed.any(1), ranks, np.inf)
+
+
+def _compared(stage: str, in_torch: float, served: float, users: int) -> dict[str, float]:
+    """Returns the figures of a stage; raises `ExportError` where served and torch differ by more than .001."""
+    difference = served - in_torch
+    if not abs(difference) <= NDCG_TOLERANCE:  # `not <=` catches NaN as well
         raise ExportError(
-            f"NDCG@10 after {stage} is {served:.4f} through ONNX + FAISS and {own:.4f} in torch over "
-            f"{users} validation users (allowed difference: {NDCG_TOLERANCE}); likely cause: {cause}"
+            f"NDCG@10 after {stage} is {served:.4f} through ONNX + FAISS and {in_torch:.4f} in torch over "
+            f"{users} validation users (allowed difference: {NDCG_TOLERANCE}); likely cause: "
+            "the index misses items (see its recall), or many items have equal scores"
         )
+    name = f"{stage}/ndcg@{_CUT}"
+    return {f"{name}/torch": in_torch, f"{name}/served": served, f"{name}/difference": difference}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.exporters.forward import Forward
 from honeyguide.exporters.proof import BATCHES, ROUNDING, one_line, witnesses
-from honeyguide.exporters.runs import Run
 from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.model import last_event
@@ -22,7 +22,7 @@ _USERS = 256  # of the held-out ones, beside the witnesses
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
-def prove_steps(model: Model, user: Run, step: Run, histories: HistoryBatch) -> dict[str, float]:
+def prove_steps(model: Model, user: Forward, step: Forward, histories: HistoryBatch) -> dict[str, float]:
     """Compares stepping with re-encoding, both in ONNX, within rtol 1e-4 and atol 1e-4.
 
     Batches {1, 2, 17} × lengths {2, 3, longest} go from the first event to the last one, one step at a time; held-out
@@ -76,7 +76,7 @@ def prove_steps(model: Model, user: Run, step: Run, histories: HistoryBatch) -> 
     return {f"step/{name}/max_abs_difference": value for name, value in worst.items()}
 
 
-def _walk(model: Model, user: Run, step: Run, histories: HistoryBatch, start: int) -> Outputs:
+def _walk(model: Model, user: Forward, step: Forward, histories: HistoryBatch, start: int) -> Outputs:
     """Encodes the first ``start`` events of each user, or all but the newest one, and steps through the others."""
     starts = histories.offsets[:-1]
     counts = np.maximum(np.minimum(start, histories.lengths - 1), 1)

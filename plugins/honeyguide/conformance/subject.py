@@ -140,28 +140,29 @@ class Subject:
     @cached_property
     def bundle(self) -> Manifest | ExportError:
         """Exports the fitted network into ``models`` in the folder; returns why not where that fails."""
-        from honeyguide.exporters import export_bundle, export_joint_bundle
+        from honeyguide.exporters import export_bundle
 
         network, scores = self.fitted
         owner = self.host.owner(self.name)
         given: dict[str, Any] = {"items": catalogue(), "evaluation": walks(8, 60)}
-        mine = given | {
-            "model": self.model(RICH),
-            "network": network,
-            "plugin": f"{owner.distribution or owner.name} {owner.version}".strip(),
-            "metrics": {"ndcg@10": max(scores)},
-            "candidates": ITEMS if capabilities_of(network).ranks else 0,
-        }
         folder = self.folder / "models"
         try:
-            if self.cls.retrieves:
-                return export_bundle(folder, self.name, **mine)
             pinned = [
                 export_bundle(folder, f"source-{place}", model=model, network=source, plugin="", metrics={}, **given)
-                for place, (model, source) in enumerate(self.retrievers)
+                for place, (model, source) in enumerate([] if self.cls.retrieves else self.retrievers)
             ]
-            names = [(manifest.name, manifest.version) for manifest in pinned]
-            return export_joint_bundle(folder, self.name, retrievers=names, host=self.host, **mine)
+            return export_bundle(
+                folder,
+                self.name,
+                model=self.model(RICH),
+                network=network,
+                plugin=f"{owner.distribution or owner.name} {owner.version}".strip(),
+                metrics={"ndcg@10": max(scores)},
+                candidates=ITEMS if capabilities_of(network).ranks else 0,
+                retrievers=[(manifest.name, manifest.version) for manifest in pinned],
+                host=self.host,
+                **given,
+            )
         except ExportError as error:
             return error
 

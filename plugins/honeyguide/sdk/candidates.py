@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ranker_inputs", "source_scores", "tokens", "top_k", "union"]
+__all__ = ["ranker_inputs", "source_scores", "sourced_candidates", "tokens", "top_k", "union"]
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -71,6 +71,25 @@ def union(lists: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:
     np.put_along_axis(kept, order, first, axis=1)
     front = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(kept.sum(1).max(initial=0)))]
     return np.take_along_axis(np.where(kept, rows, -1), front, axis=1)
+
+
+def sourced_candidates(scores: Sequence[NDArray[np.float32]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Joins the best of every source, each candidate with the scores that all sources give it.
+
+    Args:
+        scores: of each source, (users, items) scores of the whole catalogue, -inf for what must not be listed.
+        k: how many items each source lists.
+
+    Returns:
+        (users, n) rows as `union` orders them, -1 where there are fewer; and their (users, n, sources) scores, -inf
+        where the row is -1.
+    """
+    if len(scores) == 1:
+        rows, best = top_k(scores[0], k)
+        return rows, best[:, :, None]
+    rows = union([top_k(own, k)[0] for own in scores]).astype(np.int32)
+    every = np.stack([np.take_along_axis(own, np.maximum(rows, 0), 1) for own in scores], 2)
+    return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), every)
 
 
 def source_scores(

@@ -8,7 +8,7 @@ from torch import nn
 from honeyguide.sdk import DataSpec, HistoryBatch, Model
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.scoring.candidates import candidates_among, rerank, retrieve, score_all
+from honeyguide.training.scoring.candidates import rerank, retrieve, score_all
 
 
 class Fixed(nn.Module):
@@ -58,14 +58,6 @@ def test_each_of_several_sources_scores_every_candidate(host: PluginHost) -> Non
     rows, scores = retrieve(sources, HistoryBatch.from_lists([[0]]), 2)
     assert rows.tolist() == [[0, 1, 3, 2]]  # the first one's best, then what is new in the second one's
     assert scores.tolist() == [[[9, 0], [8, 5], [1, 7], [0, 6]]]
-
-
-def test_where_a_user_has_fewer_candidates_nobody_scores() -> None:
-    none = np.float32(-np.inf)
-    scores = [np.array([[1, none, none], [3, 2, 1]], np.float32), np.array([[1, none, none], [1, 2, 3]], np.float32)]
-    rows, given = candidates_among(scores, 2)
-    assert rows.tolist() == [[0, -1, -1], [0, 1, 2]]
-    assert given[0].tolist() == [[1, 1], [none, none], [none, none]]
 
 
 def test_a_ranker_gets_tokens_and_no_score_of_what_is_not_there() -> None:

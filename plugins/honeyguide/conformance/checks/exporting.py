@@ -15,7 +15,7 @@ __all__ = ["axes_are_free", "torch_equals_onnx"]
 
 def axes_are_free(subject: Subject) -> str:
     """The network's graphs can be made, and run for any batch and length."""
-    from honeyguide.exporters.runs import open_session
+    from honeyguide.exporters.forward import open_session
 
     if isinstance(subject.bundle, Manifest):
         return ""  # its proof ran them all

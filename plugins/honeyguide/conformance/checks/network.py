@@ -182,7 +182,7 @@ def candidates_stand_alone(subject: Subject) -> str:
 
 def stepping_equals_encoding_again(subject: Subject) -> str:
     """A state that goes on event by event gives the user vector of the whole history, to 1e-4."""
-    from honeyguide.exporters.runs import torch_user
+    from honeyguide.exporters.forward import torch_user
     from honeyguide.exporters.stepping import prove_steps
 
     if not capabilities_of(subject.network(PLAIN)).steps:

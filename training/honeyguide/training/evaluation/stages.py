@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from honeyguide.sdk.candidates import top_k
+from honeyguide.sdk.candidates import sourced_candidates, top_k
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
 from honeyguide.sdk.model import Model
-from honeyguide.training.scoring.candidates import Source, candidates_among, rerank, score_all
+from honeyguide.training.scoring.candidates import Source, rerank, score_all
 from honeyguide.training.scoring.device import device_of, tensors
 
 __all__ = [
@@ -178,7 +178,7 @@ def _rank_part(
     first = StageRanks.of_scores(scores, data, rows[:, :longest], best[:, :longest])
     stages["retrieve"] = first
     if candidates > 0:
-        head, retrieval = candidates_among([own for own, _ in scored], candidates)  # (users, n), (users, n, sources)
+        head, retrieval = sourced_candidates([own for own, _ in scored], candidates)  # (users, n), (users, n, sources)
         batch = tensors(model, data.histories, device_of(network)) if sources else scored[0][1]
         ranking = rerank(network, batch, head, retrieval)
         order = np.argsort(-ranking, axis=1, kind="stable")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from honeyguide.sdk.candidates import ranker_inputs, top_k, union
+from honeyguide.sdk.candidates import ranker_inputs, sourced_candidates
+from honeyguide.sdk.capabilities import Ranks
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.metrics import mask_seen
 from honeyguide.sdk.model import Model, Network
 from honeyguide.training.scoring.device import device_of, tensors
 
-__all__ = ["Source", "candidates_among", "rerank", "retrieve", "score_all"]
+__all__ = ["Source", "rerank", "retrieve", "score_all"]
 
 Source = tuple[Model, nn.Module]
 """A model that retrieves, with its network."""
@@ -61,20 +62,9 @@ def retrieve(
         n: how many items each source finds.
 
     Returns:
-        (users, m) rows: the first source's best first, then what is new in the second's, and so on, -1 where there are
-        fewer; and (users, m, sources) the score that each source gives each row, whoever found it.
+        (users, m) rows and their (users, m, sources) scores, as `sourced_candidates` gives them.
     """
-    return candidates_among([score_all(model, network, histories)[0] for model, network in sources], n)
-
-
-def candidates_among(scores: Sequence[NDArray[np.float32]], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Returns what `retrieve` does, of the (users, items) scores of each source."""
-    if len(scores) == 1:
-        rows, best = top_k(scores[0], n)
-        return rows, best[:, :, None]
-    rows = union([top_k(own, n)[0] for own in scores]).astype(np.int32)
-    every = np.stack([np.take_along_axis(own, np.maximum(rows, 0), 1) for own in scores], 2)
-    return rows, np.where(rows[:, :, None] < 0, np.float32(-np.inf), every)
+    return sourced_candidates([score_all(model, network, histories)[0] for model, network in sources], n)
 
 
 @torch.inference_mode()
@@ -89,11 +79,10 @@ def rerank(
         rows: (users, n).
         retrieval: (users, n, sources) retrieval scores.
     """
-    calls: Any = network  # `rank` is optional, so the protocol lacks it
     device = device_of(network)
-    inputs = ranker_inputs(rows, retrieval)
-    scores = calls.rank(batch, *(torch.from_numpy(array).to(device) for array in inputs.values())).float().cpu().numpy()
-    scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
+    inputs = (torch.from_numpy(array).to(device) for array in ranker_inputs(rows, retrieval).values())
+    ranked = cast("Ranks", network).rank(batch, *inputs).float().cpu().numpy()
+    scores: NDArray[np.float32] = np.where(rows < 0, -np.inf, ranked).astype(np.float32)
     if np.isnan(scores).any():
         raise PluginError("the ranker gave scores that are not numbers; train with a smaller ranker_lr")
     return scores

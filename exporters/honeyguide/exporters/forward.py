@@ -16,16 +16,16 @@ from honeyguide.sdk.capabilities import capabilities_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Run", "open_session", "torch_explain", "torch_rank", "torch_user", "user_vectors"]
+__all__ = ["Forward", "open_session", "torch_explain", "torch_rank", "torch_user", "user_vectors"]
 
 _CHUNK = 256  # users at a time
 
 Floats = NDArray[np.float32]
-Run = Callable[[Mapping[str, Any]], dict[str, Floats]]
+Forward = Callable[[Mapping[str, Any]], dict[str, Floats]]
 """Maps a graph's inputs by name to its outputs by name."""
 
 
-def open_session(path: Path) -> Run:
+def open_session(path: Path) -> Forward:
     """Opens a graph on ONNX Runtime's CPU provider: the proof must not depend on the machine's accelerator."""
     import onnxruntime  # type: ignore[import-untyped,unused-ignore]  # some builds ship types, this one does not
 
@@ -38,7 +38,7 @@ def open_session(path: Path) -> Run:
     return lambda inputs: dict(zip(outputs, session.run(outputs, dict(inputs)), strict=True))
 
 
-def torch_user(network: nn.Module) -> Run:
+def torch_user(network: nn.Module) -> Forward:
     """Wraps ``network.user``, and ``network.state`` where it steps, as the user graph."""
     calls: Any = network  # nn.Module types every attribute Tensor | Module
     if capabilities_of(network).steps is not None:
@@ -46,7 +46,7 @@ def torch_user(network: nn.Module) -> Run:
     return _in_torch(lambda batch: {"user_vector": calls.user(batch)})
 
 
-def torch_rank(network: nn.Module) -> Run:
+def torch_rank(network: nn.Module) -> Forward:
     """Wraps ``network.rank`` as the rank graph."""
     calls: Any = network
 
@@ -57,7 +57,7 @@ def torch_rank(network: nn.Module) -> Run:
     return _in_torch(rank)
 
 
-def torch_explain(network: nn.Module) -> Run:
+def torch_explain(network: nn.Module) -> Forward:
     """Wraps ``network.explain`` as the explain graph."""
     calls: Any = network
 
@@ -68,14 +68,14 @@ def torch_explain(network: nn.Module) -> Run:
     return _in_torch(explain)
 
 
-def user_vectors(model: Model, user: Run, histories: HistoryBatch) -> Floats:
+def user_vectors(model: Model, user: Forward, histories: HistoryBatch) -> Floats:
     """Returns (users, d) vectors, a bounded batch at a time."""
     users = np.arange(len(histories))
     chunks = [users[start : start + _CHUNK] for start in range(0, len(users), _CHUNK)]
     return np.concatenate([user(model.encode(histories.take(chunk)))["user_vector"] for chunk in chunks])
 
 
-def _in_torch(call: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Run:
+def _in_torch(call: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Forward:
     import torch
 
     def run(inputs: Arrays) -> dict[str, Floats]:

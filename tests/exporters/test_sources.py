@@ -13,7 +13,7 @@ import torch
 from bundles import evaluation_set, items_table, make_joint_bundle, tiny_host
 from torch import nn
 
-from honeyguide.exporters import export_bundle, export_joint_bundle
+from honeyguide.exporters import export_bundle
 from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError, InvalidArgument, PluginError
 from honeyguide.sdk.manifest import read_manifest, verify
@@ -93,7 +93,7 @@ def test_a_third_source_reaches_the_graph(joint: Path):
 @pytest.mark.parametrize(
     ("retrievers", "message"),
     [
-        ([], "no retrievers: a joint ranker needs at least one"),
+        ([], "no retrievers: model 'tiny_joint' ranks what others retrieve, so it needs at least one"),
         ([("tiny", 3)], r"retriever tiny/3 does not exist \(tiny has version 1\): export it first"),
         ([("tiny", 1), ("nowhere", 1)], r"retriever nowhere/1 does not exist \(there is no bundle 'nowhere'\)"),
         ([("joint", 1)], "retriever joint/1 does not retrieve, it ranks what others retrieve"),
@@ -121,7 +121,7 @@ def test_a_retriever_of_other_data_is_refused(other, message, joint: Path):
 def test_a_retriever_with_other_item_ids_is_refused(joint: Path):
     renamed = items_table(60).with_columns(pl.col("item_id") + "x")
     with pytest.raises(ExportError, match=r"retriever tiny/1 was made from .*: its item ids differ"):
-        export_joint_bundle(joint, "joint", **arguments(), items=renamed, retrievers=[("tiny", 1)])
+        export_bundle(joint, "joint", **arguments(), items=renamed, retrievers=[("tiny", 1)])
 
 
 def test_a_changed_retriever_is_refused(repository: Path):
@@ -135,25 +135,21 @@ def test_a_retriever_whose_plugin_is_gone_is_refused(joint: Path):
     host = tiny_host()
     del host.models["tiny_gru"]
     with pytest.raises(PluginError, match="no installed plugin offers model 'tiny_gru'"):
-        export_joint_bundle(
-            joint, "joint", **arguments() | {"host": host}, items=items_table(60), retrievers=[("tiny", 1)]
-        )
+        export_bundle(joint, "joint", **arguments() | {"host": host}, items=items_table(60), retrievers=[("tiny", 1)])
 
 
-def test_only_a_model_that_ranks_alone_becomes_a_joint_bundle(joint: Path):
+def test_what_cannot_stand_on_retrievers_is_refused(joint: Path):
     usual = arguments() | {"items": items_table(60)}
     retrieving = tiny_host().model("tiny_ranker")
     own = retrieving(retrieving.Config(), DataSpec(items=60, repeats=False))
-    with pytest.raises(ExportError, match="model 'tiny_ranker' retrieves by itself: export it with export_bundle"):
-        export_joint_bundle(joint, "joint", **usual | {"model": own}, retrievers=[("tiny", 1)])
-    with pytest.raises(ExportError, match="candidates is 0; a joint ranker needs 1 or more of each retriever"):
-        export_joint_bundle(joint, "joint", **usual | {"candidates": 0}, retrievers=[("tiny", 1)])
+    with pytest.raises(ExportError, match="model 'tiny_ranker' retrieves by itself: name no retrievers"):
+        export_bundle(joint, "joint", **usual | {"model": own, "network": own.network()}, retrievers=[("tiny", 1)])
+    with pytest.raises(ExportError, match="candidates is 0; model 'tiny_joint' only ranks, so it needs 1 or more"):
+        export_bundle(joint, "joint", **usual | {"candidates": 0}, retrievers=[("tiny", 1)])
     with pytest.raises(ExportError, match="the network of model 'tiny_joint' has no rank method"):
-        export_joint_bundle(joint, "joint", **usual | {"network": nn.Linear(1, 1)}, retrievers=[("tiny", 1)])
+        export_bundle(joint, "joint", **usual | {"network": nn.Linear(1, 1)}, retrievers=[("tiny", 1)])
     with pytest.raises(InvalidArgument, match="name is 'A'"):
-        export_joint_bundle(joint, "A", **usual, retrievers=[("tiny", 1)])
-    with pytest.raises(ExportError, match=r"model 'tiny_joint' has no vectors.*: export it with export_joint_bundle"):
-        export_bundle(joint, "joint", **{name: value for name, value in usual.items() if name != "host"})
+        export_bundle(joint, "A", **usual, retrievers=[("tiny", 1)])
 
 
 def arguments() -> dict:
@@ -204,8 +200,8 @@ def test_a_network_for_another_number_of_sources_is_refused(joint: Path):
 def test_a_killed_export_is_no_version(joint: Path):
     program = (
         "import os; from pathlib import Path\n"
-        "from bundles import make_joint_bundle; from honeyguide.exporters import joint\n"
-        "joint.prove_graphs = lambda *given: os._exit(9)\n"
+        "from bundles import make_joint_bundle; from honeyguide.exporters import bundle\n"
+        "bundle.prove_graphs = lambda *given: os._exit(9)\n"
         f"make_joint_bundle(Path({str(joint)!r}), 'killed')"
     )
     folder = Path(sys.modules["bundles"].__file__).parent
