@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,7 @@ def test_weights_of_another_shape_are_refused_by_name(run: Path, host: PluginHos
 
 def test_weights_of_another_network_are_refused_by_name(run: Path, host: PluginHost) -> None:
     edit(run, model="tiny_ranking")
-    with pytest.raises(DataError, match=r"ranker\.weight is missing"):
+    with pytest.raises(DataError, match=r"follows\.weight is missing"):
         load_checkpoint(run, host)
 
 
@@ -137,3 +139,13 @@ def test_an_unknown_field_is_named(run: Path, host: PluginHost) -> None:
     edit(run, extra=1)
     with pytest.raises(DataError, match="with fields extra missing or unknown"):
         load_checkpoint(run, host)
+
+
+def test_a_description_is_read_without_torch(run: Path):
+    program = (
+        "import sys; from honeyguide.training.runs.checkpoint import read_checkpoint\n"
+        f"assert read_checkpoint({str(run)!r}).epochs == 12\n"
+        "assert not {'torch', 'safetensors', 'lightning', 'polars'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

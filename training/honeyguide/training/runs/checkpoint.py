@@ -9,20 +9,26 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
-from honeyguide.training.runs.tensor_file import state_of
 
-__all__ = ["Checkpoint", "copy_run", "load_checkpoint", "load_first", "plugin_of", "save_checkpoint"]
+if TYPE_CHECKING:  # so that a description is read, and refused, without loading torch
+    from torch import Tensor, nn
+
+__all__ = [
+    "Checkpoint",
+    "copy_run",
+    "load_checkpoint",
+    "load_first",
+    "plugin_of",
+    "read_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint.json"
@@ -33,7 +39,7 @@ _AGAIN = "train the model again with `honeyguide train`"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Describes a trained network."""
+    """Description of a trained network."""
 
     model: str
     """The model class's name."""
@@ -75,6 +81,8 @@ def save_checkpoint(
         network: the trained network.
         first: the state of the first retriever, from which a joint ranker can learn without leaks.
     """
+    from honeyguide.training.runs.tensor_file import state_of
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     (folder / FIRST).unlink(missing_ok=True)
@@ -94,6 +102,14 @@ def copy_run(source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a run folder's description alone, and nothing that needs torch.
+
+    Raises `DataError` where it is missing, broken or of another format.
+    """
+    return Checkpoint(**_read(Path(path) / CHECKPOINT))
+
+
 def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Model, nn.Module]:
     """Reads a run folder; the network is in eval mode, on the CPU.
 
@@ -102,7 +118,7 @@ def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Mod
         PluginError: no installed plugin offers the model.
     """
     folder = Path(path)
-    checkpoint = Checkpoint(**_read(folder / CHECKPOINT))
+    checkpoint = read_checkpoint(folder)
     try:
         model = host.build(checkpoint.model, checkpoint.config, checkpoint.spec)
     except ConfigError as error:
@@ -146,24 +162,27 @@ def plugin_of(host: PluginHost, model: str) -> str:
 def _read(file: Path) -> dict[str, Any]:
     try:
         raw = json.loads(file.read_text("utf-8"))
-        found = raw.pop("format_version")
-        if found == FORMAT_VERSION:
+        version = raw.pop("format_version")
+        if version == FORMAT_VERSION:
             raw["spec"] = DataSpec.from_dict(raw["spec"])
             raw["retrievers"] = tuple(raw["retrievers"])
             names = {f.name for f in dataclasses.fields(Checkpoint)}
             if set(raw) == names:
                 return dict(raw)
-            found = f"{found} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
+            version = f"{version} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             "there is no such file: the folder holds no finished training", file=str(file), remedy=_AGAIN
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__}: {error})", file=str(file), remedy=_AGAIN) from error
-    raise DataError(f"has format {found}; this honeyguide reads {FORMAT_VERSION}", file=str(file), remedy=_AGAIN)
+    raise DataError(f"has format {version}; this honeyguide reads {FORMAT_VERSION}", file=str(file), remedy=_AGAIN)
 
 
 def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Checkpoint) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         weights = load_file(file)
         changed = file_sha256(file) != digest
@@ -173,13 +192,13 @@ def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Check
         raise DataError(f"is corrupt ({error})", file=str(file), remedy=_AGAIN) from error
     if changed:
         raise DataError(f"is not the file that {CHECKPOINT} describes: it was changed", file=str(file), remedy=_AGAIN)
-    wanted = network.state_dict()
-    wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(weights))]
-    wrong += [f"{name} is unknown" for name in sorted(set(weights) - set(wanted))]
+    expected = network.state_dict()
+    wrong = [f"{name} is missing" for name in sorted(set(expected) - set(weights))]
+    wrong += [f"{name} is unknown" for name in sorted(set(weights) - set(expected))]
     wrong += [
-        f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(wanted[name].shape)}"
-        for name in sorted(set(weights) & set(wanted))
-        if weights[name].shape != wanted[name].shape
+        f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(expected[name].shape)}"
+        for name in sorted(set(weights) & set(expected))
+        if weights[name].shape != expected[name].shape
     ]
     if wrong:
         raise DataError(
@@ -193,6 +212,8 @@ def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Check
 
 def _save(state: Mapping[str, Tensor], file: Path) -> str:
     """Writes tensors and returns the file's SHA-256."""
+    from safetensors.torch import save_file
+
     draft = file.with_name(f"{file.name}.part")
     save_file(dict(state), draft)
     digest = file_sha256(draft)
