@@ -195,3 +195,37 @@ def test_import_without_times_counts_places_in_the_history() -> None:
     whole = pl.concat(data.histories_for_import(batch_events=3))
     assert whole["time_ms"].to_list() == [1, 2, 3, 4, 1, 2]
     assert whole["event_type"].to_list() == [""] * 6
+
+
+def described() -> pl.DataFrame:
+    return small().items.with_columns(brand=pl.Series(["acme", "", "bolt"]), price=pl.Series([1.5, float("nan"), 2.0]))
+
+
+def test_the_item_table_is_the_catalogue_by_row() -> None:
+    data = small()
+    data.items = described()
+    table = data.item_table()
+    assert (table.ids.tolist(), table.titles.tolist()) == (["x", "y", "z"], ["X", "", "Z"])
+    assert (table.category_names, table.categories.offsets.tolist()) == (("a", "b"), [0, 1, 1, 3])
+    assert table.categories.codes.tolist() == [0, 0, 1]
+    assert table.text("brand").tolist() == ["acme", "", "bolt"]
+    np.testing.assert_array_equal(table.number("price"), [1.5, np.nan, 2.0])
+
+
+def test_kept_item_columns_are_written_and_count_in_the_fingerprint(tmp_path: Path) -> None:
+    data, items = small(), described()
+    digest = fingerprint(data.events, data.users, items)
+    assert digest != data.spec.fingerprint
+    assert digest != fingerprint(data.events, data.users, items.with_columns(price=pl.Series([1.5, 9.0, 2.0])))
+    assert digest != fingerprint(data.events, data.users, items.rename({"brand": "maker"}))
+    data.spec, data.items = dataclasses.replace(data.spec, fingerprint=digest), items
+    data.write(tmp_path / "data")
+    assert Dataset.open(tmp_path / "data").items.equals(items, null_equal=True)
+
+
+def test_titles_may_be_mended_without_another_fingerprint() -> None:
+    data = small()
+    mended = data.items.with_columns(title=pl.lit("mended"))
+    assert fingerprint(data.events, data.users, mended) == data.spec.fingerprint
+    # As it was before columns could be kept, so data sets of that time still open.
+    assert data.spec.fingerprint == "c71665862ce3fe7437fd45ec33835074254796df0d0ad2878de69db3aebff924"

@@ -102,6 +102,9 @@ def _prepare(
     title: Annotated[str | None, _text("Column of the title.", _ITEMS)] = None,
     categories: Annotated[str | None, _text("Column of the categories.", _ITEMS)] = None,
     category_separator: Annotated[str | None, _text("Between categories [default: |].", _ITEMS)] = None,
+    item_columns: Annotated[
+        str | None, _text("More columns to keep for models, as text,brand,price [default: none].", _ITEMS)
+    ] = None,
     items_separator: Annotated[str | None, _text("As --separator.", _ITEMS)] = None,
     items_header: Annotated[
         bool | None,
@@ -176,6 +179,9 @@ def _show(dataset: Dataset) -> None:
         columns = ("missing", "fill", "winsorised", "lower", "upper", "mean", "std")
         features = [(f, *(figures[c] for c in columns)) for f, figures in report["features"].items()]
         print_table("features", ("feature", *columns), features)
+    if report["item_columns"]:
+        kept = [(name, column["kind"], column["missing"]) for name, column in report["item_columns"].items()]
+        print_table("item columns", ("column", "kind", "missing"), kept)
     again = "users meet items again: nothing seen is masked" if report["repeats"] else "items do not repeat"
     unused = f"; columns not used: {', '.join(report['unused_columns'])}" if report["unused_columns"] else ""
     stderr.print(again + unused, highlight=False, markup=False, soft_wrap=True)

@@ -108,11 +108,11 @@ def train(
     if progress.exists() and not (progress / "training.json").exists() and any(progress.iterdir()):
         raise DataError("no unfinished training lies in here", file=str(progress), remedy="choose another --out")
     with _bar() as report:
-        learn, watch = data.training(), data.evaluation("validation")
+        learn, watch, items = data.training(), data.evaluation("validation"), data.item_table()
         if model_class.retrieves:
-            trained = train_model(built, learn, watch, options, progress=progress, report=report)
+            trained = train_model(built, learn, watch, options, items=items, progress=progress, report=report)
         else:
-            trained = train_joint(built, runs, learn, watch, options, progress=progress, report=report)
+            trained = train_joint(built, runs, learn, watch, options, items=items, progress=progress, report=report)
     folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(runs))
     for run, folder in zip(runs, folders, strict=True):
         copy_run(run.folder, out / folder)

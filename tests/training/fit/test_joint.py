@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from honeyguide.sdk import DataSpec, HistoryBatch, Model
+from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable, Model
 from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet
@@ -100,6 +100,20 @@ def test_a_joint_ranker_is_fitted_on_the_first_retrievers_and_judged_on_the_fina
     assert trained.report["gate"]["ndcg10_gain"] == pytest.approx(after.mean() - retrieved, abs=1e-6)
     assert trained.report["alone"]["ndcg10_gain"] == pytest.approx(after.mean() - alone, abs=1e-6)
     assert trained.candidates == (6 if trained.report["gate"]["kept"] else 0)
+
+
+def test_a_joint_ranker_that_observes_is_shown_the_items(
+    host: PluginHost, checkerboard: Board, runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, training, validation = checkerboard
+    shown: list[tuple[HistoryBatch, ItemTable]] = []
+    cls = type(joint(host, spec).network())
+    monkeypatch.setattr(cls, "observe", lambda _, histories, items: shown.append((histories, items)))
+    items = ItemTable.from_lists([f"sku-{row}" for row in range(spec.items)])
+    given = (joint(host, spec), read_runs(runs, host, spec.fingerprint), training, validation, options(host, "joint"))
+    train_joint(*given, items=items)
+    assert {id(table) for _, table in shown} == {id(items)}
+    assert shown[-1][0] is training  # what serves has seen all
 
 
 def test_a_stopped_joint_training_goes_on_to_the_same_ranker(

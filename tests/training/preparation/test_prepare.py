@@ -92,6 +92,20 @@ def test_items_without_a_description_keep_their_place(tmp_path: Path) -> None:
     assert Dataset.open(tmp_path / "data").items.equals(data.items)
 
 
+def test_item_columns_are_kept_and_reported(tmp_path: Path) -> None:
+    items = write(tmp_path, "item_id,brand,price\nb,acme,2.5\nz,bolt,1\n", "items.csv")
+    path = write(tmp_path, "user_id,item_id\nu,a\nu,b\nu,c\n")
+    data = prepare(path, tmp_path / "data", options={"items": str(items), "item_columns": "brand,price"})
+    table = Dataset.open(tmp_path / "data").item_table()
+    assert table.text("brand").tolist() == ["", "acme", ""]  # an item without a row has neither
+    np.testing.assert_array_equal(table.number("price"), [np.nan, 2.5, np.nan])
+    assert data.report["item_columns"] == {
+        "brand": {"kind": "text", "missing": 2},
+        "price": {"kind": "number", "missing": 2},
+    }
+    assert data.spec.fingerprint != prepare(path, tmp_path / "plain").spec.fingerprint
+
+
 def test_interpolation_never_looks_at_held_out_events(tmp_path: Path) -> None:
     rows = "u,a,1,1\nu,b,2,\nu,c,3,3\nu,d,4,\nu,e,5,9\nu,f,6,9\n"
     path = write(tmp_path, "user_id,item_id,t,price\n" + rows)

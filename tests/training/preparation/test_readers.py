@@ -1,5 +1,5 @@
 import gzip
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +280,49 @@ def test_category_flags_become_names(tmp_path: Path) -> None:
     )  # fmt: skip
     assert items["title"].to_list() == ["café", "b"]
     assert items["categories"].to_list() == [["q", "r"], []]
+
+
+def test_item_columns_are_numbers_where_every_value_is_one_and_text_where_not(tmp_path: Path) -> None:
+    text = "item_id,price,size,brand,empty\na, 1.5 ,1,acme,\nb,,XL, bolt ,\nc,nan,3,,\n"
+    options = PrepareOptions(items="items.csv", item_columns=("price", "size", "brand", "empty"))
+    items = read_items(write(tmp_path, text, "items.csv"), options)
+    assert items.columns == ["item_id", "title", "categories", "price", "size", "brand", "empty"]
+    np.testing.assert_array_equal(items["price"].to_numpy(), [1.5, np.nan, np.nan])
+    assert items["size"].to_list() == ["1", "XL", "3"]
+    assert items["brand"].to_list() == ["acme", "bolt", ""]
+    assert items["empty"].to_list() == ["", "", ""]
+
+
+def test_item_columns_of_parquet_keep_their_kind(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    columns = {"stock": [3, None], "new": [True, False], "since": [date(2020, 1, 2), None], "tag": ["x", None]}
+    pl.DataFrame({"item_id": ["a", "b"], **columns}).write_parquet(path)
+    items = read_items(path, PrepareOptions(items=str(path), item_columns=tuple(columns)))
+    np.testing.assert_array_equal(items["stock"].to_numpy(), [3.0, np.nan])
+    assert items["new"].to_list() == [1.0, 0.0]
+    assert items["since"].to_list() == ["2020-01-02", ""]
+    assert items["tag"].to_list() == ["x", ""]
+
+
+def test_an_item_column_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "item_id,brand:token,price\na,x,1\n", "items.csv")
+    with pytest.raises(DataError, match=r"'colour': .*\n.*choose --item-columns from: item_id, brand:token, price"):
+        read_items(path, PrepareOptions(items=str(path), item_columns=("brand", "colour")))
+    kept = read_items(path, PrepareOptions(items=str(path), item_columns=("brand",)))
+    assert kept["brand"].to_list() == ["x"]  # the part before ":" is enough
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"item_columns": "brand"}, "item_columns is brand, and no items file is named"),
+        ({"item_columns": "brand,brand", "items": "items.csv"}, "name each column once"),
+        ({"item_columns": "title,brand", "items": "items.csv"}, "item_columns has title, which every data set has"),
+    ],
+)
+def test_item_columns_that_make_no_sense_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_from(PrepareOptions, options)
 
 
 def test_items_in_another_encoding_are_refused_with_the_right_flag(tmp_path: Path) -> None:

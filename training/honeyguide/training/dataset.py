@@ -6,7 +6,8 @@ A data set is a folder:
     events.parquet  user, item (rows), split (0 train, 1 validation, 2 test), and of time_ms, event_type, dwell_seconds,
                     clicks, quantity, value those that the data has, raw; by user, each user's events oldest first
     users.parquet   row i: user_id
-    items.parquet   row i: item_id, title, categories, popularity (training events)
+    items.parquet   row i: item_id, title, categories, popularity (training events), and the columns of the items file
+                    that were kept: text ("" missing) or float64 (NaN missing)
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import Categories, DataSpec, HistoryBatch, ItemTable
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
 
-__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint"]
+__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint", "number_categories"]
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 """Names of the codes 0, 1, 2 in the column ``split``."""
 _FILE = "dataset.json"
+_ITEM_COLUMNS = ("item_id", "title", "categories", "popularity")
 _TABLES = ("events.parquet", "users.parquet", "items.parquet")
 
 
@@ -63,7 +65,7 @@ class Dataset:
         self.users = users
         """(users) column user_id."""
         self.items = items
-        """(items) columns item_id, title, categories, popularity."""
+        """(items) columns item_id, title, categories, popularity, and those of the items file that were kept."""
         self.report: Mapping[str, Any] = report or {}
         """What was read, dropped and kept."""
 
@@ -145,6 +147,19 @@ class Dataset:
         parts = np.bincount(self.events["split"].to_numpy(), minlength=len(SPLITS))
         sizes = {"events": self.events.height, "users": self.users.height, "items": self.items.height}
         return sizes | {name: int(n) for name, n in zip(SPLITS, parts, strict=True)}
+
+    def item_table(self) -> ItemTable:
+        """Returns the catalogue as networks observe it."""
+        categories, names = number_categories(self.items["categories"])
+        kept = self.items.drop(_ITEM_COLUMNS)
+        return ItemTable(
+            ids=self.items["item_id"].to_numpy(),
+            titles=self.items["title"].fill_null("").to_numpy(),
+            categories=categories,
+            category_names=names,
+            texts={column.name: column.to_numpy() for column in kept if column.dtype == pl.String},
+            numbers={column.name: column.to_numpy() for column in kept if column.dtype != pl.String},
+        )
 
     def training(self) -> HistoryBatch:
         """Returns the training events of every user who has one."""
@@ -251,6 +266,16 @@ class Dataset:
         }
 
 
+def number_categories(lists: pl.Series) -> tuple[Categories, tuple[str, ...]]:
+    """Numbers the categories of items by name, with their names; an item may have none, or one of them twice."""
+    own = lists.fill_null([]).list.drop_nulls().list.unique()
+    offsets = np.concatenate([[0], np.cumsum(own.list.len().to_numpy())]).astype(np.int64)
+    names = own.list.explode().drop_nulls()
+    codes = names.rank("dense").to_numpy().astype(np.int32) - 1
+    owners = np.repeat(np.arange(len(own)), np.diff(offsets))
+    return Categories(offsets, codes[np.lexsort((codes, owners))]), tuple(names.unique().sort().to_list())
+
+
 def check_target(folder: Path, *, force: bool) -> None:
     """Raises `DataError` where writing a data set to ``folder`` would lose something."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -279,11 +304,14 @@ def _is_ours(header: Path) -> bool:
 
 
 def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> str:
-    """Returns the SHA-256 of the content: ids in row order, then every event column with its name."""
+    """Returns the SHA-256 of the content: ids in row order, then every event column and every kept item column by name.
+
+    Titles and categories are left out, so that they can be mended without training again.
+    """
     digest = hashlib.sha256()
     for ids in (users["user_id"], items["item_id"]):
         digest.update("\n".join(ids.to_list()).encode() + b"\0")
-    for column in events:
+    for column in (*events, *items.drop(_ITEM_COLUMNS)):
         digest.update(column.name.encode() + b"\0")
         digest.update(_content(column))
     return digest.hexdigest()

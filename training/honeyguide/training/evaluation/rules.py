@@ -16,6 +16,7 @@ from honeyguide.sdk import Categories, Network, Ranking, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
+from honeyguide.training.dataset import number_categories
 from honeyguide.training.evaluation.stages import StageRanks, stage_metrics
 
 __all__ = ["CANDIDATES", "ItemFacts", "list_length", "measure", "reorder"]
@@ -41,7 +42,8 @@ class ItemFacts:
         """Takes them from a data set's items, and the vectors from the network that retrieves."""
         with torch.inference_mode():
             vectors = cast("Network", network.eval()).items().float().cpu().numpy()
-        return cls(vectors, _categories(items["categories"]), items["popularity"].to_numpy().astype(np.int64))
+        categories, _ = number_categories(items["categories"])
+        return cls(vectors, categories, items["popularity"].to_numpy().astype(np.int64))
 
 
 def list_length(ks: Sequence[int], candidates: int) -> int:
@@ -112,15 +114,6 @@ def reorder(
         chosen = np.take_along_axis(chosen, np.argsort(chosen < 0, axis=1, kind="stable"), 1)[:, :k]
         lists[users, : chosen.shape[1]] = chosen
     return lists
-
-
-def _categories(lists: pl.Series) -> Categories:
-    """Numbers the categories of a data set's items; an item may have none, or one of them twice."""
-    own = lists.fill_null([]).list.drop_nulls().list.unique()
-    offsets = np.concatenate([[0], np.cumsum(own.list.len().to_numpy())]).astype(np.int64)
-    codes = own.list.explode().drop_nulls().rank("dense").to_numpy().astype(np.int32) - 1
-    owners = np.repeat(np.arange(len(own)), np.diff(offsets))
-    return Categories(offsets, codes[np.lexsort((codes, owners))])
 
 
 def _ranks(lists: NDArray[np.int32], data: EvaluationSet) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -116,11 +117,14 @@ def train_joint(
         raise ConfigError("option 'target_weight' is for what retrieves: give it where the retrievers are trained")
     firsts = [(run.model, load_first(run.folder, run.checkpoint, run.model).to(best_device())) for run in runs]
     part, examples = hold_back(training, options.ranker_tail, options.seed)
+    torch.manual_seed(options.seed)
+    network = model.network()
+    observe(
+        model, network, training.take(np.arange(1)), items
+    )  # what it refuses, it refuses before anything is written
     resumed = progress is not None and claim(
         progress, model, options, {"retrievers": [run.checkpoint.weights for run in runs]}
     )
-    torch.manual_seed(options.seed)
-    network = model.network()
     n = min(options.candidates, model.data.items)
     examples = examples.sample(options.ranker_lists, options.seed)
     if not (lists := make_lists(firsts, training, examples, n)).suffice:

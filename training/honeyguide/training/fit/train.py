@@ -31,7 +31,7 @@ from honeyguide.training.fit.ranker import (
     make_lists,
     paired_bootstrap,
 )
-from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
+from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit, observe
 from honeyguide.training.runs.tensor_file import state_of
 from honeyguide.training.scoring.device import best_device
 
@@ -92,9 +92,10 @@ def train(
     """
     started = time.perf_counter()
     check_target_weight(model, training, options, items)  # before anything is written
-    resumed = progress is not None and claim(progress, model, options)
     torch.manual_seed(options.seed)
     network = model.network()
+    observe(model, network, training.take(np.arange(1)), items)  # what it refuses, it refuses before that too
+    resumed = progress is not None and claim(progress, model, options)
     told: dict[str, Any] = {"resumed": resumed}
     state: Mapping[str, Tensor] | None = None
     ranks = capabilities_of(network).ranks is not None

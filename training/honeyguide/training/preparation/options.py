@@ -63,7 +63,7 @@ class PrepareOptions:
     """Whether rows with a value of the wrong type are dropped and counted instead of stopping."""
 
     items: str = ""
-    """File of item titles and categories."""
+    """File of item titles, categories and more."""
     item_id: str = ""
     """Its column of the item's id; "" = as in the events."""
     title: str = ""
@@ -74,6 +74,8 @@ class PrepareOptions:
     """Between the categories of an item."""
     category_flags: tuple[str, ...] = ()
     """Names of 0/1 columns, the first of which is ``categories`` (MovieLens-100K's u.item)."""
+    item_columns: tuple[str, ...] = ()
+    """Its columns that are kept for models to observe, beside title and categories."""
     items_separator: str = ""
     """As ``separator``, for the items file."""
     items_header: bool = True
@@ -120,5 +122,13 @@ class PrepareOptions:
             raise ValueError("validation_from and test_from go together")
         if self.split == "global-time" and not self.time:
             raise ValueError("a global-time split needs a time column")
+        if self.item_columns and not self.items:
+            raise ValueError(f"item_columns is {', '.join(self.item_columns)}, and no items file is named")
+        if len(set(self.item_columns)) < len(self.item_columns):
+            raise ValueError(f"item_columns is {', '.join(self.item_columns)}; name each column once")
+        if own := sorted({"item_id", "title", "categories", "popularity"} & set(self.item_columns)):
+            raise ValueError(
+                f"item_columns has {', '.join(own)}, which every data set has; leave it out, or rename it in the file"
+            )
         if self.keep and "=" not in self.keep:
             raise ValueError(f"keep is {self.keep!r}; write COLUMN=VALUE")

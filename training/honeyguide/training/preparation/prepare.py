@@ -78,6 +78,7 @@ def prepare(
         "unused_columns": unused,
         "repeats": repeats,
         "features": _features(dataset, missing),
+        "item_columns": _item_columns(dataset),
         "options": {k: v for k, v in dataclasses.asdict(chosen).items() if v not in ("", ())},
     }
     digest = fingerprint(dataset.events, dataset.users, dataset.items)
@@ -178,13 +179,31 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
 
 
 def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
-    """Adds titles and categories to the items that have events."""
+    """Adds titles, categories and what else was kept to the items that have events."""
     dataset.items = (
         dataset.items.select("item_id", "popularity")
         .join(described, on="item_id", how="left", maintain_order="left")
-        .select("item_id", pl.col("title").fill_null(""), pl.col("categories").fill_null([]), pl.col("popularity"))
+        .select(
+            "item_id",
+            pl.col("title").fill_null(""),
+            pl.col("categories").fill_null([]),
+            "popularity",
+            *(
+                pl.col(name).fill_null("" if kind == pl.String else float("nan"))
+                for name, kind in described.schema.items()
+                if name not in ("item_id", "title", "categories")
+            ),
+        )
     )
     return dataset
+
+
+def _item_columns(dataset: Dataset) -> dict[str, dict[str, str | int]]:
+    """Says of each item column that was kept whether it is text or numbers, and how many values are missing."""
+    table = dataset.item_table()
+    texts = {name: ("text", sum(not value for value in column)) for name, column in table.texts.items()}
+    numbers = {name: ("number", int(np.isnan(column).sum())) for name, column in table.numbers.items()}
+    return {name: {"kind": kind, "missing": missing} for name, (kind, missing) in (texts | numbers).items()}
 
 
 def _features(dataset: Dataset, missing: Mapping[str, int]) -> dict[str, dict[str, float | int]]:

@@ -76,7 +76,11 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     """Reads an items file; the first of several rows of one item counts.
 
     Returns:
-        Text columns item_id and title ("" where there is none), and categories, a list of text.
+        Text columns item_id and title ("" where there is none); categories, a list of text; and the ``item_columns``,
+        each float64 where all its values are numbers and text where not, NaN or "" where a value is missing.
+
+    Raises:
+        DataError: naming the columns there are, where one that is asked for is not.
     """
     text = TextFile(path, options.items_separator, options.items_header, options.items_encoding)
     names = parquet_columns(path) if is_parquet(path) else text.columns()
@@ -84,9 +88,10 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     item_id = find_column(options.item_id or options.item, names, path, "item_id")
     title = find_column(options.title, names, path, "title") if options.title else ""
     categories = find_column(options.categories, names, path, "categories") if options.categories else ""
+    kept = {name: find_column(name, names, path, "item_columns") for name in options.item_columns}
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
-    wanted = list(dict.fromkeys([item_id, *([title] if title else []), *spread]))
+    wanted = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *kept.values()]))
     if is_parquet(path):
         frame = read_parquet(path, wanted, lists=[categories] if categories else [])
     else:
@@ -106,10 +111,23 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
             _text(frame, item_id).alias("item_id"),
             (_text(frame, title).str.strip_chars().fill_null("") if title else pl.lit("")).alias("title"),
             listed.alias("categories"),
+            *(_item_column(frame, column).alias(name) for name, column in kept.items()),
         )
         .filter(pl.col("item_id").is_not_null())
         .unique("item_id", keep="first", maintain_order=True)
     )
+
+
+def _item_column(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Returns a column of an items file as float64 where all its values are numbers, else as text."""
+    kind = frame.schema[name]
+    text = pl.col(name).cast(pl.String).str.strip_chars()
+    given = ~text.is_in(["", "nan", "NaN"]).fill_null(True)
+    number = pl.col(name).cast(pl.Float64) if kind == pl.Boolean else _number(frame, name)
+    wrong = given & number.is_null()
+    if kind.is_temporal() or not frame.select(given.any() & ~wrong.any()).item():
+        return text.fill_null("")
+    return number.fill_null(float("nan"))
 
 
 _Blocks = Callable[[list[str]], Iterator[tuple[int, pl.DataFrame]]]
