@@ -218,7 +218,7 @@ def rules() -> str:
     return (
         "# Rules\n\n"
         + NOTE
-        + "Steps after ranking, used by name in a [pipeline](serve.md#rules); each is a plugin, and a\n"
+        + "What reorders or drops ranked items, used by name in a [pipeline](serve.md#rules); each is a plugin, and a\n"
         "[plugin of yours](write-a-model.md) may add others.\n\n"
         + table(("rule", "what it does", "options"), offered)
         + "\n## What they cost and what they bring\n\n"

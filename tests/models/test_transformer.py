@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_models import DAY, PLAIN, RICH, histories, small, weighty
 
-from honeyguide.models.transformer import Config
+from honeyguide.models.transformer import TransformerOptions
 from honeyguide.sdk import HistoryBatch
 from honeyguide.training.scoring.device import tensors
 
@@ -69,4 +69,4 @@ def test_the_last_position_alone_equals_the_last_of_all() -> None:
 
 def test_heads_divide_the_dimension() -> None:
     with pytest.raises(ValueError, match="dimension is 10; allowed: a multiple of heads, which is 4"):
-        Config(dimension=10)
+        TransformerOptions(dimension=10)

@@ -1,1 +1,1 @@
-"""Holds the built-in models; each is an ordinary plugin."""
+"""The built-in models; each is an ordinary plugin."""

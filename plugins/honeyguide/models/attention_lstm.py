@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
 from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["AttentionLstm", "Config", "register_models"]
+__all__ = ["AttentionLstm", "AttentionLstmOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class Config(SequenceOptions):
-    """Holds the options of ``attention_lstm``."""
+class AttentionLstmOptions(SequenceOptions):
+    """Options of ``attention_lstm``."""
 
     hidden: int = 256
     """Cells of the LSTM, 1 or more."""
@@ -29,14 +29,14 @@ class Config(SequenceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("hidden", "window", "attended"))
+        check_at_least(self, 1, ("hidden", "window", "attended"))
 
 
 class AttentionLstm(Model):
-    """Fuses what a user likes in the long run with the last events (see `honeyguide.models.attention_lstm_network`)."""
+    """Fusion of the long-term taste with the last events (see `honeyguide.models.attention_lstm_network`)."""
 
     name = "attention_lstm"
-    Config = Config
+    Config = AttentionLstmOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.evidence.target_attention import TargetAttention
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.attention_lstm import Config
+    from honeyguide.models.attention_lstm import AttentionLstmOptions
 
 __all__ = ["AttentionLstmNetwork"]
 
@@ -42,24 +42,24 @@ _FALL = 20.0  # events in which the attention's bias falls by 1 at the start
 
 
 class AttentionLstmNetwork(nn.Module):
-    """Is the `honeyguide.sdk.Network` of ``attention_lstm``."""
+    """Network of the model ``attention_lstm``."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: AttentionLstmOptions, data: DataSpec) -> None:
         super().__init__()
         width, cells = config.dimension, config.hidden
         self.events = EventEmbedding(config, data)
         self.convolution = nn.Conv1d(width, width, config.window, bias=False)
         self.lstm = nn.LSTM(width + 1, cells, bias=False, batch_first=True)
-        self.ask, self.offer, self.value = (nn.Linear(cells, width, bias=False) for _ in range(3))
+        self.query, self.key, self.value = (nn.Linear(cells, width, bias=False) for _ in range(3))
         self.lag_bias = nn.Parameter(-torch.arange(config.max_length) / _FALL)
         self.short = nn.Linear(cells, width, bias=False)
         self.gate = nn.Linear(cells + width, width)
         self.head = ItemHead(config, data, self.events.table)
         self.ranker = EvidenceRanker(config, data, attention=TargetAttention(width, config.attended))
         with torch.no_grad():  # from cells that forget at once to cells that keep; what is kept is not written over
-            kept = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), cells))
+            memory = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), cells))
             gates = self.lstm.get_parameter("weight_ih_l0")  # [4 H, d + 1]: input, forget, cell, output
-            gates[:cells, -1], gates[cells : 2 * cells, -1] = -torch.logit(kept), torch.logit(kept)
+            gates[:cells, -1], gates[cells : 2 * cells, -1] = -torch.logit(memory), torch.logit(memory)
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""
@@ -100,8 +100,8 @@ class AttentionLstmNetwork(nn.Module):
         gate, short = self._gate(states[:, -1:], parts.sum(1, keepdim=True))
         newest = torch.arange(parts.shape[1], device=parts.device) == parts.shape[1] - 1
         parts = (1.0 - gate) * parts + gate * short * newest[:, None]
-        wanted = functional.pad(self.head.vectors(), (0, 0, 1, 0))[candidates] * self.head.norm.weight  # [B, n, d]
-        return shares(wanted @ parts.transpose(1, 2), batch["tokens"])
+        vectors = functional.pad(self.head.vectors(), (0, 0, 1, 0))[candidates] * self.head.norm.weight  # [B, n, d]
+        return event_shares(vectors @ parts.transpose(1, 2), batch["tokens"])
 
     def _states(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns [B, L, H]."""
@@ -110,9 +110,8 @@ class AttentionLstmNetwork(nn.Module):
         before = functional.pad(events.transpose(1, 2), (self.convolution.kernel_size[0] - 1, 0))
         # Without .contiguous() the exporter freezes the length.
         patterns = functional.gelu(self.convolution(before)).transpose(1, 2).contiguous()
-        states, _ = self.lstm(torch.cat([(events + patterns) * real, real], 2))
-        found: Tensor = states
-        return found
+        states: Tensor = self.lstm(torch.cat([(events + patterns) * real, real], 2))[0]
+        return states
 
     def _fuse(self, states: Tensor, tokens: Tensor, last: bool = False) -> Tensor:
         """Returns [B, L, d], or [B, 1, d] for the newest event alone."""
@@ -127,8 +126,8 @@ class AttentionLstmNetwork(nn.Module):
 
     def _attention(self, states: Tensor, tokens: Tensor, last: bool) -> Tensor:
         """Returns [B, L or 1, L]: how much each event attends to those before it and to itself."""
-        asked = self.ask(states[:, -1:] if last else states)
-        scores = asked @ self.offer(states).transpose(1, 2) / asked.shape[2] ** 0.5
+        query = self.query(states[:, -1:] if last else states)
+        scores = query @ self.key(states).transpose(1, 2) / query.shape[2] ** 0.5
         places = torch.arange(states.shape[1], device=states.device)
         lags = (places[-1:] if last else places)[:, None] - places
         scores = scores + self.lag_bias[lags.clamp_min(0)].masked_fill(lags < 0, _MASKED)

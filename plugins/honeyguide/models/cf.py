@@ -15,7 +15,10 @@ __all__ = ["CollaborativeFiltering", "register_models"]
 
 
 class CollaborativeFiltering(Model):
-    """Adds up the items of a history, each by its recency (see `honeyguide.models.cf_network` for the formulas)."""
+    """Collaborative filtering: a user is the sum of the history's items, each weighed by its recency.
+
+    The formulas stand in `honeyguide.models.cf_network`.
+    """
 
     name = "cf"
     Config = RetrieverOptions

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
-from honeyguide.models.sequence.softmax import Seen, full_softmax_loss
+from honeyguide.models.evidence.shares import event_shares
+from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FASTEST, _SLOWEST = 0.7, 60.0  # events in which a dimension's weight starts to
 
 
 class CollaborativeNetwork(nn.Module):
-    """Is the `honeyguide.sdk.Network` of ``cf``."""
+    """Network of the model ``cf``."""
 
     def __init__(self, config: RetrieverOptions, data: DataSpec) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class CollaborativeNetwork(nn.Module):
         """Returns full-softmax cross-entropy; what the user has seen is left out where items do not repeat."""
         tokens, targets = batch["tokens"], batch["targets"]
         chosen = (targets > 0) & (tokens > 0)  # [B, L], P of them
-        seen = None if self.data.repeats else Seen.of(tokens, batch["earlier"], self.data.items, chosen)
+        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], self.data.items, chosen)
         users = self.positions(batch)[..., :-1][chosen]  # [P, d]
         weights = batch["weights"][chosen] if "weights" in batch else None
         return full_softmax_loss(users, self.table_out, self.bias, targets[chosen] - 1, seen, weights)
@@ -101,8 +101,8 @@ class CollaborativeNetwork(nn.Module):
         tokens = batch["tokens"]
         kernel = self.kernel[len(self.kernel) - tokens.shape[1] :]  # [L, d]
         events = self._events(tokens) * kernel * self.norm.weight  # [B, L, d]
-        wanted = functional.pad(self.table_out, (0, 0, 1, 0))[candidates]  # [B, n, d]
-        return shares(wanted @ events.transpose(1, 2), tokens)
+        vectors = functional.pad(self.table_out, (0, 0, 1, 0))[candidates]  # [B, n, d]
+        return event_shares(vectors @ events.transpose(1, 2), tokens)
 
     def _events(self, tokens: Tensor) -> Tensor:
         """Returns [B, L, d] vectors of the history's items; PAD is 0."""

@@ -7,32 +7,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
 from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Config", "Gru", "register_models"]
+__all__ = ["Gru", "GruOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class Config(SequenceOptions):
-    """Holds the options of ``gru``."""
+class GruOptions(SequenceOptions):
+    """Options of ``gru``."""
 
     hidden: int = 256
     """Cells of the recurrent state, 1 or more."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("hidden",))
+        check_at_least(self, 1, ("hidden",))
 
 
 class Gru(Model):
-    """Reads a history with a GRU (see `honeyguide.models.gru_network`)."""
+    """Recurrent model: a GRU over the history (see `honeyguide.models.gru_network`)."""
 
     name = "gru"
-    Config = Config
+    Config = GruOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:

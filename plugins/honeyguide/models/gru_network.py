@@ -27,7 +27,7 @@ from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.gru import Config
+    from honeyguide.models.gru import GruOptions
 
 __all__ = ["GruNetwork"]
 
@@ -35,9 +35,9 @@ _FASTEST, _SLOWEST = 0.7, 60.0  # events after which a cell has forgotten all bu
 
 
 class GruNetwork(nn.Module):
-    """Is the `honeyguide.sdk.Network` of ``gru``."""
+    """Network of the model ``gru``."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: GruOptions, data: DataSpec) -> None:
         super().__init__()
         self.events = EventEmbedding(config, data)
         self.gru = nn.GRU(config.dimension + 1, config.hidden, bias=False, batch_first=True)
@@ -45,9 +45,9 @@ class GruNetwork(nn.Module):
         self.head = ItemHead(config, data, self.events.table)
         self.ranker = EvidenceRanker(config, data)
         with torch.no_grad():  # the update gates' weights for the constant 1: from cells that forget to cells that keep
-            kept = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), config.hidden))
+            memory = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), config.hidden))
             gates = self.gru.get_parameter("weight_ih_l0")  # [3 H, d + 1]: reset, update, new
-            gates[config.hidden : 2 * config.hidden, -1] = torch.logit(kept)
+            gates[config.hidden : 2 * config.hidden, -1] = torch.logit(memory)
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
         """Counts popularity and the ranker's evidence."""

@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.sequence.options import SEQUENCE_FIT, RankerOptions, at_least
+from honeyguide.models.sequence.options import SEQUENCE_FIT, RankerOptions, check_at_least
 from honeyguide.sdk import Model, RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Config", "Joint", "register_models"]
+__all__ = ["Joint", "JointOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class Config(RankerOptions):
-    """Holds the options of ``joint``."""
+class JointOptions(RankerOptions):
+    """Options of ``joint``."""
 
     sources: int = 3
     """How many models retrieve for it, 1 or more; training sets it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("sources",))
+        check_at_least(self, 1, ("sources",))
 
 
 class Joint(Model):
-    """Ranks what other models retrieve, by all their scores and the evidence of `honeyguide.models.evidence.ranker`."""
+    """Ranker of what others retrieve, by all their scores and the evidence of `honeyguide.models.evidence.ranker`."""
 
     name = "joint"
-    Config = Config
+    Config = JointOptions
     retrieves = False
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "candidates": 100}
 

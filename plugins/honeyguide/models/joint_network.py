@@ -14,15 +14,15 @@ from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.joint import Config
+    from honeyguide.models.joint import JointOptions
 
 __all__ = ["JointNetwork"]
 
 
 class JointNetwork(nn.Module):
-    """Ranks, and has no vectors of its own."""
+    """Network of the model ``joint``: it ranks, and has no vectors of its own."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: JointOptions, data: DataSpec) -> None:
         super().__init__()
         self.ranker = EvidenceRanker(config, data, config.sources)
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, at_least
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
 from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Config", "Transformer", "register_models"]
+__all__ = ["Transformer", "TransformerOptions", "register_models"]
 
 _DAY = 86_400_000.0
 
 
 @dataclass(frozen=True)
-class Config(SequenceOptions):
-    """Holds the options of ``transformer``."""
+class TransformerOptions(SequenceOptions):
+    """Options of ``transformer``."""
 
     blocks: int = 2
     """Layers of attention and perceptron, 1 or more."""
@@ -35,16 +35,16 @@ class Config(SequenceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("blocks", "heads", "expansion"))
+        check_at_least(self, 1, ("blocks", "heads", "expansion"))
         if self.dimension % self.heads:
             raise ValueError(f"dimension is {self.dimension}; allowed: a multiple of heads, which is {self.heads}")
 
 
 class Transformer(Model):
-    """Attends from the newest event to all before (see `honeyguide.models.transformer_network`)."""
+    """Attention from the newest event to all before (see `honeyguide.models.transformer_network`)."""
 
     name = "transformer"
-    Config = Config
+    Config = TransformerOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -1,7 +1,7 @@
 """Builds the network of the model ``transformer``: pre-norm causal self-attention with a bias for each lag.
 
 The line of work: SASRec (Kang & McAuley, ICDM 2018), trained by a softmax over the whole catalogue at every position
-(Klenitskiy & Vasilev, RecSys 2023). Where an event stands is told to attention alone, as one learnt bias for each head
+(Klenitskiy & Vasilev, RecSys 2023). Where an event stands is known to attention alone, as one learnt bias for each head
 and lag: so all positions learn the same function, the newest event's, and length is free. Each head's bias starts as a
 fall by recency, some fast and some slow (Press et al., ALiBi, ICLR 2022).
 
@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.models.evidence.explanation import shares
 from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.sequence.softmax import fast_bfloat16
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.transformer import Config
+    from honeyguide.models.transformer import TransformerOptions
 
 __all__ = ["TransformerNetwork"]
 
@@ -37,9 +37,9 @@ _TIMES = 32  # buckets of time, two for each doubling from an hour on: 9 years
 
 
 class TransformerNetwork(nn.Module):
-    """Is the `honeyguide.sdk.Network` of ``transformer``."""
+    """Network of the model ``transformer``."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: TransformerOptions, data: DataSpec) -> None:
         super().__init__()
         timed = config.time_bias and data.has_time
         self.events = EventEmbedding(config, data)
@@ -86,8 +86,8 @@ class TransformerNetwork(nn.Module):
         x, real, times = self._begin(batch)
         for block in self.early:
             x = block(x, real, times)
-        wanted = functional.pad(self.head.vectors(), (0, 0, 1, 0))[candidates] * self.head.norm.weight  # [B, n, d]
-        return shares(wanted @ self.final.contributions(x, real, times).transpose(1, 2), batch["tokens"])
+        vectors = functional.pad(self.head.vectors(), (0, 0, 1, 0))[candidates] * self.head.norm.weight  # [B, n, d]
+        return event_shares(vectors @ self.final.contributions(x, real, times).transpose(1, 2), batch["tokens"])
 
     def _hidden(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns [B, L, d]. While learning, matrices are multiplied in bfloat16 where that is fast."""
@@ -103,21 +103,22 @@ class TransformerNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Is one layer: attention, then a perceptron, each on normalised input and added to it."""
+    """Layer of attention, then a perceptron, each on normalised input and added to it."""
 
-    def __init__(self, config: Config, timed: bool) -> None:
+    def __init__(self, config: TransformerOptions, timed: bool) -> None:
         super().__init__()
         width, inner = config.dimension, config.dimension * config.expansion
         self.heads = config.heads
         self.before_attention, self.before_perceptron = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.ask, self.offer = nn.Linear(width, width, bias=False), nn.Linear(width, 2 * width, bias=False)
-        self.mix = nn.Linear(width, width, bias=False)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)  # the keys' rows, then the values'
+        self.output = nn.Linear(width, width, bias=False)
         self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
         self.dropout = nn.Dropout(config.dropout)
         fall = torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), config.heads)[:, None]
         self.lag_bias = nn.Parameter(-torch.arange(config.max_length) / fall)  # [heads, lags]
         self.time_bias = nn.Parameter(torch.zeros(config.heads, _TIMES)) if timed else None
-        for layer in (self.mix, self.outer):  # each block begins as nearly nothing
+        for layer in (self.output, self.outer):  # each block begins as nearly nothing
             nn.init.normal_(layer.weight, std=0.02)
         nn.init.zeros_(self.outer.bias)
 
@@ -125,7 +126,7 @@ class Block(nn.Module):
         """Returns [B, L, d] from [B, L, d]; with ``last``, [B, 1, d]: the newest position alone."""
         attention, values = self._attend(x, real, ages, last)
         mixed = (attention.to(values.dtype) @ values).transpose(1, 2).flatten(2)  # [B, L or 1, d]
-        x = (x[:, -1:] if last else x) + self.dropout(self.mix(mixed))
+        x = (x[:, -1:] if last else x) + self.dropout(self.output(mixed))
         inner = self.dropout(functional.gelu(self.inner(self.before_perceptron(x))))
         out: Tensor = x + self.dropout(self.outer(inner))
         return out
@@ -135,17 +136,17 @@ class Block(nn.Module):
         attention, values = self._attend(x, real, ages, last=True)
         parts = (attention[:, :, 0, :, None] * values).transpose(1, 2).flatten(2)  # [B, L, d]
         newest = torch.arange(x.shape[1], device=x.device) == x.shape[1] - 1
-        mixed: Tensor = self.mix(parts) + x * newest[:, None]
+        mixed: Tensor = self.output(parts) + x * newest[:, None]
         return mixed
 
     def _attend(self, x: Tensor, real: Tensor, ages: Tensor | None, last: bool) -> tuple[Tensor, Tensor]:
         """Returns the attention [B, heads, L or 1, L] and the values [B, heads, L, d / heads]."""
         normal = self.before_attention(x)
-        asked = self._split(self.ask(normal[:, -1:] if last else normal))
-        offered, values = (self._split(part) for part in self.offer(normal).chunk(2, 2))
-        scores = asked @ offered.transpose(2, 3) * (x.shape[2] // self.heads) ** -0.5
+        query = self._split(self.query(normal[:, -1:] if last else normal))
+        key, value = (self._split(part) for part in self.key_value(normal).chunk(2, 2))
+        scores = query @ key.transpose(2, 3) * (x.shape[2] // self.heads) ** -0.5
         scores = scores + self._bias(x.shape[1], ages, last).to(scores.dtype)
-        return scores.masked_fill(~real[:, None, None, :], _MASKED).softmax(3), values
+        return scores.masked_fill(~real[:, None, None, :], _MASKED).softmax(3), value
 
     def _bias(self, length: int, ages: Tensor | None, last: bool) -> Tensor:
         """Returns [1 or B, heads, L or 1, L]."""

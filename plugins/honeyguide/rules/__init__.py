@@ -1,1 +1,1 @@
-"""Holds the built-in rules; each is an ordinary plugin."""
+"""The built-in rules; each is an ordinary plugin."""

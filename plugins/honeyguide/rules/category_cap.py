@@ -13,7 +13,7 @@ __all__ = ["CategoryCap", "register_rules"]
 
 
 class CategoryCap(Rule):
-    """Lets at most ``cap`` items of one category into the first k, walking down the ranking.
+    """Limit of ``cap`` items of one category among the first k, walking down the ranking.
 
     An item of several categories counts in each of them, and is passed over when one of them is full. An item without
     a category is free. What is passed over moves behind in its old order, and nothing is dropped: where the candidates
@@ -24,7 +24,7 @@ class CategoryCap(Rule):
 
     @dataclass(frozen=True)
     class Config:
-        """Holds the options of the rule."""
+        """Options of ``category_cap``."""
 
         cap: int = 3
         """The most items of one category among the first k; 1 or more."""
@@ -39,15 +39,15 @@ class CategoryCap(Rule):
         batch, count = there.shape
         codes, none = _codes(ranking.rows, ranking.categories)
         taken = np.zeros_like(there)
-        held = np.zeros((batch, none + 1), np.int32)  # how many items of each category were taken
+        counts = np.zeros((batch, none + 1), np.int32)  # how many items of each category were taken
         left = np.full(batch, k)  # how many more fit into the first k
         users = np.arange(batch)[:, None]
         for place in range(count):
-            theirs = codes[:, place]  # (batch, width)
-            fits = there[:, place] & (left > 0) & (held[users, theirs] < self.config.cap).all(1)
+            own = codes[:, place]  # (batch, width)
+            fits = there[:, place] & (left > 0) & (counts[users, own] < self.config.cap).all(1)
             taken[:, place] = fits
-            held[users[fits], theirs[fits]] += 1
-            held[:, none] = 0  # this one is no category
+            counts[users[fits], own[fits]] += 1
+            counts[:, none] = 0  # this one is no category
             left -= fits
             if not left.any():
                 break

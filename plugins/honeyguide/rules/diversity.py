@@ -13,7 +13,7 @@ __all__ = ["Diversity", "register_rules"]
 
 
 class Diversity(Rule):
-    """Picks k items one by one, each the best of ``trade_off · relevance − (1 − trade_off) · similarity``.
+    """Selection of k items one by one, each the best of ``trade_off · relevance − (1 − trade_off) · similarity``.
 
     Relevance is the user's score, min-max normalised over the pool; similarity is the largest cosine between an item's
     vector and those picked before. The first pick is the best-ranked item. The others stay behind in their old order,
@@ -24,7 +24,7 @@ class Diversity(Rule):
 
     @dataclass(frozen=True)
     class Config:
-        """Holds the options of the rule."""
+        """Options of ``diversity``."""
 
         trade_off: float = 0.7
         """From 0 (variety alone) to 1 (the order stays as it is)."""
@@ -42,7 +42,7 @@ class Diversity(Rule):
         pool = max(self.config.pool, k)
         rows, scores = ranking.rows[:, :pool], ranking.scores[:, :pool]  # (batch, n)
         batch, count = rows.shape
-        turn = np.full(ranking.rows.shape, k, np.intp)  # at which step each place was picked; k: never
+        turn = np.full(ranking.rows.shape, k, np.intp)  # as which pick each place was chosen, from 0; k: never
         turn[ranking.rows < 0] = k + 1
         if not turn.size:
             return turn
@@ -52,9 +52,9 @@ class Diversity(Rule):
         nearest = np.full((batch, count), -np.inf, np.float32)  # cosine with the most similar item picked so far
         users = np.arange(batch)
         gain = relevance
-        for step in range(min(k, count)):
+        for pick in range(min(k, count)):
             best = np.where(there, gain, -np.inf).argmax(1)  # (batch,), the better-ranked of equals
-            turn[users, best] = np.where(there[users, best], step, turn[users, best])
+            turn[users, best] = np.where(there[users, best], pick, turn[users, best])
             there[users, best] = False
             similarity = np.einsum("bnd,bd->bn", vectors, vectors[users, best])
             nearest = np.maximum(nearest, similarity)

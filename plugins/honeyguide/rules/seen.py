@@ -13,7 +13,7 @@ __all__ = ["Seen", "register_rules"]
 
 
 class Seen(Rule):
-    """Drops items of the user's history; what is left keeps its order.
+    """Filter of the items of the user's history; what is left keeps its order.
 
     For pipelines whose retrieval returns seen items, because items of the data repeat or ``drop_seen`` is false: with
     ``newest`` what was bought just now stays away and what was bought last month may come back.
@@ -23,7 +23,7 @@ class Seen(Rule):
 
     @dataclass(frozen=True)
     class Config:
-        """Holds the options of the rule."""
+        """Options of ``seen``."""
 
         newest: int = 0
         """How many of the user's newest events count; 0 = all."""
@@ -39,8 +39,8 @@ class Seen(Rule):
         users = np.arange(len(ranking.rows))
         met = np.repeat(users, history.lengths) * items + history.items  # (events,) one number for each user and item
         there = ranking.rows >= 0
-        kept = there & ~np.isin(users[:, None] * items + ranking.rows, met)
-        return np.where(kept, np.arange(ranking.rows.shape[1]), -1)
+        unseen = there & ~np.isin(users[:, None] * items + ranking.rows, met)
+        return np.where(unseen, np.arange(ranking.rows.shape[1]), -1)
 
 
 @hookimpl

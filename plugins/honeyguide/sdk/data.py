@@ -14,7 +14,7 @@ __all__ = ["DataSpec", "FeatureScaler"]
 
 @dataclass(frozen=True, slots=True)
 class FeatureScaler:
-    """Normalises one event feature, in training and in serving alike: fill, clip, log, standardise."""
+    """Normalisation of one event feature, in training and in serving alike: fill, clip, log, standardise."""
 
     name: str
     """The feature: dwell_seconds, clicks, quantity or value."""
@@ -42,7 +42,7 @@ class FeatureScaler:
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Describes the data a model is trained on; it travels with the data set into the bundle."""
+    """Description of the data a model is trained on; it travels with the data set into the bundle."""
 
     items: int
     """Catalogue size, 1 or more."""

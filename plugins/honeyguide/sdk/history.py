@@ -125,10 +125,10 @@ class EvaluationSet:
         """Returns the set of the given users; ``users`` is ascending without duplicates."""
         place = np.full(len(self), -1, np.int64)
         place[users] = np.arange(len(users))
-        kept = place[self.target_users] >= 0
+        chosen = place[self.target_users] >= 0
         return EvaluationSet(
             histories=self.histories.take(users),
-            target_users=place[self.target_users[kept]],
-            target_items=self.target_items[kept],
+            target_users=place[self.target_users[chosen]],
+            target_items=self.target_items[chosen],
             user_ids=tuple(self.user_ids[i] for i in users) if self.user_ids else (),
         )

@@ -30,7 +30,7 @@ _Class = TypeVar("_Class", bound=type[Any])
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """Describes one entry point: what it registered, or why it did not load."""
+    """Entry point of a plugin: what it registered, or why it did not load."""
 
     name: str
     distribution: str
@@ -57,7 +57,7 @@ class PluginInfo:
 
 
 class PluginHost:
-    """Keeps the registry of model and rule classes that the installed plugins offer."""
+    """Registry of the model and rule classes that the installed plugins offer."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class PluginHost:
             entry_points: what to load; by default all that is installed.
             strict: whether a broken plugin raises `PluginError` instead of being listed with its reason.
         """
-        found = metadata.entry_points(group=ENTRY_POINT_GROUP) if entry_points is None else entry_points
+        chosen = metadata.entry_points(group=ENTRY_POINT_GROUP) if entry_points is None else entry_points
         infos: list[PluginInfo] = []
         models: dict[str, type[Model]] = {}
         rules: dict[str, type[Rule]] = {}
         owners: dict[str, PluginInfo] = {}
-        for entry_point in sorted(found, key=lambda e: e.name):
+        for entry_point in sorted(chosen, key=lambda e: e.name):
             info, new_models, new_rules = _load_one(entry_point, models, rules)
             if info.error is not None and strict:
                 raise PluginError(

@@ -38,7 +38,7 @@ ITEMS = "items.parquet"
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """Describes the retrieval index."""
+    """Description of the retrieval index."""
 
     kind: str
     """"flat" is exact; others are approximate."""
@@ -48,7 +48,7 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Describes one bundle; everything a server needs to serve it without torch."""
+    """Description of one bundle: everything a server needs to serve it without torch."""
 
     name: str
     """The bundle's name, the folder it lies in."""
@@ -120,10 +120,10 @@ class Manifest:
             raw = json.loads(text)
             if not isinstance(raw, dict) or "format_version" not in raw:
                 raise ForeignBundle(f"{MANIFEST} has no format_version: it is not a Honeyguide bundle")
-            found = raw.pop("format_version")
-            if found != FORMAT_VERSION:
+            version = raw.pop("format_version")
+            if version != FORMAT_VERSION:
                 raise ForeignBundle(
-                    f"{MANIFEST} has format {found!r}; this server reads {FORMAT_VERSION}: export the model again"
+                    f"{MANIFEST} has format {version!r}; this server reads {FORMAT_VERSION}: export the model again"
                 )
             raw["data"] = DataSpec.from_dict(raw["data"])
             raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])

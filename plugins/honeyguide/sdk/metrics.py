@@ -90,7 +90,7 @@ def intra_list_diversity(lists: NDArray[np.integer], item_vectors: NDArray[np.fl
         (users,) values from 0, all items alike, to 2; 1 where they stand at right angles on average. 0 for a list of
         fewer than two items.
     """
-    found = np.zeros(len(lists), np.float64)
+    diversity = np.zeros(len(lists), np.float64)
     for start in range(0, len(lists), 1024):  # bounds the (users, k, d) vectors to some megabytes
         rows = lists[start : start + 1024]
         vectors = item_vectors[np.maximum(rows, 0)].astype(np.float64)  # (users, k, d)
@@ -101,8 +101,8 @@ def intra_list_diversity(lists: NDArray[np.integer], item_vectors: NDArray[np.fl
         # The squared length of the sum holds every pair's cosine twice, and each item's with itself once.
         pairs = np.square(vectors.sum(1)).sum(1) - np.square(vectors).sum((1, 2))
         mean = np.divide(pairs, count * (count - 1), out=np.ones(len(rows)), where=count > 1)
-        found[start : start + 1024] = np.clip(1.0 - mean, 0.0, 2.0)
-    return found
+        diversity[start : start + 1024] = np.clip(1.0 - mean, 0.0, 2.0)
+    return diversity
 
 
 def distinct_categories(lists: NDArray[np.integer], categories: Categories) -> NDArray[np.int64]:
@@ -156,8 +156,8 @@ def target_ranks(
     ranks = np.empty(len(own), np.float64)
     for start in range(0, len(own), 1024):  # bounds the (targets, items) comparison to a few megabytes
         rows = scores[target_users[start : start + 1024]]
-        mine = own[start : start + 1024, None]
-        ranks[start : start + 1024] = (rows > mine).sum(1) + ((rows == mine).sum(1) + 1) / 2.0
+        score = own[start : start + 1024, None]  # (targets, 1)
+        ranks[start : start + 1024] = (rows > score).sum(1) + ((rows == score).sum(1) + 1) / 2.0
     ranks[np.isneginf(own)] = np.inf
     return ranks
 

@@ -34,11 +34,10 @@ def test_only_the_newest_events_are_read(attended: int) -> None:
 def test_what_is_found_is_as_by_hand() -> None:
     made, (events, items) = attention(9), tables()
     found = made(TOKENS, CANDIDATES, events, items)[0, 0]  # [heads]
-    asked = (made.ask.weight @ items[1]).view(made.heads, 16)  # of token 2
+    query = (made.query.weight @ items[1]).view(made.heads, 16)  # of token 2
     for head in range(made.heads):
         fits = [
-            asked[head] @ (made.offer.weight @ events[token]).view(made.heads, 16)[head] / 4
-            + made.recency[head, 9 - lag]
+            query[head] @ (made.key.weight @ events[token]).view(made.heads, 16)[head] / 4 + made.recency[head, 9 - lag]
             for lag, token in enumerate([9, 1, 4, 3], start=1)
         ]
         torch.testing.assert_close(found[head], torch.stack(fits).exp().sum().log())
@@ -55,8 +54,8 @@ def test_a_candidate_attends_to_the_event_it_asks_for() -> None:
     events, items = torch.zeros(ITEMS + 1, WIDTH), torch.zeros(ITEMS, WIDTH)
     with torch.no_grad():
         made.recency.zero_()
-        made.ask.weight.fill_(2.0)
-        made.offer.weight.fill_(2.0)
+        made.query.weight.fill_(2.0)
+        made.key.weight.fill_(2.0)
     events[4], items[1] = 1.0, 1.0  # token 4 offers what candidate 2 asks for
     values = made(TOKENS, torch.tensor([[2, 5], [2, 5]]), events, items)
     assert (values[0, 0] > values[0, 1] + 10).all()

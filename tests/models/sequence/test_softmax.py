@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from honeyguide.models.sequence.softmax import Seen, full_softmax_loss, sampled_softmax_loss
+from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss, sampled_softmax_loss
 
 
 def case(positions: int = 3000, items: int = 50, width: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -52,7 +52,7 @@ def test_what_was_seen_is_masked_but_never_the_target(width: int) -> None:
     chosen = tokens > 0
     users = torch.randn(int(chosen.sum()), 4)
     table, bias = torch.randn(items, 4), torch.randn(items)
-    seen = Seen.of(tokens, earlier, items, chosen)
+    seen = SeenItems.of(tokens, earlier, items, chosen)
     scores = users @ table.T + bias
     for place, (row, column) in enumerate(chosen.nonzero().tolist()):
         known = set(earlier[row].tolist()) | set(tokens[row, : column + 1].tolist())

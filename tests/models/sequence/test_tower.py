@@ -5,7 +5,7 @@ from small_models import PLAIN, RICH, histories, small
 from torch import nn
 from torch.nn import functional
 
-from honeyguide.models.gru import Config
+from honeyguide.models.gru import GruOptions
 from honeyguide.models.sequence.softmax import sampled_softmax_loss
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch
@@ -14,7 +14,7 @@ from honeyguide.training.scoring.device import tensors
 
 def head(items: int, **options: int) -> ItemHead:
     torch.manual_seed(0)
-    config = Config(dimension=4, **options)  # type: ignore[arg-type]  # the options given are integers
+    config = GruOptions(dimension=4, **options)  # type: ignore[arg-type]  # the options given are integers
     return ItemHead(config, DataSpec(items=items, repeats=True), nn.Parameter(torch.zeros(1, 4)))
 
 
@@ -106,6 +106,6 @@ def test_an_event_is_its_item_and_what_else_is_known_of_it() -> None:
 
 def test_both_ends_are_of_the_same_size_at_first() -> None:
     torch.manual_seed(0)
-    events = EventEmbedding(Config(), DataSpec(items=500, repeats=True)).eval()
+    events = EventEmbedding(GruOptions(), DataSpec(items=500, repeats=True)).eval()
     sizes = events({"tokens": torch.arange(1, 501)[None]}).square().mean(2).sqrt()
     np.testing.assert_allclose(sizes.detach().numpy(), 1.0, atol=0.05)

@@ -26,7 +26,7 @@ _EVENTS = 1 << 15  # whose pairs are counted at a time: up to 40 each, which tak
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Describes one kind of evidence that item j comes after item i."""
+    """Kind of evidence that item j comes after item i."""
 
     name: str
     lags: Mapping[int, float]
@@ -34,9 +34,9 @@ class Table:
     doubt: float
     """k, in pairs."""
     strength: float
-    """The weight of its counts in choosing the neighbours that are kept."""
+    """The weight of its counts in choosing the neighbours."""
     directed: bool = True
-    """Whether items of one step (equal times) are no pair, as neither followed the other."""
+    """Whether items of one basket (equal times) are no pair, as neither followed the other."""
 
     def weights(self, room: int) -> Floats:
         """Returns the (2 · room + 1,) weights of the lags from ``-room`` on."""
@@ -55,18 +55,18 @@ TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Holds each item's strongest neighbours."""
+    """Strongest neighbours of each item."""
 
     neighbours: NDArray[np.int32]
-    """(items, kept) tokens (row + 1), 0 where there are fewer."""
+    """(items, width) tokens (row + 1), 0 where there are fewer."""
     lifts: NDArray[np.float32]
-    """(items, kept, tables) shrunk log-lifts, 0 or more."""
+    """(items, width, tables) shrunk log-lifts, 0 or more."""
 
 
-def item_evidence(histories: HistoryBatch, items: int, kept: int) -> Evidence:
-    """Counts all pairs within 20 events of one user, and keeps ``kept`` (at most ``items``) neighbours of each item.
+def item_evidence(histories: HistoryBatch, items: int, width: int) -> Evidence:
+    """Counts all pairs within 20 events of one user, and keeps ``width`` (at most ``items``) neighbours of each item.
 
-    Takes time for events × lags, and memory for items × kept.
+    Takes time for events × lags, and memory for items × width.
     """
     log = _Log.of(histories)
     chance = log.totals(items)  # (tables, items) n_·j / n
@@ -74,23 +74,23 @@ def item_evidence(histories: HistoryBatch, items: int, kept: int) -> Evidence:
     strengths = np.array([table.strength for table in TABLES])
     order = np.argsort(histories.items, kind="stable")  # all events of an item in one block
     ends = np.cumsum(np.bincount(histories.items, minlength=items))
-    neighbours = np.zeros((items, kept), np.int32)
-    lifts = np.zeros((items, kept, len(TABLES)), np.float32)
+    neighbours = np.zeros((items, width), np.int32)
+    lifts = np.zeros((items, width, len(TABLES)), np.float32)
     first = 0
     while first < items:
         begin = int(ends[first - 1]) if first else 0
         stop = max(int(np.searchsorted(ends, begin + _EVENTS, "right")), first + 1)
         rows, others, counts = log.pairs(order[begin : ends[stop - 1]], items)
-        found = np.stack(
+        pair_lifts = np.stack(
             [_lift(counts[t], rows - first, chance[t, others], table.doubt) for t, table in enumerate(TABLES)]
         )
-        strength = strengths @ counts + 1e-3 * found.sum(0)  # lifts decide among the many that never came near
+        strength = strengths @ counts + 1e-3 * pair_lifts.sum(0)  # lifts decide among the many that never came near
         best = np.lexsort((-strength, rows))
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend, before and after
-        stay = (ranks < kept) & (strength[best] > 0)
+        stay = (ranks < width) & (strength[best] > 0)
         best, ranks = best[stay], ranks[stay]
         neighbours[rows[best], ranks] = others[best] + 1
-        lifts[rows[best], ranks] = found[:, best].T
+        lifts[rows[best], ranks] = pair_lifts[:, best].T
         first = stop
     return Evidence(neighbours, lifts)
 
@@ -132,23 +132,24 @@ def item_trends(histories: HistoryBatch, items: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """Holds flat events with room at both ends, so that no lag leads outside."""
+    """Flat events with room at both ends, so that no lag leads outside."""
 
     items: Long
     users: Long
-    steps: Long
+    baskets: Long
+    """The number of the event's basket: events of one user with equal times are in one."""
     _room: int
 
     @classmethod
     def of(cls, histories: HistoryBatch) -> _Log:
         users = np.repeat(np.arange(len(histories)), histories.lengths)
-        steps = np.arange(len(users))
+        baskets = np.arange(len(users))
         if histories.times_ms is not None and len(users):
-            steps = np.cumsum(np.diff(histories.times_ms, prepend=histories.times_ms[0]) != 0)
+            baskets = np.cumsum(np.diff(histories.times_ms, prepend=histories.times_ms[0]) != 0)
         room = max(abs(lag) for table in TABLES for lag in table.lags)
-        columns = (np.pad(column, room, constant_values=-1) for column in (histories.items, users, steps))
-        items, users, steps = (column.astype(np.int64) for column in columns)
-        return cls(items, users, steps, room)
+        columns = (np.pad(column, room, constant_values=-1) for column in (histories.items, users, baskets))
+        items, users, baskets = (column.astype(np.int64) for column in columns)
+        return cls(items, users, baskets, room)
 
     def pairs(self, events: Long, items: int) -> tuple[Long, Long, Floats]:
         """Counts what stands around some events.
@@ -162,7 +163,7 @@ class _Log:
             near = here[self.users[here] == self.users[here + lag]] if lag else here[:0]
             keys.append(self.items[near] * items + self.items[near + lag])
             lags.append(np.full(len(near), lag + self._room, np.int8))
-            apart.append(self.steps[near] != self.steps[near + lag])
+            apart.append(self.baskets[near] != self.baskets[near + lag])
         distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
         lag_of, apart_of = np.concatenate(lags), np.concatenate(apart)
         counts = [
@@ -179,6 +180,6 @@ class _Log:
             for lag, weight in table.lags.items():
                 paired = self.users[here + lag] == self.users[here]
                 if table.directed:
-                    paired &= self.steps[here + lag] != self.steps[here]
+                    paired &= self.baskets[here + lag] != self.baskets[here]
                 totals[place] += weight * np.bincount(self.items[here + lag][paired], minlength=items)
         return totals

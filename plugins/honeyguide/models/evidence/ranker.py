@@ -29,7 +29,7 @@ _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked co
 
 
 class EvidenceRanker(nn.Module):
-    """Scores candidates; all its inputs but the parameters are counts and the retrievers' scores."""
+    """Scores of candidates; all inputs but the parameters are counts and the retrievers' scores."""
 
     neighbours: Tensor
     lifts: Tensor
@@ -42,9 +42,9 @@ class EvidenceRanker(nn.Module):
         super().__init__()
         self.attention = attention
         self.events, self.items = options.events, (items := data.items)
-        kept = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
-        self.register_buffer("neighbours", torch.zeros(items + 1, kept, dtype=torch.int32))  # tokens, by token
-        self.register_buffer("lifts", torch.zeros(items + 1, kept, len(TABLES)))
+        width = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
+        self.register_buffer("neighbours", torch.zeros(items + 1, width, dtype=torch.int32))  # tokens, by token
+        self.register_buffer("lifts", torch.zeros(items + 1, width, len(TABLES)))
         self.register_buffer("log_popularity", torch.zeros(items + 1))
         self.register_buffer("trends", torch.zeros(items + 1, TRENDS if data.has_time else 0), persistent=data.has_time)
         features = (
@@ -112,9 +112,9 @@ class EvidenceRanker(nn.Module):
     def evidence(self, tokens: Tensor, candidates: Tensor) -> Tensor:
         """Returns [B, n, H · T]: the lifts of each candidate after each of the newest events."""
         newest = functional.pad(tokens, (self.events, 0))[:, -self.events :]  # [B, H]
-        wanted = candidates.to(torch.int32)[:, :, None]
+        others = candidates.to(torch.int32)[:, :, None]
         columns = []
         for event in newest.unbind(1):  # one at a time: the comparison takes B · n · M cells, 10 MB for 64 users
-            match = self.neighbours[event][:, None, :] == wanted  # [B, n, M]
+            match = self.neighbours[event][:, None, :] == others  # [B, n, M]
             columns.append(match.float() @ self.lifts[event])  # [B, n, T]
         return torch.cat(columns, 2)

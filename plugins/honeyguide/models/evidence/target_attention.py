@@ -1,4 +1,4 @@
-"""Lets each candidate look for what speaks for it among the newest events: a ranker's features.
+"""Lets each candidate attend to the newest events, for what speaks for it there: a ranker's features.
 
 Zhou et al., "Deep interest network" (KDD 2018). The retriever's item vectors are taken as they are, and only two small
 projections are learnt: tables of its own learnt from the lists alone made the ranker worse after one epoch.
@@ -20,15 +20,15 @@ _FALLS = (2.0, 5.0, 15.0, 50.0)  # events in which each head's weight starts to 
 
 
 class TargetAttention(nn.Module):
-    """Attends from candidates to events."""
+    """Attention from candidates to events, without values: how well they fit is the answer."""
 
     heads = len(_FALLS)
 
     def __init__(self, width: int, attended: int) -> None:
         super().__init__()
         self.attended = attended
-        self.ask = nn.Linear(width, self.heads * _WIDTH, bias=False)
-        self.offer = nn.Linear(width, self.heads * _WIDTH, bias=False)
+        self.query = nn.Linear(width, self.heads * _WIDTH, bias=False)
+        self.key = nn.Linear(width, self.heads * _WIDTH, bias=False)
         places = torch.arange(attended - 1, -1, -1.0)
         self.recency = nn.Parameter(-places / torch.tensor(_FALLS)[:, None])  # [heads, A]
 
@@ -42,9 +42,9 @@ class TargetAttention(nn.Module):
             items: [N, d] vectors by row, for candidates.
         """
         newest = functional.pad(tokens, (self.attended, 0))[:, -self.attended :]  # [B, A]
-        wanted = functional.pad(items, (0, 0, 1, 0))[candidates]  # [B, n, d]
-        asked = self.ask(wanted).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
-        offered = self.offer(events[newest]).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
-        fit = asked @ offered.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]  # [B, heads, n, A]
-        found: Tensor = fit.masked_fill((newest == 0)[:, None, None, :], _MASKED).logsumexp(3).transpose(1, 2)
-        return found
+        vectors = functional.pad(items, (0, 0, 1, 0))[candidates]  # [B, n, d]
+        query = self.query(vectors).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
+        key = self.key(events[newest]).unflatten(2, (self.heads, _WIDTH)).transpose(1, 2)
+        fit = query @ key.transpose(2, 3) / _WIDTH**0.5 + self.recency[:, None, :]  # [B, heads, n, A]
+        fits: Tensor = fit.masked_fill((newest == 0)[:, None, None, :], _MASKED).logsumexp(3).transpose(1, 2)
+        return fits

@@ -1,4 +1,4 @@
-"""Holds the options that several models share, and the checks of their ranges."""
+"""Lists the options that several models share, and checks their ranges."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SEQUENCE_FIT", "RankerOptions", "RetrieverOptions", "SequenceOptions", "at_least", "shares"]
+__all__ = ["SEQUENCE_FIT", "RankerOptions", "RetrieverOptions", "SequenceOptions", "check_at_least", "check_shares"]
 
 _LONGEST = 32_767
 
 
 @dataclass(frozen=True)
 class RankerOptions:
-    """Holds the options of the evidence ranker (see `honeyguide.models.evidence.ranker`)."""
+    """Options of the evidence ranker (see `honeyguide.models.evidence.ranker`)."""
 
     max_length: int = 200
     """How many of a user's newest events are read, 1–32,767."""
@@ -28,15 +28,15 @@ class RankerOptions:
     """Share of the perceptron's cells set to 0 while learning, 0 or more and below 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, ("max_length", "neighbours", "events", "ranker_hidden"))
-        shares(self, ("ranker_dropout",))
+        check_at_least(self, 1, ("max_length", "neighbours", "events", "ranker_hidden"))
+        check_shares(self, ("ranker_dropout",))
         if self.max_length > _LONGEST:
             raise ValueError(f"max_length is {self.max_length}; allowed: at most {_LONGEST}")
 
 
 @dataclass(frozen=True)
 class RetrieverOptions(RankerOptions):
-    """Holds what every model with user and item vectors can be told."""
+    """Options of every model with user and item vectors."""
 
     dimension: int = 128
     """Dimensions of user and item vectors, 1 or more; one more is added for the items' bias."""
@@ -45,35 +45,35 @@ class RetrieverOptions(RankerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, ("dimension",))
-        shares(self, ("dropout",))
+        check_at_least(self, 1, ("dimension",))
+        check_shares(self, ("dropout",))
 
 
 @dataclass(frozen=True)
 class SequenceOptions(RetrieverOptions):
-    """Holds what every model that reads a history as a sequence can be told."""
+    """Options of every model that reads a history as a sequence."""
 
     features: bool = True
     """Whether dwell, clicks, quantity, value, event type and the time between events are read, if the data has them."""
     tied: bool = False
     """Whether the history's items and the candidates share one table."""
     negatives: int = -1
-    """Items that a target is told from: 0 is the whole catalogue, more are drawn at random and shared by a batch; -1 is
-    0 up to 50,000 items and 4,096 beyond."""
+    """Items that a target is compared with: 0 is the whole catalogue, more are drawn at random and shared by a batch;
+    -1 is 0 up to 50,000 items and 4,096 beyond."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, -1, ("negatives",))
+        check_at_least(self, -1, ("negatives",))
 
 
-def at_least(config: object, least: int, names: Sequence[str]) -> None:
+def check_at_least(config: object, least: int, names: Sequence[str]) -> None:
     """Raises `ValueError` for the first option below ``least``."""
     for name in names:
         if getattr(config, name) < least:
             raise ValueError(f"{name} is {getattr(config, name)}; allowed: {least} or more")
 
 
-def shares(config: object, names: Sequence[str]) -> None:
+def check_shares(config: object, names: Sequence[str]) -> None:
     """Raises `ValueError` for the first option that is no share: 0 or more and below 1."""
     for name in names:
         if not 0 <= getattr(config, name) < 1:

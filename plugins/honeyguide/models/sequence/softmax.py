@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Seen", "fast_bfloat16", "full_softmax_loss", "sampled_softmax_loss"]
+__all__ = ["SeenItems", "fast_bfloat16", "full_softmax_loss", "sampled_softmax_loss"]
 
 _CELLS = 1 << 22  # scores at a time: 1,024 positions of 4,096 items, which a core's cache still holds
 _MASKED = -1e4
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Says which items a position has behind it; a softmax need not push those down, as they cannot be next."""
+class SeenItems:
+    """Items that each position has behind it; a softmax need not push those down, as they cannot be next."""
 
     first: Tensor
     """[B, N] int16: the column of each item's first event; one beyond the last column where there is none."""
@@ -26,7 +26,7 @@ class Seen:
     """[P] column of each position."""
 
     @classmethod
-    def of(cls, tokens: Tensor, earlier: Tensor, items: int, chosen: Tensor) -> Seen:
+    def of(cls, tokens: Tensor, earlier: Tensor, items: int, chosen: Tensor) -> SeenItems:
         """Finds them.
 
         Args:
@@ -53,7 +53,7 @@ def full_softmax_loss(
     items: Tensor,
     bias: Tensor,
     targets: Tensor,
-    seen: Seen | None = None,
+    seen: SeenItems | None = None,
     weights: Tensor | None = None,
     *,
     half: bool | None = None,
@@ -105,7 +105,7 @@ def sampled_softmax_loss(
 
 
 class _FullSoftmax(torch.autograd.Function):
-    """Computes value and gradients together: d loss / d score = (softmax − one-hot) · weight."""
+    """Value and gradients together: d loss / d score = (softmax − one-hot) · weight."""
 
     @staticmethod
     def forward(
@@ -114,7 +114,7 @@ class _FullSoftmax(torch.autograd.Function):
         items: Tensor,
         bias: Tensor,
         targets: Tensor,
-        seen: Seen | None,
+        seen: SeenItems | None,
         weights: Tensor,
         kind: torch.dtype,
     ) -> Tensor:
@@ -155,5 +155,5 @@ def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return device.type == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    instructions = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(instructions.get("avx512_bf16") or instructions.get("amx_bf16"))

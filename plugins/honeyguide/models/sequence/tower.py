@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from honeyguide.models.sequence.event_arrays import numbers_of
 from honeyguide.models.sequence.options import SequenceOptions
-from honeyguide.models.sequence.softmax import Seen, full_softmax_loss, sampled_softmax_loss
+from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss, sampled_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
 
 __all__ = ["EventEmbedding", "ItemHead"]
@@ -25,7 +25,7 @@ _TEMPERATURE = 0.05
 
 
 class EventEmbedding(nn.Module):
-    """Turns each event into a vector: its item, and what else is known of it; padding is a vector of zeros."""
+    """Embedding of each event as a vector: its item, and what else is known of it; padding is a vector of zeros."""
 
     def __init__(self, config: SequenceOptions, data: DataSpec) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class EventEmbedding(nn.Module):
 
 
 class ItemHead(nn.Module):
-    """Makes user vectors and item vectors of one space, and the loss over them.
+    """User vectors and item vectors of one space, and the loss over them.
 
     With the whole catalogue in the softmax a score is ``LayerNorm(user) · item + bias``; with drawn negatives it is
     their cosine over a temperature, which keeps rare items from growing wild.
@@ -104,11 +104,11 @@ class ItemHead(nn.Module):
         """
         tokens, targets = batch["tokens"], batch["targets"]
         chosen = (targets > 0) & (tokens > 0)  # [B, L], P of them
-        wanted = targets[chosen] - 1
+        rows = targets[chosen] - 1  # [P]
         weights = batch["weights"][chosen] if "weights" in batch else None
         if self.bias is None:
             drawn = torch.multinomial(self.frequency, self.negatives, replacement=True)
             expected = self.frequency[drawn] * self.negatives
-            return sampled_softmax_loss(self.users(hidden[chosen]), self.vectors(), wanted, drawn, expected, weights)
-        seen = None if self.data.repeats else Seen.of(tokens, batch["earlier"], self.data.items, chosen)
-        return full_softmax_loss(self.norm(hidden[chosen]), self.vectors(), self.bias, wanted, seen, weights)
+            return sampled_softmax_loss(self.users(hidden[chosen]), self.vectors(), rows, drawn, expected, weights)
+        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], self.data.items, chosen)
+        return full_softmax_loss(self.norm(hidden[chosen]), self.vectors(), self.bias, rows, seen, weights)

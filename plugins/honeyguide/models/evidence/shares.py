@@ -1,13 +1,13 @@
-"""Turns what events contributed to a score into shares that people can read."""
+"""Turns what events contributed to a score into shares, which is how a network explains a candidate."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["shares"]
+__all__ = ["event_shares"]
 
 
-def shares(contributions: Tensor, tokens: Tensor) -> Tensor:
+def event_shares(contributions: Tensor, tokens: Tensor) -> Tensor:
     """Returns [B, n, L] shares that sum to 1 over the real events.
 
     What spoke against a candidate counts as 0. Where all did, the shares are equal.
