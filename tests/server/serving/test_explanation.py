@@ -134,7 +134,7 @@ def test_a_failing_explanation_degrades_the_answers_that_asked_for_it(
     for shares in (lambda *_: 1 / 0, lambda *_: np.full((1, 10, 2), np.nan), lambda *_: np.ones((1, 10, 3))):
         monkeypatch.setattr(bundle, "explain", shares)
         explained, plain = asked.recommend([query(3, 5), query(3, 5, explain=False)])
-        assert (explained.reasons, explained.because_items) == (("EXPLAIN_FAILED",), ())
-        assert (plain.reasons, plain.because_items) == ((), ())
+        assert (explained.degraded_reasons, explained.because_items) == (("EXPLAIN_FAILED",), ())
+        assert (plain.degraded_reasons, plain.because_items) == ((), ())
         assert [a.item_ids for a in (explained, plain)] == [a.item_ids for a in want]
     assert asked._metrics.degraded.labels("EXPLAIN_FAILED")._value.get() == 3

@@ -11,7 +11,7 @@ from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.sqlite import EventStore, StoredEvent
-from honeyguide.server.serving.histories import InlineHistory, UserInput, build_histories
+from honeyguide.server.serving.histories import InlineHistory, UserInput, UserState, build_histories
 
 DWELL = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=10.0, log=False, mean=1.0, std=2.0)
 SPEC = DataSpec(items=4, repeats=False, has_time=True, event_types=("view", "buy"), features=(DWELL,))
@@ -43,6 +43,8 @@ async def test_stored_events_come_before_inline_ones(
     assert found.batch.items.tolist() == [0, 1, 3, 0, 2]
     assert found.batch.offsets.tolist() == [0, 1, 4, 4, 5]
     assert found.unknown.tolist() == [0, 2, 0, 0]
+    states = [UserState.STORED, UserState.STORED, UserState.ANONYMOUS, UserState.INLINE]
+    assert found.states == states
     assert found.batch.times_ms is None
     assert found.batch.request_times_ms is None
     assert found.batch.event_types is None

@@ -168,7 +168,7 @@ def test_failing_rule_degrades_the_answer(bundle: LoadedBundle, answer: Callable
     query = RecommendQuery(user(3, 5))
     (without,) = pipeline(bundle).recommend([query])
     (degraded,) = pipeline(bundle, rules=(_broken(answer),)).recommend([query])
-    assert degraded.reasons == ("RULE_FAILED",)
+    assert degraded.degraded_reasons == ("RULE_FAILED",)
     assert degraded.item_ids == without.item_ids
 
 
@@ -181,11 +181,11 @@ def test_failing_ranker_degrades_to_the_retrieval_order(
     monkeypatch.setattr(bundle, "rank", lambda *_: 1 / 0 if failure == "raises" else np.full((1, 20), np.nan))
     asked = pipeline(bundle)
     (degraded,) = asked.recommend([query])
-    assert degraded.reasons == ("RANK_FAILED",)
+    assert degraded.degraded_reasons == ("RANK_FAILED",)
     assert degraded.item_ids == retrieved.item_ids
     assert asked._metrics.degraded.labels("RANK_FAILED")._value.get() == 1
     (scored,) = asked.rank([RankQuery(query.user, retrieved.item_ids)])
-    assert scored.reasons == ("RANK_FAILED",)
+    assert scored.degraded_reasons == ("RANK_FAILED",)
     assert scored.item_ids == retrieved.item_ids
     assert asked._metrics.degraded.labels("RANK_FAILED")._value.get() == 2
 

@@ -77,7 +77,7 @@ def test_union_is_ranked_with_every_source_s_score(joint: LoadedBundle) -> None:
     order = np.argsort(-scores, kind="stable")
     assert rows(answer) == [found[i] for i in order]
     np.testing.assert_allclose(answer.scores, scores[order], rtol=1e-4, atol=1e-5)
-    assert (answer.models, answer.scored_by) == (MODELS, "joint")
+    assert (answer.models, answer.source_model) == (MODELS, "joint")
     assert set(answer.sources) == {Source.RETRIEVED}
 
 
@@ -118,7 +118,7 @@ def test_rank_scores_the_callers_candidates_as_recommend_does(joint: LoadedBundl
     )
     assert ranked.item_ids == best.item_ids
     np.testing.assert_allclose(ranked.scores, best.scores, rtol=1e-4, atol=1e-5)
-    assert (ranked.models, ranked.scored_by, ranked.unknown_item_ids) == (MODELS, "joint", ("nowhere",))
+    assert (ranked.models, ranked.source_model, ranked.unknown_item_ids) == (MODELS, "joint", ("nowhere",))
     assert popular.item_ids == ["item-4", "item-9"]
 
 
@@ -132,9 +132,9 @@ def test_failing_ranking_leaves_the_first_retriever_s_order(
     monkeypatch.setattr(failing, method, lambda *_: 1 / 0)
     (degraded,) = pipeline(joint).recommend([query])
     assert (degraded.item_ids, degraded.scores) == (first.item_ids, first.scores)
-    assert (degraded.reasons, degraded.models, degraded.scored_by) == (("RANK_FAILED",), MODELS, "tiny")
+    assert (degraded.degraded_reasons, degraded.models, degraded.source_model) == (("RANK_FAILED",), MODELS, "tiny")
     (scored,) = pipeline(joint).rank([RankQuery(query.user, first.item_ids)])
-    assert (scored.item_ids, scored.reasons, scored.scored_by) == (first.item_ids, ("RANK_FAILED",), "tiny")
+    assert (scored.item_ids, scored.degraded_reasons, scored.source_model) == (first.item_ids, ("RANK_FAILED",), "tiny")
 
 
 def test_without_its_ranker_the_first_retriever_answers_alone(joint: LoadedBundle) -> None:
@@ -142,7 +142,7 @@ def test_without_its_ranker_the_first_retriever_answers_alone(joint: LoadedBundl
     (alone,) = pipeline(joint, rank=False).recommend([query])
     (first,) = pipeline(joint.retrievers[0]).recommend([query])
     assert (alone.item_ids, alone.scores) == (first.item_ids, first.scores)
-    assert (alone.models, alone.scored_by) == ((("tiny", 1),), "tiny")
+    assert (alone.models, alone.source_model) == ((("tiny", 1),), "tiny")
 
 
 def test_similar_items_are_the_first_retriever_s(joint: LoadedBundle) -> None:

@@ -60,8 +60,8 @@ class RecommenderServicer(RecommenderServiceServicer):
             shortfall=query.k - len(answer.item_ids),
             unknown_history_items=answer.unknown_history_items,
             models=_models(answer.models),
-            degraded=bool(answer.reasons),
-            reasons=answer.reasons,
+            degraded=bool(answer.degraded_reasons),
+            reasons=answer.degraded_reasons,
         )
 
     async def Rank(
@@ -75,8 +75,8 @@ class RecommenderServicer(RecommenderServiceServicer):
             unknown_item_ids=answer.unknown_item_ids,
             unknown_history_items=answer.unknown_history_items,
             models=_models(answer.models),
-            degraded=bool(answer.reasons),
-            reasons=answer.reasons,
+            degraded=bool(answer.degraded_reasons),
+            reasons=answer.degraded_reasons,
         )
 
     async def SimilarItems(
@@ -181,7 +181,7 @@ def _items(answer: Answer) -> list[Item]:
             item_id=item_id,
             score=score,
             source=source,  # type: ignore[arg-type]  # Source holds the proto's numbers
-            source_model="" if source == Source.POPULAR else answer.scored_by,
+            source_model="" if source == Source.POPULAR else answer.source_model,
             title=title,
             because=[item_id for item_id, _ in because],
         )
@@ -202,6 +202,6 @@ def _ranked(answer: Answer) -> Ranked:
         scores=answer.scores,
         sources=answer.sources,  # type: ignore[arg-type]  # Source holds the proto's numbers
         unknown_history_items=answer.unknown_history_items,
-        degraded=bool(answer.reasons),
-        reasons=answer.reasons,
+        degraded=bool(answer.degraded_reasons),
+        reasons=answer.degraded_reasons,
     )

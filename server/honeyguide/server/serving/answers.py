@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.retrieval import Candidates, Limits, most_popular
+from honeyguide.server.serving.histories import Histories, UserState
 from honeyguide.server.serving.queries import Answer, Source
 
 __all__ = ["fill", "make_answers"]
@@ -47,24 +48,24 @@ def fill(
 def make_answers(
     catalogue: Catalogue,
     models: tuple[tuple[str, int], ...],
-    scored_by: str,
+    source_model: str,
     ranking: Candidates,
     sources: NDArray[np.int_],
     ks: Sequence[int],
-    unknown: NDArray[np.int64] | None = None,
-    reasons: tuple[str, ...] = (),
+    histories: Histories | None = None,
+    degraded_reasons: tuple[str, ...] = (),
 ) -> list[Answer]:
     """Cuts (users, n) arrays into one answer for each user.
 
     Args:
         catalogue: knows the items.
         models: name and version of the bundles that took part.
-        scored_by: name of the one whose scores these are.
+        source_model: name of the one whose scores these are.
         ranking: the items, -1 behind the last.
         sources: (users, n) where each comes from.
         ks: (users,) how many items each gets at most.
-        unknown: (users,) events whose items the catalogue lacks; None: none.
-        reasons: why a part of the pipeline did not run.
+        histories: of the users; None: the answers are not for users.
+        degraded_reasons: why a part of the pipeline did not run.
     """
     lengths = np.minimum((ranking.rows >= 0).sum(1), ks)
     answers = []
@@ -73,13 +74,14 @@ def make_answers(
         answers.append(
             Answer(
                 models=models,
-                scored_by=scored_by,
+                source_model=source_model,
                 item_ids=catalogue.item_ids(rows),
                 scores=ranking.scores[user, :length].tolist(),
                 sources=sources[user, :length].tolist(),
                 titles=catalogue.titles(rows),
-                unknown_history_items=0 if unknown is None else int(unknown[user]),
-                reasons=reasons,
+                user_state=UserState.ANONYMOUS if histories is None else histories.states[user],
+                unknown_history_items=0 if histories is None else int(histories.unknown[user]),
+                degraded_reasons=degraded_reasons,
             )
         )
     return answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import chain, repeat
 from typing import Any
 
@@ -15,7 +16,7 @@ from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.sqlite import EventStore, StoredHistory
 
-__all__ = ["Histories", "InlineHistory", "UserInput", "build_histories"]
+__all__ = ["Histories", "InlineHistory", "UserInput", "UserState", "build_histories"]
 
 Long = NDArray[np.int64]
 Int = NDArray[np.int32]
@@ -32,6 +33,16 @@ class InlineHistory:
     """As long as ``item_ids``, or empty."""
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Raw columns by name, NaN: not known."""
+
+
+class UserState(IntEnum):
+    """What is known of a user; the numbers are those of the proto."""
+
+    STORED = 1
+    """There are stored events."""
+    INLINE = 2
+    """There are the request's events alone."""
+    ANONYMOUS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class Histories:
     """(users) whole histories of known items, normalised; some may be empty."""
     unknown: Long
     """(users,) events that were skipped because the catalogue lacks their item."""
+    states: list[UserState]
+    """What is known of each user."""
 
 
 def build_histories(
@@ -94,7 +107,13 @@ def build_histories(
         event_types=columns.event_types()[events] if spec.event_types else None,
         request_times_ms=moments,
     )
-    return Histories(batch, np.bincount(owner[~known], minlength=len(users)))
+    states = [UserState.ANONYMOUS] * len(users)
+    for i, _ in inline:
+        states[i] = UserState.INLINE
+    for (i, _), history in zip(stored, past, strict=True):
+        if len(history):
+            states[i] = UserState.STORED
+    return Histories(batch, np.bincount(owner[~known], minlength=len(users)), states)
 
 
 class _Columns:

@@ -215,8 +215,8 @@ class Pipeline:
         for reason in reasons:
             self._metrics.degraded.labels(reason).inc(len(ks))
         scorer = plan.retrievers[0] if plan.ranker is None or _RANK_FAILED in reasons else plan.ranker
-        catalogue, scored_by = plan.bundle.catalogue, scorer.manifest.name
-        return make_answers(catalogue, plan.models, scored_by, ranking, sources, ks, histories.unknown, tuple(reasons))
+        catalogue, source_model = plan.bundle.catalogue, scorer.manifest.name
+        return make_answers(catalogue, plan.models, source_model, ranking, sources, ks, histories, tuple(reasons))
 
     def _explain(
         self,
@@ -234,7 +234,8 @@ class Pipeline:
             self._log.exception("explanation failed", model=explainer.key[0], version=explainer.key[1])
             self._metrics.degraded.labels("EXPLAIN_FAILED").inc(len(asked))
             for user in asked.tolist():
-                answers[user] = replace(answers[user], reasons=(*answers[user].reasons, "EXPLAIN_FAILED"))
+                reasons = (*answers[user].degraded_reasons, "EXPLAIN_FAILED")
+                answers[user] = replace(answers[user], degraded_reasons=reasons)
             return
         for user, items in zip(asked.tolist(), because_items, strict=True):
             answers[user] = replace(answers[user], because_items=items[: len(answers[user].item_ids)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from honeyguide.server.bundles.catalogue import ItemFilter
-from honeyguide.server.serving.histories import UserInput
+from honeyguide.server.serving.histories import UserInput, UserState
 
 __all__ = ["Answer", "RankQuery", "RecommendQuery", "SimilarQuery", "Source"]
 
@@ -58,7 +58,7 @@ class Answer:
 
     models: tuple[tuple[str, int], ...]
     """Name and version of the bundles that took part, retrieval first."""
-    scored_by: str
+    source_model: str
     """Name of the model whose scores these are, but for the popular items."""
     item_ids: list[str]
     scores: list[float]
@@ -67,8 +67,9 @@ class Answer:
     because_items: Sequence[tuple[tuple[str, str], ...]] = ()
     """By item, id and title of the items of the history that carried it, most important first; empty unless asked for
     and known."""
+    user_state: UserState = UserState.ANONYMOUS
     unknown_history_items: int = 0
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates of a `RankQuery` that the catalogue lacks."""
-    reasons: tuple[str, ...] = ()
+    degraded_reasons: tuple[str, ...] = ()
     """Why a part of the pipeline did not run, UPPER_SNAKE; empty when all did."""
