@@ -41,6 +41,19 @@ def before(name: str) -> list[Check]:
         ("padding_counts", "padding_changes_nothing", r"when padding is added on its left .*mask what belongs"),
         ("returns_padding", "padding_is_never_returned", r"\(25, 16\) for a catalogue of 24 items.*leave out row 0"),
         ("sees_the_future", "no_position_sees_the_future", r"in training it sees its own target; mask attention"),
+        ("adds_up", "observing_starts_anew", r"called with other data in between .*`self\.counts\.zero_\(\)`"),
+        ("keeps_outside_of_buffers", "observing_starts_anew", r"loaded into a new network .*keep .* in buffers"),
+        (
+            "grows_a_buffer",
+            "observing_starts_anew",
+            r"'added' .* \(24, 1\) in a new network and \(24, 16\) in one",
+        ),
+        ("changes_its_items", "observing_starts_anew", r"observe changes number of what it is shown .*work on a copy"),
+        (
+            "divides_by_the_known",
+            "observing_starts_anew",
+            r"finite after observing items of which nothing is known",
+        ),
         ("learns_nothing", "the_checkerboard_is_learnt", r"NDCG@10 is 0\.\d\d .*parameters that get no gradient"),
         ("frozen_length", "axes_are_free", r"fixes axis 'length' of 'tokens' to 5; .*a Python loop over it"),
     ],
@@ -53,8 +66,9 @@ def test_a_wrong_model_is_caught_by_its_check(wrong_host: PluginHost, model: str
             CHECKS[caught_by](subject)
 
 
-def test_what_the_wrong_models_share_is_right(wrong_host: PluginHost) -> None:
-    with Subject("sound", wrong_host) as subject:
+@pytest.mark.parametrize("model", ["sound", "observing"])
+def test_what_the_wrong_models_share_is_right(wrong_host: PluginHost, model: str) -> None:
+    with Subject(model, wrong_host) as subject:
         for check in checks()[:-1]:  # the last one only serves what the one before exported
             assert isinstance(check(subject), str)
 

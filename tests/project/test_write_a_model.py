@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.client import Client, UnavailableError
-from honeyguide.conformance.kit import checks, run
+from honeyguide.conformance.kit import checks, run_checks
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.host import PluginHost
 
@@ -114,7 +114,7 @@ def test_what_it_grows_into_keeps_the_contract(author, monkeypatch):
                 if check.name == "axes_are_free":
                     break  # what these export, the last one exports too
                 check(subject)
-    results = {result.check.name: result for result in run(last, host)}
+    results = {result.check.name: result for result in run_checks(last, host)}
     assert {name: result.message for name, result in results.items() if not result.passed} == {}
 
 

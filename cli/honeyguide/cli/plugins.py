@@ -53,7 +53,7 @@ def check(
     configure_logs("error")
     found = []
     with stderr.status("reading the plugins …") as status:
-        for place, result in enumerate(kit.run(name, PluginHost.load()), 1):
+        for place, result in enumerate(kit.run_checks(name, PluginHost.load()), 1):
             found.append(result)
             following = kit.checks()[place : place + 1]
             status.update(" ".join(f"{place} of {len(kit.checks())} checks done, now {c.name} …" for c in following))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable
 from honeyguide.sdk.event import EVENT_FEATURES
@@ -13,7 +16,19 @@ from honeyguide.sdk.history import EvaluationSet
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["IDS", "ITEMS", "MINUTE_MS", "PLAIN", "RICH", "SPECS", "START_MS", "catalogue", "item_table", "walks"]
+__all__ = [
+    "IDS",
+    "ITEMS",
+    "MINUTE_MS",
+    "PLAIN",
+    "RICH",
+    "SPECS",
+    "START_MS",
+    "blank_table",
+    "bundle_items",
+    "item_table",
+    "walks",
+]
 
 ITEMS = 24
 IDS = [f"item-{row}" for row in range(ITEMS)]
@@ -59,18 +74,43 @@ def walks(seed: int, count: int) -> EvaluationSet:
 
 
 def item_table() -> ItemTable:
-    """Makes the catalogue as networks observe it: with a text and a number column, every fifth value missing."""
-    gaps = [row % 5 == 4 for row in range(ITEMS)]
-    return ItemTable.from_lists(
-        IDS,
-        titles=IDS,
-        categories=[[colour] for colour in COLOURS],
-        texts={"text": ["" if gap else f"{colour} place" for gap, colour in zip(gaps, COLOURS, strict=True)]},
-        numbers={"price": [np.nan if gap else float(row) for row, gap in enumerate(gaps)]},
+    """Makes the catalogue as networks observe it, with every column that a network asks for.
+
+    Every fifth value of a column is missing: prepared data may have been told to keep any column, with any gaps.
+    """
+    gaps = np.arange(ITEMS) % 5 == 4
+    texts = np.where(gaps, "", np.array([f"{colour} place" for colour in COLOURS], dtype=object))
+    plain = ItemTable.from_lists(IDS, titles=IDS, categories=[[colour] for colour in COLOURS])
+    return replace(
+        plain,
+        texts=_AnyColumn("text", texts),
+        numbers=_AnyColumn("number", np.where(gaps, np.nan, np.arange(ITEMS, dtype=np.float64))),
     )
 
 
-def catalogue() -> pl.DataFrame:
+def blank_table() -> ItemTable:
+    """Makes a catalogue of which nothing is known: no title, no category, and no value in any column."""
+    plain = ItemTable.from_lists(IDS)
+    return replace(plain, texts=_AnyColumn("text", plain.titles), numbers=_AnyColumn("number", np.full(ITEMS, np.nan)))
+
+
+class _AnyColumn(Mapping[str, Any]):
+    """Columns of one kind: one is listed, and there is one of every other name."""
+
+    def __init__(self, name: str, values: NDArray[Any]) -> None:
+        self._name, self._values = name, values
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self._name,))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def bundle_items() -> pl.DataFrame:
     """Makes the catalogue as a bundle holds it."""
     import polars as pl
 

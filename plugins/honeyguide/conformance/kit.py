@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from honeyguide.conformance.checks import encoding, exporting, learning, network, serving
+from honeyguide.conformance.checks import encoding, exporting, learning, network, observing, serving
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.errors import ConformanceError, HoneyguideError
 from honeyguide.sdk.host import PluginHost
 
-__all__ = ["Check", "Result", "checks", "run"]
+__all__ = ["Check", "Result", "checks", "run_checks"]
 
 _FUNCTIONS = (
     encoding.options_come_back_from_json,
@@ -29,6 +29,7 @@ _FUNCTIONS = (
     network.candidates_stand_alone,
     network.explanations_are_shares,
     network.stepping_equals_encoding_again,
+    observing.observing_starts_anew,
     learning.the_checkerboard_is_learnt,
     exporting.axes_are_free,
     exporting.torch_equals_onnx,
@@ -39,7 +40,7 @@ _FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Is one named promise of the contract, and what tests it."""
+    """Named promise of the contract, and what tests it."""
 
     name: str
     """Such as "batch_equals_singles"."""
@@ -65,7 +66,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Says how one check went."""
+    """How one check went."""
 
     check: Check
     passed: bool | None
@@ -80,7 +81,7 @@ def checks() -> tuple[Check, ...]:
     return tuple(Check(f.__name__, (f.__doc__ or "").partition("\n")[0], f) for f in _FUNCTIONS)
 
 
-def run(model: str, host: PluginHost) -> Iterator[Result]:
+def run_checks(model: str, host: PluginHost) -> Iterator[Result]:
     """Checks a registered model; yields each result as it comes. A failed check stops no other.
 
     Raises `PluginError` naming the models that exist, or why the plugin of that name did not load.

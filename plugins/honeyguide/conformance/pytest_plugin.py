@@ -34,34 +34,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Adds the checks after the tests of the files."""
-    wanted = config.getoption(_OPTION)
-    if wanted is not None:
-        items.extend(_items(session, wanted))
+    chosen = config.getoption(_OPTION)
+    if chosen is not None:
+        items.extend(_items(session, chosen))
 
 
-def _items(session: pytest.Session, wanted: str) -> Iterator[pytest.Item]:
+def _items(session: pytest.Session, chosen: str) -> Iterator[pytest.Item]:
     from honeyguide.conformance.kit import checks
     from honeyguide.conformance.subject import check_loaded
     from honeyguide.sdk.errors import PluginError
     from honeyguide.sdk.host import PluginHost
 
     host = PluginHost.load()
-    if wanted == _ALL:
+    if chosen == _ALL:
         for plugin in host.plugins:
             yield _Test.of(session, plugin.name, "plugin_loads", _loads(host, plugin))
     else:
         try:
-            check_loaded(wanted, host)
+            check_loaded(chosen, host)
         except PluginError as error:
-            raise pytest.UsageError(f"{_OPTION}={wanted}: {error}") from error
-    for name in sorted(host.models) if wanted == _ALL else [wanted]:
+            raise pytest.UsageError(f"{_OPTION}={chosen}: {error}") from error
+    for name in sorted(host.models) if chosen == _ALL else [chosen]:
         model = _Model.from_parent(session, name=name, nodeid=f"{_OPTION}={name}", host=host)
         for check in checks():
             yield _Test.of(model, name, check.name, lambda model=model, check=check: check(model.subject))  # type: ignore[misc]  # the defaults bind this round's
 
 
 class _Model(pytest.Collector):
-    """Is one model: its checks share a subject, which is made before the first and removed after the last."""
+    """Model whose checks share a subject, which is made before the first and removed after the last."""
 
     subject: Subject
 
@@ -80,7 +80,7 @@ class _Model(pytest.Collector):
 
 
 class _Test(pytest.Item):
-    """Is one check of one model."""
+    """Check of one model."""
 
     def __init__(self, of: str, check: Callable[[], str], **keywords: Any) -> None:
         super().__init__(**keywords)

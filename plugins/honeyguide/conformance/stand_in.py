@@ -24,7 +24,7 @@ class _Config:
 
 
 class StandIn(Model):
-    """Retrieves by the last item alone, and needs no training."""
+    """Retriever by the last item alone, which needs no training."""
 
     name = "stand-in"
     Config = _Config

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honeyguide.conformance.data import ITEMS, PLAIN, RICH, catalogue, item_table, walks
+from honeyguide.conformance.data import ITEMS, PLAIN, RICH, bundle_items, item_table, walks
+from honeyguide.conformance.fitting import fit_for_checkerboard
 from honeyguide.conformance.stand_in import host_with, stand_ins
 from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, Model
 from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
@@ -25,7 +26,10 @@ from honeyguide.sdk.manifest import Manifest
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Subject", "check_loaded", "small_config"]
+__all__ = ["OBSERVED", "Subject", "check_loaded", "small_config"]
+
+OBSERVED = (3, 9, 5, 8)
+"""Events of each made-up user whom a network observes."""
 
 _WIDEST = 16
 _MOST = {"max_length": 8, "events": 2, "sources": 2}
@@ -58,7 +62,7 @@ def check_loaded(name: str, host: PluginHost) -> type[Model]:
 
 
 class Subject:
-    """Is one registered model; ``with Subject(name, host) as subject`` gives it a folder of its own for a while."""
+    """Registered model under test; ``with Subject(name, host) as subject`` gives it a folder of its own for a while."""
 
     def __init__(self, name: str, host: PluginHost) -> None:
         """Raises `PluginError` where no plugin offers the model, with the reason where its plugin did not load."""
@@ -130,10 +134,8 @@ class Subject:
     @cached_property
     def fitted(self) -> tuple[Any, list[float]]:
         """Fits a network for the checkerboard; returns it with the validation NDCG@10 of each epoch."""
-        from honeyguide.conformance.checks.learning import learn  # it builds on this module
-
         network = self.fresh(RICH)
-        scores = learn(self, network)
+        scores = fit_for_checkerboard(self.model(RICH), network, [] if self.cls.retrieves else self.retrievers)
         _move(network, ranking_parameters(network))
         return network, scores
 
@@ -144,7 +146,7 @@ class Subject:
 
         network, scores = self.fitted
         owner = self.host.owner(self.name)
-        given: dict[str, Any] = {"items": catalogue(), "evaluation": walks(8, 60)}
+        given: dict[str, Any] = {"items": bundle_items(), "evaluation": walks(8, 60)}
         folder = self.folder / "models"
         try:
             pinned = [
@@ -184,7 +186,7 @@ class Subject:
     def _network(self, spec: DataSpec) -> Any:
         network = self.fresh(spec)
         if (observer := capabilities_of(network).observes) is not None:
-            observer.observe(example_histories(spec, [3, 9, 5, 8]), item_table())
+            observer.observe(example_histories(spec, OBSERVED), item_table())
         _move(network, network.parameters())
         return network.eval()
 

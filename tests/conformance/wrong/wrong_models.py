@@ -1,4 +1,4 @@
-"""Holds models that are each wrong in one thing; what they share, the first one, keeps every promise."""
+"""Models that are each wrong in one thing; what they share, the first one, keeps every promise."""
 
 from dataclasses import dataclass
 
@@ -140,7 +140,77 @@ class ReturnsPadding(Sound):
         return network
 
 
+class Observing(Sound):
+    """Adds to each item how often it was met and whether it has a price; right but for `keep`."""
+
+    name = "observing"
+
+    def network(self):
+        import torch
+
+        network, model = super().network(), self
+        network.register_buffer("added", torch.zeros(self.data.items, 1))
+        network.items = lambda: network.after.weight + model.added(network)
+        network.observe = lambda histories, items: model.keep(network, self.observed(histories, items))
+        return network
+
+    def observed(self, histories, items):
+        import torch
+
+        met = np.bincount(histories.items, minlength=self.data.items)
+        return torch.from_numpy(met + np.isfinite(items.number("price"))).float()[:, None] / 10
+
+    def keep(self, network, observed):
+        network.added.copy_(observed)
+
+    def added(self, network):
+        return network.added
+
+
+class AddsUp(Observing):
+    name = "adds_up"
+
+    def keep(self, network, observed):
+        network.added += observed
+
+
+class KeepsOutsideOfBuffers(Observing):
+    name = "keeps_outside_of_buffers"
+
+    def keep(self, network, observed):
+        network.popularity = [observed]
+
+    def added(self, network):
+        return network.popularity[0]
+
+
+class GrowsABuffer(Observing):
+    name = "grows_a_buffer"
+
+    def keep(self, network, observed):
+        network.added = observed.repeat(1, 16)
+
+
+class ChangesItsItems(Observing):
+    name = "changes_its_items"
+
+    def observed(self, histories, items):
+        np.nan_to_num(items.number("price"), copy=False)
+        return super().observed(histories, items)
+
+
+class DividesByTheKnown(Observing):
+    name = "divides_by_the_known"
+
+    def observed(self, histories, items):
+        import torch
+
+        prices = torch.from_numpy(items.number("price")).float()
+        known = torch.isfinite(prices)
+        return (torch.where(known, prices, 0.0) / prices[known].sum() / known.sum())[:, None]
+
+
 @hookimpl
 def register_models(register):
-    for model in [Sound, *Sound.__subclasses__()]:
+    for model in [Sound, *Sound.__subclasses__(), *Observing.__subclasses__()]:
         register(model)

@@ -21,6 +21,7 @@ from honeyguide.sdk.examples import example_histories
 
 __all__ = [
     "arrays_match_the_signature",
+    "columns_of",
     "eight_threads_equal_one",
     "encoding_changes_no_input",
     "options_come_back_from_json",
@@ -94,10 +95,10 @@ def encoding_changes_no_input(subject: Subject) -> str:
         model, batch = subject.model(spec), example_histories(spec, [1, 5, *[3 * subject.longest] * 6])
         before = deepcopy(batch)
         first = deepcopy(dict(model.encode(batch)))
-        for name, was in _columns(before).items():
-            if not np.array_equal(was, _columns(batch)[name]):
+        for name, was in columns_of(before).items():
+            if not np.array_equal(was, columns_of(batch)[name]):
                 raise ConformanceError(
-                    f"encode changes {name} of the histories it is given (with {data}); other steps of the pipeline "
+                    f"encode changes {name} of the histories it is given (with {data}); other parts of the pipeline "
                     "read them too: work on a copy, such as `batch.items + 1` for `batch.items += 1`"
                 )
         _check_equal(first, model.encode(batch), f"encode gives another answer the second time (with {data})")
@@ -125,10 +126,10 @@ def _check_axes(arrays: Arrays, signature: dict[str, TensorSpec], size: int, len
                 f"{where}, encode returns {name!r} as {array.dtype} and inputs() says {tensor.dtype}; "
                 f"return {name}.astype({tensor.dtype!r}), or say {str(array.dtype)!r} in inputs()"
             )
-        wanted = tuple({"batch": size, "length": length}.get(axis, axis) for axis in tensor.axes)  # type: ignore[arg-type]  # a fixed axis is its own number
-        if tensor.axes[:1] != ("batch",) or array.shape != wanted:
+        shape = tuple({"batch": size, "length": length}.get(axis, axis) for axis in tensor.axes)  # type: ignore[arg-type]  # a fixed axis is its own number
+        if tensor.axes[:1] != ("batch",) or array.shape != shape:
             raise ConformanceError(
-                f"{where}, encode returns {name!r} of shape {array.shape}; its axes {tensor.axes} mean {wanted}: "
+                f"{where}, encode returns {name!r} of shape {array.shape}; its axes {tensor.axes} mean {shape}: "
                 "the first axis is the batch, and the length is the longest history's, at most max_length"
             )
 
@@ -138,7 +139,7 @@ def _check_equal(expected: Arrays, arrays: Arrays, problem: str) -> None:
         raise ConformanceError(f"{problem}; it must keep nothing between calls: no buffers on self, no randomness")
 
 
-def _columns(batch: HistoryBatch) -> dict[str, np.ndarray]:
+def columns_of(batch: HistoryBatch) -> dict[str, np.ndarray]:
     """Returns what a batch holds, by name."""
     named = {name: getattr(batch, name) for name in ("items", "offsets", "times_ms", "event_types", "request_times_ms")}
     return {name: column for name, column in {**named, **batch.features}.items() if column is not None}

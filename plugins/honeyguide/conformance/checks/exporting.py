@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from honeyguide.conformance.checks.encoding import BATCHES
-from honeyguide.conformance.checks.network import candidates
+from honeyguide.conformance.checks.network import every_candidate
 from honeyguide.conformance.data import RICH
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.errors import ConformanceError
@@ -29,7 +29,7 @@ def axes_are_free(subject: Subject) -> str:
                 else dict(
                     zip(
                         ("candidates", "retrieval_scores"),
-                        (t.numpy() for t in candidates(subject, RICH, size)),
+                        (t.numpy() for t in every_candidate(subject, RICH, size)),
                         strict=True,
                     )
                 )

@@ -18,14 +18,16 @@ from honeyguide.sdk.examples import example_histories
 
 __all__ = [
     "batch_equals_singles",
-    "candidates",
     "candidates_stand_alone",
+    "check_close",
+    "every_candidate",
     "explanations_are_shares",
     "no_position_sees_the_future",
     "only_the_newest_events_count",
     "padding_changes_nothing",
     "padding_is_never_returned",
     "scores_are_finite",
+    "stages_of",
     "stepping_equals_encoding_again",
     "user_is_the_last_position",
 ]
@@ -40,7 +42,7 @@ def scores_are_finite(subject: Subject) -> str:
     """Scores are finite numbers, for histories of one event, of a few, and longer than the model reads."""
     for data, spec in SPECS.items():
         for events in (1, 2, subject.longest, 3 * subject.longest):
-            for stage, score in _stages(subject, spec).items():
+            for stage, score in stages_of(subject, spec, subject.network(spec)).items():
                 if not np.isfinite(score(example_histories(spec, [events] * 3))).all():
                     raise ConformanceError(
                         f"{stage} gives scores that are not finite for a history of {_events(events)} (with {data}); "
@@ -54,10 +56,10 @@ def batch_equals_singles(subject: Subject) -> str:
     """A user gets the same scores alone and among sixteen others with histories of the same length."""
     for data, spec in SPECS.items():
         batch = example_histories(spec, [min(5, subject.longest)] * _SEVENTEEN)
-        for stage, score in _stages(subject, spec).items():
+        for stage, score in stages_of(subject, spec, subject.network(spec)).items():
             together = score(batch)
             alone = np.concatenate([score(batch.take(np.array([user]))) for user in range(_SEVENTEEN)])
-            _check_close(
+            check_close(
                 together,
                 alone,
                 f"{stage} depends on a user's batch-mates (with {data}): alone it is another one; "
@@ -71,8 +73,8 @@ def padding_changes_nothing(subject: Subject) -> str:
     for data, spec in SPECS.items():
         for events in sorted({1, max(subject.longest - 1, 1)}):
             batch = example_histories(spec, [events, subject.longest])
-            for stage, score in _stages(subject, spec).items():
-                _check_close(
+            for stage, score in stages_of(subject, spec, subject.network(spec)).items():
+                check_close(
                     score(batch)[:1],
                     score(batch.take(np.array([0]))),
                     f"{stage} of a history of {_events(events)} changes when padding is added on its left "
@@ -85,8 +87,8 @@ def only_the_newest_events_count(subject: Subject) -> str:
     """A history longer than `max_length` gets the scores of its newest events, as training and serving see them."""
     for data, spec in SPECS.items():
         batch = example_histories(spec, [3 * subject.longest, subject.longest + 1])
-        for stage, score in _stages(subject, spec).items():
-            _check_close(
+        for stage, score in stages_of(subject, spec, subject.network(spec)).items():
+            check_close(
                 score(batch),
                 score(batch.newest(subject.longest)),
                 f"{stage} of a history longer than max_length {subject.longest} is not that of its newest events "
@@ -124,7 +126,7 @@ def user_is_the_last_position(subject: Subject) -> str:
     for data, spec in SPECS.items():
         batch = subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
         network = subject.network(spec)
-        _check_close(
+        check_close(
             _numpy(network.user, batch),
             _numpy(network.positions, batch)[:, -1],
             f"user is not the last of positions (with {data}); "
@@ -138,14 +140,14 @@ def no_position_sees_the_future(subject: Subject) -> str:
     if not subject.cls.retrieves:
         return _RANKS_ONLY
     for data, spec in SPECS.items():
-        whole = example_histories(spec, [min(6, subject.longest)])
+        history = example_histories(spec, [min(6, subject.longest)])
         network = subject.network(spec)
-        positions = _numpy(network.positions, subject.encode(spec, whole))[0]
-        for length in range(1, len(whole.items)):
-            known = whole.cut(np.array([0]), np.array([length]))
-            if whole.times_ms is not None:  # as in training, the moment of the request is the next event's time
-                known = replace(known, request_times_ms=whole.times_ms[length : length + 1])
-            _check_close(
+        positions = _numpy(network.positions, subject.encode(spec, history))[0]
+        for length in range(1, len(history.items)):
+            known = history.cut(np.array([0]), np.array([length]))
+            if history.times_ms is not None:  # as in training, the moment of the request is the next event's time
+                known = replace(known, request_times_ms=history.times_ms[length : length + 1])
+            check_close(
                 positions[length - 1],
                 _numpy(network.positions, subject.encode(spec, known))[0, -1],
                 f"the position of event {length} changes with the events after it (with {data}): in training it sees "
@@ -160,10 +162,10 @@ def candidates_stand_alone(subject: Subject) -> str:
         return "its network has no rank"
     for data, spec in SPECS.items():
         network, batch = subject.network(spec), subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
-        tokens, scores = candidates(subject, spec, 3)
+        tokens, scores = every_candidate(subject, spec, 3)
         plain = _numpy(network.rank, batch, tokens, scores)
         turned = _numpy(network.rank, batch, tokens.flip(1), scores.flip(1))[:, ::-1]
-        _check_close(
+        check_close(
             plain,
             turned,
             f"rank scores a candidate by its place in the list (with {data}), but the list comes in any order; "
@@ -171,7 +173,7 @@ def candidates_stand_alone(subject: Subject) -> str:
         )
         pad = tokens[:, :1] * 0
         padded = _numpy(network.rank, batch, _beside(tokens, pad), _beside(scores, scores[:, :1] * 0))[:, :-1]
-        _check_close(
+        check_close(
             plain,
             padded,
             f"rank scores candidates otherwise when the list ends in padding (with {data}); "
@@ -201,13 +203,13 @@ def explanations_are_shares(subject: Subject) -> str:
     for data, spec in SPECS.items():
         lengths = [1, 3, subject.longest]
         network, batch = subject.network(spec), subject.encode(spec, example_histories(spec, lengths))
-        tokens, _ = candidates(subject, spec, 3)
+        tokens, _ = every_candidate(subject, spec, 3)
         shares = _numpy(network.explain, batch, tokens)
-        wanted = (3, spec.items, subject.longest)
-        if shares.shape != wanted:
-            raise ConformanceError(f"explain returns shape {shares.shape}; users, candidates, events are {wanted}")
+        expected = (3, spec.items, subject.longest)
+        if shares.shape != expected:
+            raise ConformanceError(f"explain returns shape {shares.shape}; users, candidates, events are {expected}")
         padding = np.arange(subject.longest) < subject.longest - np.array(lengths)[:, None, None]
-        padding = np.broadcast_to(padding, wanted)
+        padding = np.broadcast_to(padding, expected)
         if not (shares >= 0).all() or (shares[padding] > ATOL).any() or not np.allclose(shares.sum(2), 1, atol=1e-4):
             raise ConformanceError(
                 f"the shares of explain are {shares.min():.3g} to {shares.max():.3g}, their sums "
@@ -218,9 +220,8 @@ def explanations_are_shares(subject: Subject) -> str:
     return ""
 
 
-def _stages(subject: Subject, spec: DataSpec) -> dict[str, Callable[[HistoryBatch], Floats]]:
-    """Returns by stage what gives (batch, items) scores of all items."""
-    network = subject.network(spec)
+def stages_of(subject: Subject, spec: DataSpec, network: Any) -> dict[str, Callable[[HistoryBatch], Floats]]:
+    """Returns by stage what gives (batch, items) scores of all items, for a network of the subject's."""
     stages: dict[str, Callable[[HistoryBatch], Floats]] = {}
     if subject.cls.retrieves:
         stages["user · item"] = lambda batch: (
@@ -228,7 +229,7 @@ def _stages(subject: Subject, spec: DataSpec) -> dict[str, Callable[[HistoryBatc
         )
     if capabilities_of(network).ranks:
         stages["rank"] = lambda batch: _numpy(
-            network.rank, subject.encode(spec, batch), *candidates(subject, spec, len(batch))
+            network.rank, subject.encode(spec, batch), *every_candidate(subject, spec, len(batch))
         )
     if not stages:
         raise ConformanceError(
@@ -238,7 +239,7 @@ def _stages(subject: Subject, spec: DataSpec) -> dict[str, Callable[[HistoryBatc
     return stages
 
 
-def candidates(subject: Subject, spec: DataSpec, users: int) -> Any:
+def every_candidate(subject: Subject, spec: DataSpec, users: int) -> Any:
     """Returns every item as a candidate, (users, items), with made-up retrieval scores, (users, items, sources)."""
     import torch
 
@@ -272,14 +273,12 @@ def _numpy(method: Any, *arguments: Any) -> Floats:
         return method(*arguments).detach().float().numpy()  # type: ignore[no-any-return]  # torch's arrays are untyped
 
 
-def _check_close(found: Floats, expected: Floats, problem: str) -> None:
-    if found.shape != expected.shape or not np.allclose(found, expected, RTOL, ATOL):
-        by = f"shapes {found.shape}, {expected.shape}" if found.shape != expected.shape else f"{_gap(found, expected)}"
+def check_close(scores: Floats, expected: Floats, problem: str) -> None:
+    """Raises `ConformanceError` with the problem, and by how much, where scores are not those expected."""
+    if scores.shape != expected.shape or not np.allclose(scores, expected, RTOL, ATOL):
+        alike = scores.shape == expected.shape
+        by = f"{np.abs(scores - expected).max():.3g}" if alike else f"shapes {scores.shape}, {expected.shape}"
         raise ConformanceError(f"{problem} (off by {by})")
-
-
-def _gap(found: Floats, expected: Floats) -> str:
-    return f"{np.abs(found - expected).max():.3g}"
 
 
 def _events(count: int) -> str:

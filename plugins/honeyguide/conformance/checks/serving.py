@@ -123,8 +123,8 @@ def _check_items(what: str, answer: Recommendations, k: int, without: Sequence[s
     problem = ""
     if len(set(ids)) != k:
         problem = f"has {len(set(ids))} different items instead of {k}"
-    elif found := sorted(set(ids) & set(without)):
-        problem = f"holds {found}, which were excluded or seen"
+    elif excluded := sorted(set(ids) & set(without)):
+        problem = f"holds {excluded}, which were excluded or seen"
     elif not np.isfinite([item.score for item in answer]).all():
         problem = "has scores that are not finite"
     elif answer.degraded:
@@ -135,8 +135,8 @@ def _check_items(what: str, answer: Recommendations, k: int, without: Sequence[s
 
 def _check_same(who: str, answer: Recommendations, expected: Recommendations) -> None:
     """Compares by score, since items of equal scores come in any order."""
-    scores, wanted = ([item.score for item in items] for items in (answer, expected))
-    if not np.allclose(scores, wanted, rtol=1e-3, atol=1e-4):
+    scores, reference = ([item.score for item in items] for items in (answer, expected))
+    if not np.allclose(scores, reference, rtol=1e-3, atol=1e-4):
         raise ConformanceError(
             f"served, {who} gets {_named(answer)} instead of {_named(expected)}: "
             "let encode, and step where there is one, depend on nothing but the history"
