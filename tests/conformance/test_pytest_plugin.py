@@ -55,4 +55,4 @@ def test_all_models_are_checked_and_a_broken_plugin_fails(project: Path) -> None
 def test_an_unknown_model_is_wrong_usage(project: Path) -> None:
     done = run(project, "--honeyguide-plugins=other")
     assert done.returncode == 4
-    assert "no installed plugin offers model 'other'; there are: attention_lstm" in done.stderr
+    assert "no installed plugin offers model 'other'; there are: adds_up, attention_lstm" in done.stderr
