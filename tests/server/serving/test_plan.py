@@ -57,5 +57,5 @@ def test_plan_follows_from_options_and_manifest(
 
 
 def test_seen_items_are_dropped_as_the_data_or_the_options_say(bundles: dict[str, LoadedBundle]) -> None:
-    drops = [Plan.of(PipelineOptions("p", "tiny", drop_seen=told), bundles["tiny"]).drop_seen for told in (None, False)]
+    drops = [Plan.of(PipelineOptions("p", "tiny", drop_seen=drop), bundles["tiny"]).drop_seen for drop in (None, False)]
     assert drops == [True, False]
