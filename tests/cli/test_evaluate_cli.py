@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from honeyguide.cli.app import build
-from honeyguide.sdk.errors import ConfigError, PluginError
+from honeyguide.sdk.errors import ConfigError, InvalidArgument, PluginError
 from honeyguide.sdk.host import PluginHost
 
 
@@ -85,8 +85,15 @@ def test_a_rule_that_cannot_be_built_is_refused(home: Path, rule: str, error: ty
 @pytest.mark.parametrize("rule", ["seen:", "seen:newest"])
 def test_options_that_are_no_pairs_are_refused(home: Path, rule: str) -> None:
     refused = run("evaluate", home / "run", home / "shop", "--rule", rule)
-    assert refused.exit_code == 2
-    assert "is not NAME or" in refused.stderr
+    assert isinstance(refused.exception, InvalidArgument)
+    assert f"rule is {rule!r}; allowed: NAME or NAME:KEY=VALUE" in str(refused.exception)
+
+
+@pytest.mark.parametrize(("cuts", "code"), [("ten", 2), ("0,5", 1)])
+def test_cuts_are_whole_numbers_from_1(home: Path, cuts: str, code: int) -> None:
+    refused = run("evaluate", home / "run", home / "shop", "--k", cuts)
+    assert refused.exit_code == code
+    assert "whole numbers" in (refused.stderr or str(refused.exception))
 
 
 def test_a_joint_run_is_measured_over_the_retrievers_beneath_it(home: Path) -> None:

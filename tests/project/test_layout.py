@@ -54,6 +54,8 @@ def test_module_opens_with_what_it_is_for(path):
         ("honeyguide.rules.seen", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.conformance.kit", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.conformance.pytest_plugin", {"numpy", "torch", "honeyguide.sdk"}),
+        ("honeyguide.exporters", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
+        ("honeyguide.training", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.server.app", {"torch", "lightning", "onnx", "onnxscript"}),
         ("honeyguide.cli.app", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "numpy", "grpc"}),
     ],

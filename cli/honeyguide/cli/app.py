@@ -71,7 +71,7 @@ def run() -> None:
             raise
         stderr.print("[red]error:[/] ", end="")
         stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(3)
+        sys.exit(2 if type(error).__name__ == "InvalidArgument" else 3)
 
 
 def _ours(error: Exception) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["print_json", "print_metrics", "print_next", "print_table", "progress", "stderr", "stdout"]
+__all__ = ["print_json", "print_metrics", "print_next", "print_table", "progress", "stderr", "stdout", "working"]
 
 NOTHING = "–"
 """Stands in a cell that has no value."""
@@ -61,3 +62,10 @@ def progress(unit: str) -> Progress:
         console=stderr,
         transient=False,
     )
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Shows on standard error that something is being done; yields what changes the text."""
+    with stderr.status(f"{text} …") as status:
+        yield lambda stage: status.update(f"{stage} …")

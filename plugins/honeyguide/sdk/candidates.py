@@ -24,6 +24,13 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
         return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
     columns = np.argpartition(scores, items - k, axis=1)[:, items - k :]
     columns.sort(1)
+    # Of several equal scores at the end of the list, the partition takes any.
+    last = np.take_along_axis(scores, columns, 1).min(1, keepdims=True)
+    tied = np.flatnonzero(((scores >= last).sum(1) > k) & ~np.isneginf(last[:, 0]))
+    if len(tied):
+        above, equal = scores[tied] > last[tied], scores[tied] == last[tied]
+        room = k - above.sum(1, keepdims=True)
+        columns[tied] = np.nonzero(above | (equal & (equal.cumsum(1) <= room)))[1].reshape(-1, k)
     best = np.take_along_axis(scores, columns, 1)
     order = np.argsort(-best, axis=1, kind="stable")
     best = np.take_along_axis(best, order, 1)

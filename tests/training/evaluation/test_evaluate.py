@@ -1,0 +1,68 @@
+"""Calls the library as a notebook would; `tests/cli/test_evaluate_cli.py` covers rules and joint runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from honeyguide import training
+from honeyguide.cli.app import build
+from honeyguide.sdk.errors import DataError, InvalidArgument
+from honeyguide.training.dataset import Dataset
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the data sets "shop" and "other", and on the first the run "cf", hardly trained."""
+    home = tmp_path_factory.mktemp("home")
+    random = np.random.default_rng(0)
+    for name in ("shop", "other"):
+        rows = [f"u{user},i{item},{time}" for user in range(30) for time, item in enumerate(random.permutation(20)[:6])]
+        (home / f"{name}.csv").write_text("user_id,item_id,time\n" + "\n".join(rows) + "\n")
+        words = ["prepare", str(home / f"{name}.csv"), "--time", "time", "--out", str(home / name)]
+        assert CliRunner().invoke(build(), words).exit_code == 0
+    words = ["train", "cf", str(home / "shop"), "--out", str(home / "cf"), "--epochs", "1", "--candidates", "0"]
+    assert CliRunner().invoke(build(), words).exit_code == 0
+    return home
+
+
+def test_the_table_has_a_row_for_each_stage(home: Path) -> None:
+    told: list[str] = []
+    table = training.evaluate(home / "cf", home / "shop", k=[5, 20], rule=["seen"], progress=told.append)
+    assert table["stage"].to_list() == ["popularity", "retrieve", "retrieve + seen"]
+    assert table["users"].to_list() == [30, 30, 30]
+    assert table["hr@20"].to_list()[:2] == [1.0, 1.0]  # there are 20 items
+    assert table["auc"].null_count() == 1  # of a rule's list, which is no full ranking
+    assert table.filter(pl.col("ndcg@5") > pl.col("ndcg@20")).is_empty()
+    assert (told[0], told[-1]) == ("reading the run", "ranking, user 30 of 30")
+
+
+def test_folders_may_be_text_and_data_may_be_open(home: Path) -> None:
+    tables = [
+        training.evaluate(run, data, split="validation", k=[10])
+        for run, data in ((home / "cf", Dataset.open(home / "shop")), (str(home / "cf"), str(home / "shop")))
+    ]
+    assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "train"}, "split is 'train'; allowed: test or validation"),
+        ({"k": [10, 0]}, r"k is \[10, 0\]; allowed: one or more whole numbers from 1"),
+        ({"k": []}, r"k is \[\]; allowed"),
+        ({"rule": ["seen:newest"]}, "rule is 'seen:newest'; allowed: NAME or NAME:KEY=VALUE"),
+    ],
+)
+def test_an_argument_out_of_its_range_is_refused(home: Path, options: dict, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        training.evaluate(home / "cf", home / "shop", **options)
+
+
+def test_other_data_than_the_run_s_is_refused(home: Path) -> None:
+    with pytest.raises(DataError, match="the model was trained on 'shop' as it was then; this is 'other'"):
+        training.evaluate(home / "cf", home / "other")

@@ -1,0 +1,121 @@
+"""Measures a trained run on held-out events, stage by stage, beside popularity, and what rules do to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from honeyguide.sdk.config import config_from
+from honeyguide.sdk.errors import ConfigError, DataError, InvalidArgument
+from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.rule import Rule
+from honeyguide.training.runs.checkpoint import read_checkpoint
+
+if TYPE_CHECKING:  # heavy; imported when the arguments are checked
+    import polars as pl
+
+    from honeyguide.training.dataset import Dataset
+
+__all__ = ["evaluate"]
+
+_SPLITS = ("test", "validation")
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    data: Dataset | str | os.PathLike[str],
+    *,
+    split: str = "test",
+    k: Sequence[int] = (5, 10, 20),
+    rule: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
+    """Measures a trained model by full ranking over the catalogue.
+
+    Accuracy, and what goes beyond it: coverage, diversity (1 − the mean cosine of a list's item vectors), categories
+    in a list, and novelty (mean −log2 of an item's share of the events). See `honeyguide.sdk.metrics`.
+
+    Args:
+        run: what `honeyguide.training.train` returned, or its folder.
+        data: the data set that it was trained on, or its folder.
+        split: which held-out events are predicted: "test" or "validation".
+        k: the cuts, from 1.
+        rule: rules that are applied to the last stage, each alone: "NAME" or "NAME:KEY=VALUE,KEY=VALUE".
+        progress: called with what is being done, for a person who waits.
+
+    Returns:
+        A row for each stage ("popularity", "retrieve", "rank", "rank + diversity" …): ``stage``, ``users`` (how many
+        were asked about), and the metrics, such as ``ndcg@10`` and ``auc``; null where a stage has none.
+
+    Raises:
+        InvalidArgument: an argument is out of its range.
+        ConfigError: a rule has no such option.
+        DataError: a folder is none of ours, or the run was trained on other data.
+        PluginError: no installed plugin offers the model or a rule.
+    """
+    if split not in _SPLITS:
+        raise InvalidArgument("split", split, " or ".join(_SPLITS))
+    ks = sorted(set(k))
+    if not ks or ks[0] < 1:
+        raise InvalidArgument("k", list(k), "one or more whole numbers from 1")
+    folder, checkpoint = Path(run), read_checkpoint(Path(run))
+    host = PluginHost.load()
+    rules = {text: _built(text, host) for text in rule}
+
+    from honeyguide.training.dataset import Dataset
+
+    dataset = data if isinstance(data, Dataset) else Dataset.open(Path(data))
+    if checkpoint.spec.fingerprint != dataset.spec.fingerprint or checkpoint.spec.items != dataset.spec.items:
+        raise DataError(
+            f"the model was trained on {checkpoint.dataset!r} as it was then; this is {dataset.name!r} with other "
+            "content",
+            file="" if isinstance(data, Dataset) else str(data),
+            remedy="evaluate on the data set it was trained on, or train again",
+        )
+    held_out = dataset.evaluation(split)
+    report = progress or (lambda _: None)
+    report("reading the run")
+
+    import polars as pl
+
+    from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure
+    from honeyguide.training.evaluation.stages import rank_targets
+    from honeyguide.training.fit.joint import sources_of
+    from honeyguide.training.runs.checkpoint import load_checkpoint
+    from honeyguide.training.scoring.device import best_device
+
+    _, model, network = load_checkpoint(folder, host)
+    device = best_device()
+    sources = [(retriever, part.to(device)) for retriever, part in sources_of(folder, checkpoint, host)]
+    candidates = checkpoint.candidates * max(len(sources), 1)
+    stages = rank_targets(
+        model,
+        network.to(device),
+        held_out,
+        candidates=checkpoint.candidates,
+        popularity=dataset.items["popularity"].to_numpy(),
+        sources=sources,
+        longest=list_length(ks, candidates) if rules else ks[-1],
+        progress=lambda done: report(f"ranking, user {done:,} of {len(held_out):,}"),
+    )
+    facts = ItemFacts.of(dataset.items, sources[0][1] if sources else network)
+    measured = measure(stages, rules, held_out, facts, ks=ks, candidates=candidates)
+    rows = [{"stage": stage, "users": len(held_out), **metrics} for stage, metrics in measured.items()]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _built(text: str, host: PluginHost) -> Rule:
+    """Builds the rule that "NAME" or "NAME:KEY=VALUE,KEY=VALUE" asks for."""
+    name, colon, options = text.partition(":")
+    # A value may hold commas: the next option begins where KEY= follows one.
+    pairs = [pair.partition("=") for pair in re.split(r",(?=\w+=)", options)] if colon else []
+    if any(not equals for _, equals, _ in pairs):
+        raise InvalidArgument("rule", text, "NAME or NAME:KEY=VALUE,KEY=VALUE")
+    cls = host.rule(name)
+    try:
+        return cls(config_from(cls.Config, {key: value for key, _, value in pairs}))
+    except ConfigError as error:
+        raise ConfigError(f"rule {name!r}: {error}") from error
