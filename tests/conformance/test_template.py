@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import venv
@@ -17,6 +18,31 @@ from honeyguide.client import Client, Recommendations, UnavailableError
 from honeyguide.conformance.project import write_project
 
 ITEMS = 24
+RECURRENT = """
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+
+class TrailMixNetwork(nn.Module):
+    def __init__(self, options, data):
+        super().__init__()
+        self.table = nn.Embedding(data.items + 1, options.dimension)
+        self.gru = nn.GRU(options.dimension, options.dimension, batch_first=True)
+        self.out = nn.Linear(options.dimension, data.items, bias=False)
+
+    def positions(self, batch):
+        return self.gru(self.table(batch["tokens"]))[0]
+
+    def user(self, batch):
+        return self.positions(batch)[:, -1]
+
+    def items(self):
+        return self.out.weight
+
+    def loss(self, batch):
+        return cross_entropy(self.out(self.positions(batch)).flatten(0, 1), batch["targets"].flatten() - 1)
+"""
+"""What an author might write in the place of the template's network: nothing of it is there any more."""
 
 
 class Author:
@@ -93,10 +119,22 @@ def test_the_project_is_installed_trained_and_served(author: Author) -> None:
 
 def test_the_projects_own_tests_pass_and_the_kit_runs_with_them(author: Author) -> None:
     done = author.run("pytest", "-q", "-rA", cwd=author.folder / "honeyguide-trail-mix")
-    assert "PASSED tests/test_trail_mix.py::test_an_open_gate_lets_the_last_item_through" in done
+    assert "PASSED tests/test_trail_mix.py::test_it_learns_that_the_next_item_follows" in done
     assert "PASSED --honeyguide-plugins=trail_mix::served_answers_are_right" in done
 
 
 def test_the_template_is_short_enough_to_read(author: Author) -> None:
-    (model,) = (author.folder / "honeyguide-trail-mix").glob("*.py")
-    assert len(model.read_text().splitlines()) < 120
+    files = list((author.folder / "honeyguide-trail-mix").glob("*.py"))
+    assert [path.name for path in sorted(files)] == ["honeyguide_trail_mix.py", "honeyguide_trail_mix_network.py"]
+    assert all(len(path.read_text().splitlines()) < 80 for path in files)
+
+
+def test_the_projects_own_tests_survive_another_network(tmp_path: Path) -> None:
+    folder = write_project("trail-mix", tmp_path)
+    (folder / "honeyguide_trail_mix_network.py").write_text(RECURRENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider"],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout

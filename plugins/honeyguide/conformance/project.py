@@ -14,7 +14,6 @@ __all__ = ["template", "write_project"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST = 40
-_TAKEN = ("config",)  # the class of the options is called so
 _MADE = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "dist", "*.egg-info")
 
 
@@ -28,7 +27,7 @@ def write_project(name: str, into: Path) -> Path:
     Raises:
         ConfigError: for another name, or where the folder exists.
     """
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST or keyword.iskeyword(name) or name in _TAKEN:
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST or keyword.iskeyword(name):
         raise ConfigError(
             f"a model cannot be called {name!r}; allowed: lower-case letters and digits, words joined by '-' or '_', "
             f"starting with a letter, at most {_LONGEST} characters, such as my_model"

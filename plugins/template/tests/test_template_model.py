@@ -1,31 +1,39 @@
-"""Tests what is special to this model; pytest runs Honeyguide's own checks beside it (see addopts)."""
+"""Tests what the model is for, whatever its network; pytest runs Honeyguide's own checks beside it (see addopts)."""
 
 import pytest
 import torch
-from honeyguide_template_model import Config, TemplateModel
+from honeyguide_template_model import TemplateModel, TemplateModelOptions
 
 from honeyguide.sdk import DataSpec, HistoryBatch
 
+ITEMS = 12
 
-def user(gate: float, history: list[int]) -> torch.Tensor:
-    """Returns the user vector where item i is the unit vector i."""
-    model = TemplateModel(Config(dimension=4), DataSpec(items=4, repeats=True))
-    network = model.network().eval()
+
+def tensors(model: TemplateModel, histories: list[list[int]]) -> dict[str, torch.Tensor]:
+    """Encodes histories of catalogue rows as the platform does."""
+    arrays = model.encode(HistoryBatch.from_lists(histories))
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def test_it_learns_that_the_next_item_follows() -> None:
+    model = TemplateModel(TemplateModelOptions(dimension=16, dropout=0.0), DataSpec(items=ITEMS, repeats=True))
+    torch.manual_seed(0)
+    network = model.network()
+    walks = [[(start + step) % ITEMS for step in range(6)] for start in range(ITEMS)]
+    batch = tensors(model, [walk[:-1] for walk in walks])
+    batch["targets"] = torch.tensor([walk[1:] for walk in walks]) + 1  # a token is row + 1
+    batch["earlier"] = torch.zeros(ITEMS, 0, dtype=torch.int64)  # no event lies before the first position
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        network.loss(batch).backward()
+        optimizer.step()
+    network.eval()
     with torch.no_grad():
-        network.before.weight[1:] = torch.eye(4)
-        network.gate.fill_(gate)
-        arrays = model.encode(HistoryBatch.from_lists([history]))
-        return network.user({name: torch.from_numpy(array) for name, array in arrays.items()})[0]
-
-
-def test_an_open_gate_lets_the_last_item_through() -> None:
-    torch.testing.assert_close(user(100.0, [0, 1, 3]), torch.tensor([0.0, 0.0, 0.0, 1.0]))
-
-
-def test_a_closed_gate_leaves_the_mean_of_the_history() -> None:
-    torch.testing.assert_close(user(-100.0, [0, 3, 3, 3]), torch.tensor([0.25, 0.0, 0.0, 0.75]))
+        scores = network.user(tensors(model, [[4, 5, 6], [11]])) @ network.items().T
+    assert scores.argmax(1).tolist() == [7, 0]
 
 
 def test_an_option_out_of_range_is_named() -> None:
-    with pytest.raises(ValueError, match="dimension is 0; allowed: 1 or more"):
-        Config(dimension=0)
+    with pytest.raises(ValueError, match="max_length is 0; allowed: 1 or more"):
+        TemplateModelOptions(max_length=0)
