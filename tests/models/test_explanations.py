@@ -8,18 +8,10 @@ from torch.nn import functional
 
 from honeyguide.models.attention_lstm_network import AttentionLstmNetwork
 from honeyguide.models.cf_network import CollaborativeNetwork
-from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.transformer_network import TransformerNetwork
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.training.scoring.device import tensors
-
-
-def test_help_is_shared_out_and_harm_counts_nothing() -> None:
-    contributions = torch.tensor([[[3.0, -5.0, 1.0, 7.0], [-1.0, -2.0, -3.0, -4.0]]])
-    found = event_shares(contributions, torch.tensor([[4, 2, 9, 0]]))
-    expected = torch.tensor([[[0.75, 0.0, 0.25, 0.0], [1 / 3, 1 / 3, 1 / 3, 0.0]]])
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_every_model_that_explains_is_here() -> None:

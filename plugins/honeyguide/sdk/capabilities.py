@@ -24,7 +24,7 @@ class Observes(Protocol):
     """Network that looks at the training data as a whole, for counts, popularity or vectors of items."""
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
-        """Sees all training histories and the catalogue, once before the first step of each fit.
+        """Sees all training histories and the catalogue, once before each fit.
 
         What it keeps lies in buffers, of shapes that the config and the data spec fix, so that it travels with the
         weights. Called again with other histories, it forgets the former ones. It changes neither argument.

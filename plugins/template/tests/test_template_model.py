@@ -19,7 +19,7 @@ def test_it_learns_that_the_next_item_follows() -> None:
     model = TemplateModel(TemplateModelOptions(dimension=16, dropout=0.0), DataSpec(items=ITEMS, repeats=True))
     torch.manual_seed(0)
     network = model.network()
-    walks = [[(start + step) % ITEMS for step in range(6)] for start in range(ITEMS)]
+    walks = [[(start + place) % ITEMS for place in range(6)] for start in range(ITEMS)]
     batch = tensors(model, [walk[:-1] for walk in walks])
     batch["targets"] = torch.tensor([walk[1:] for walk in walks]) + 1  # a token is row + 1
     batch["earlier"] = torch.zeros(ITEMS, 0, dtype=torch.int64)  # no event lies before the first position
