@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -79,7 +79,6 @@ class Model(ABC):
         """Builds the untrained network, a `Network`. torch is imported inside."""
 
 
-@runtime_checkable
 class Network(Protocol):
     """Network that retrieves: what the trainer and the exporter ask of the module that `Model.network` returns.
 

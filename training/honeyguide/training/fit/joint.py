@@ -119,9 +119,8 @@ def train_joint(
     part, examples = hold_back(training, options.ranker_tail, options.seed)
     torch.manual_seed(options.seed)
     network = model.network()
-    observe(
-        model, network, training.take(np.arange(1)), items
-    )  # what it refuses, it refuses before anything is written
+    one = training.take(np.arange(len(training))[:1])
+    observe(model, network, one, items)  # a network may refuse the items, before anything is written
     resumed = progress is not None and claim(
         progress, model, options, {"retrievers": [run.checkpoint.weights for run in runs]}
     )

@@ -94,7 +94,8 @@ def train(
     check_target_weight(model, training, options, items)  # before anything is written
     torch.manual_seed(options.seed)
     network = model.network()
-    observe(model, network, training.take(np.arange(1)), items)  # what it refuses, it refuses before that too
+    one = training.take(np.arange(len(training))[:1])
+    observe(model, network, one, items)  # a network may refuse the items, before anything is written
     resumed = progress is not None and claim(progress, model, options)
     told: dict[str, Any] = {"resumed": resumed}
     state: Mapping[str, Tensor] | None = None
