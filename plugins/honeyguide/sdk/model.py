@@ -52,7 +52,8 @@ class Model(ABC):
     such as ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
     retrieves: ClassVar[bool] = True
     """Whether it has user and item vectors. A model without them ranks what others retrieve: its network is a
-    `honeyguide.sdk.capabilities.Ranks`, and needs none of `Network`'s methods."""
+    `honeyguide.sdk.capabilities.Ranks`, and needs none of `Network`'s methods; its Config has an int ``sources``, the
+    number of retrievers, which training sets."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         self.config = config
