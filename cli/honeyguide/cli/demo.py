@@ -1,18 +1,16 @@
-"""Shows the whole way on the embedded purchases: every step is the command a user would type."""
+"""Shows the whole way on the embedded purchases, each stage by the command that a user would type, in one process."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import shlex
 import shutil
-import socket
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _MARKER = ".honeyguide-demo"
-_START_SECONDS = 60.0
 _SHORT = ("--option", "tied=true", "--option", "dimension=64", "--epochs", "4", "--fit", "final_epochs=2")
 
 
@@ -64,8 +61,7 @@ def demo(
     for run in (cf, transformer, joint) if _earned(joint) else (cf, transformer):
         _step("6. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
     _step("7. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
-    with _serving(models, events) as server:
-        address = f"127.0.0.1:{server}"
+    with _serving(models, events) as address:
         user, item = _visitor(address, data)
         before = {name: _recommend(f"9. Recommend: {name}", user, name, address) for name in _served(address)}
         _step("10. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
@@ -94,54 +90,56 @@ def _clear(folder: Path) -> None:
 
 
 def _step(title: str, *arguments: object) -> None:
-    """Runs one verb as a user would; ends the demo with the verb's own exit code where it fails."""
+    """Runs one verb in this process, by the words that a user would type; ends the demo where it fails."""
+    from honeyguide.cli.app import build
+
     words = [str(a) for a in arguments]
-    stdout.print(f"\n[bold cyan]{title}[/]\n[dim]$ honeyguide {shlex.join(words)}[/]", highlight=False, soft_wrap=True)
-    code = subprocess.run([*_honeyguide(), *words], check=False).returncode  # noqa: S603  # our own command
+    _announce(title, words)
+    code = build()(words, standalone_mode=False)
     if code:
         stderr.print(f"[red]error:[/] the demo stopped: `honeyguide {words[0]}` ended with exit code {code}")
         raise typer.Exit(code)
 
 
-def _honeyguide() -> list[str]:
-    return [sys.executable, "-m", "honeyguide.cli"]
+def _announce(title: str, words: Sequence[str], end: str = "") -> None:
+    command = f"$ honeyguide {shlex.join(words)}{end}"
+    stdout.print(f"\n[bold cyan]{title}[/]\n[dim]{command}[/]", highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def _serving(models: Path, events: Path) -> Iterator[int]:
-    """Runs the server as its own process and ends it; yields the port once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    words = ["serve", "--repository", str(models), "--events", str(events), "--port", str(port), "--metrics-port", "0"]
-    stdout.print(f"\n[bold cyan]8. Serve over gRPC[/]\n[dim]$ honeyguide {shlex.join(words)} &[/]", highlight=False)
-    server = subprocess.Popen([*_honeyguide(), *words])  # noqa: S603  # our own command
+def _serving(models: Path, events: Path) -> Iterator[str]:
+    """Serves over gRPC from a thread of this process; yields the address once it answers."""
+    from honeyguide.server.app import Server
+    from honeyguide.server.ops.logs import configure_logs
+    from honeyguide.server.settings import Settings
+
+    settings = Settings(repository=models, events=events, host="127.0.0.1", port=0, metrics_port=-1)
+    configure_logs("warning", settings.log_format)
+    server = Server(settings)
+    with _loop() as run:
+        run(server.__aenter__())
+        try:
+            words = ["serve", "--repository", str(models), "--events", str(events), "--port", str(server.port)]
+            _announce("8. Serve over gRPC", words, " &")
+            for line in server.summary():
+                stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+            yield f"127.0.0.1:{server.port}"
+        finally:
+            run(server.stop())
+
+
+@contextmanager
+def _loop() -> Iterator[Callable[[Coroutine[Any, Any, object]], object]]:
+    """Runs an event loop in a thread; yields what waits for a coroutine there."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="honeyguide-demo", daemon=True)
+    thread.start()
     try:
-        _wait(server, port)
-        yield port
+        yield lambda call: asyncio.run_coroutine_threadsafe(call, loop).result()
     finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
-    from honeyguide.client import UnavailableError
-
-    deadline = time.monotonic() + _START_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            with _client(f"127.0.0.1:{port}") as client:
-                client.models()
-        except UnavailableError:
-            time.sleep(0.1)
-        else:
-            return
-    stderr.print("[red]error:[/] the server did not start; its own words stand above")
-    raise typer.Exit(1)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _client(address: str) -> Client:
@@ -152,7 +150,9 @@ def _client(address: str) -> Client:
 
 def _earned(run: Path) -> bool:
     """Whether a ranker stayed: only then there is something to export."""
-    return bool(json.loads((run / "checkpoint.json").read_text("utf-8"))["candidates"])
+    from honeyguide.training.runs.checkpoint import read_checkpoint
+
+    return bool(read_checkpoint(run).candidates)
 
 
 def _served(address: str) -> list[str]:
