@@ -210,6 +210,7 @@ def test_the_item_table_is_the_catalogue_by_row() -> None:
     assert table.categories.codes.tolist() == [0, 0, 1]
     assert table.text("brand").tolist() == ["acme", "", "bolt"]
     np.testing.assert_array_equal(table.number("price"), [1.5, np.nan, 2.0])
+    assert table.number("price").flags.writeable  # torch.from_numpy warns of what is not
 
 
 def test_kept_item_columns_are_written_and_count_in_the_fingerprint(tmp_path: Path) -> None:

@@ -158,7 +158,8 @@ class Dataset:
             categories=categories,
             category_names=names,
             texts={column.name: column.to_numpy() for column in kept if column.dtype == pl.String},
-            numbers={column.name: column.to_numpy() for column in kept if column.dtype != pl.String},
+            # Writable, or torch warns when it shares their memory.
+            numbers={column.name: column.to_numpy(writable=True) for column in kept if column.dtype != pl.String},
         )
 
     def training(self) -> HistoryBatch:
