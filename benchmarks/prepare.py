@@ -35,8 +35,8 @@ def peak():
 
 what, path, out, options = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
 if what == "prepare":
-    from honeyguide.training.preparation.prepare import prepare
-    run = lambda: prepare(path, out, options=options).counts["events"]
+    from honeyguide.training import prepare
+    run = lambda: prepare(path, out=out, **options).counts["events"]
 else:
     import polars as pl
     shape = {"separator": options.get("separator", ","), "has_header": options.get("header", True)}

@@ -109,6 +109,13 @@ def test_what_is_no_toml_is_refused(tmp_path: Path, text: str | bytes) -> None:
     assert "is no TOML" in str(done.exception)
 
 
+def test_an_unknown_name_in_the_toml_file_is_refused(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text(f'source = "{log}"\nout = "shop"\nsplitt = "x"\n')
+    done = invoke("--config", tmp_path / "shop.toml")
+    assert isinstance(done.exception, ConfigError)
+    assert "unknown option 'splitt'" in str(done.exception)
+
+
 def test_a_path_of_the_toml_file_is_text(tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text('source = 5\nout = "shop"\n')
     done = invoke("--config", tmp_path / "shop.toml")

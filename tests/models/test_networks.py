@@ -19,8 +19,9 @@ from honeyguide.sdk.config import config_from, config_to
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.fit.retriever import FitOptions, fit
-from honeyguide.training.fit.train import train
+from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.recipe import fit_model
+from honeyguide.training.fit.retriever import fit
 from honeyguide.training.scoring.candidates import score_all
 from honeyguide.training.scoring.device import tensors
 
@@ -244,7 +245,7 @@ def test_a_catalogue_smaller_than_every_option_is_trained(name: str, items: int)
     validation = EvaluationSet(training, np.arange(30), rng.integers(0, items, 30).astype(np.int32))
     model = small(name, DataSpec(items=items, repeats=True), neighbours=200, events=10)
     given = {"epochs": 1, "final_epochs": 1, "min_batches": 2, "ranker_epochs": 1}
-    trained = train(model, training, validation, FitOptions.for_model(type(model), given))
+    trained = fit_model(model, training, validation, FitOptions.for_model(type(model), given))
     assert trained.metrics["retrieve/hr@10"] == 1.0  # ten places hold them all
     assert "ranker_fit" in trained.report
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,8 +54,11 @@ def _prepare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default=False)] = None,
     preset: Annotated[
-        str, typer.Option(help="demo, kuairand, movielens, online-retail, recbole, sequence (`user item` a line).")
-    ] = "",
+        str | None,
+        typer.Option(
+            help="demo, kuairand, movielens, online-retail, recbole, sequence (`user item` a line).", show_default=False
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with these options.", show_default=False)] = None,
     name: Annotated[
         str | None, typer.Option(help="What the data set is called.", show_default="the folder's name")
@@ -130,40 +132,16 @@ def _prepare(
     validation_from: Annotated[str | None, _text("Date or time where validation starts.", _SPLIT)] = None,
     test_from: Annotated[str | None, _text("Date or time where test starts.", _SPLIT)] = None,
 ) -> None:
-    from honeyguide.sdk.errors import ConfigError
-    from honeyguide.training.preparation.prepare import prepare
+    from honeyguide import training
 
-    own = ("source", "out", "preset", "config", "force", "json")
-    options = _read_config(config) if config else {}
-    options |= {key: given for key, given in ctx.params.items() if key not in own and given is not None}
-    written = {key: options.pop(key, None) for key in ("source", "out", "preset")}
-    for key, value in written.items():
-        if not isinstance(value, str | None):
-            raise ConfigError(f"{config}: {key} is {value!r}; it must be text")
-    source, out, preset = source or written["source"], out or written["out"], preset or written["preset"] or ""
-    if out is None:
-        raise ConfigError("no folder is named to write to; say --out FOLDER")
+    flags = {name: value for name, value in ctx.params.items() if name != "json"}
     with stderr.status("preparing") as status:
-        dataset = prepare(
-            source, out, preset=preset, options=options, force=force, progress=lambda text: status.update(text)
-        )
+        dataset = training.prepare(**flags, progress=lambda text: status.update(text))
     if json:
         print_json({"name": dataset.name, "counts": dataset.counts, **dataset.report})
     else:
         _show(dataset)
     print_next(f"honeyguide train cf {out} --out runs/cf")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Reads the TOML file; raises `ConfigError` where there is none or it is no TOML."""
-    from honeyguide.sdk.errors import ConfigError
-
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; check --config") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from None
 
 
 def _show(dataset: Dataset) -> None:

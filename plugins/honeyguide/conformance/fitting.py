@@ -44,7 +44,8 @@ def fit_for_checkerboard(model: Model, network: nn.Module, sources: Sources) -> 
 
 def _fit(model: Model, network: nn.Module, rate: float) -> Sequence[float]:
     """Returns the NDCG@10 before the first epoch, then after each."""
-    from honeyguide.training.fit.retriever import FitOptions, fit
+    from honeyguide.training.fit.options import FitOptions
+    from honeyguide.training.fit.retriever import fit
 
     given = {"lr": rate, "epochs": _EPOCHS, "patience": _EPOCHS, "min_batches": 20}
     options = FitOptions.for_model(type(model), given)
@@ -54,8 +55,9 @@ def _fit(model: Model, network: nn.Module, rate: float) -> Sequence[float]:
 def _fit_ranker(model: Model, network: nn.Module, sources: Sources, rate: float) -> Sequence[float]:
     """Fits a model that only ranks, on lists of its sources; returns the NDCG@10 at the end."""
     from honeyguide.training.evaluation.stages import rank_targets
+    from honeyguide.training.fit.options import FitOptions
     from honeyguide.training.fit.ranker import fit_ranker, hold_back, make_lists
-    from honeyguide.training.fit.retriever import FitOptions, observe
+    from honeyguide.training.fit.retriever import observe
 
     training, held_out = walks(7, 120).histories, walks(8, 60)
     given = {"ranker_lr": rate, "ranker_epochs": _EPOCHS, "ranker_patience": _EPOCHS, "ranker_batch": 16}

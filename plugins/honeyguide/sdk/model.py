@@ -48,7 +48,7 @@ class Model(ABC):
     Config: ClassVar[type[Any]]
     """A frozen dataclass, every field with a default, of str, int, float, bool or tuples of these."""
     fit_defaults: ClassVar[Mapping[str, Any]] = {}
-    """Training options this model is better off with, by the names of `honeyguide.training.fit.retriever.FitOptions`,
+    """Training options this model is better off with, by the names of `honeyguide.training.fit.options.FitOptions`,
     such as ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
     retrieves: ClassVar[bool] = True
     """Whether it has user and item vectors. A model without them ranks what others retrieve: its network is a

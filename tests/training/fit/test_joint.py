@@ -12,9 +12,9 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.evaluation.stages import rank_targets
-from honeyguide.training.fit.joint import Run, read_runs, sources_of, train_joint
-from honeyguide.training.fit.retriever import FitOptions
-from honeyguide.training.fit.train import train
+from honeyguide.training.fit.joint import TrainedRetriever, read_runs, sources_of, train_joint
+from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.recipe import fit_model
 from honeyguide.training.runs.checkpoint import Checkpoint, copy_run, load_checkpoint, save_checkpoint
 from honeyguide.training.scoring.candidates import retrieve
 
@@ -41,7 +41,7 @@ def runs(host: PluginHost, checkerboard: Board, tmp_path_factory: pytest.TempPat
         cls = host.model("cf")
         model = cls(cls.Config(**SMALL), spec)
         wanted = options(host, "cf", lr=lr)
-        trained = train(model, training, validation, wanted)
+        trained = fit_model(model, training, validation, wanted)
         folder = tmp_path_factory.mktemp("runs") / f"cf-{place}"
         checkpoint = Checkpoint(
             model="cf",
@@ -206,12 +206,12 @@ def test_a_retriever_without_its_first_state_is_refused(
     copy_run(runs[0], tmp_path)
     raw = json.loads((tmp_path / "checkpoint.json").read_text())
     (tmp_path / "checkpoint.json").write_text(json.dumps(raw | {"first": ""}))
-    read = [Run(tmp_path, *load_checkpoint(tmp_path, host))]
+    read = [TrainedRetriever(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="the data has too few steps"):
         train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
     (tmp_path / "checkpoint.json").write_text(
         json.dumps(raw | {"first": "", "options": raw["options"] | {"candidates": 0}})
     )
-    read = [Run(tmp_path, *load_checkpoint(tmp_path, host))]
+    read = [TrainedRetriever(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="without holding steps back"):
         train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))

@@ -8,9 +8,9 @@ from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.loop import Moment
+from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
-from honeyguide.training.fit.retriever import FitOptions
-from honeyguide.training.fit.train import train
+from honeyguide.training.fit.recipe import fit_model
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 
@@ -97,7 +97,7 @@ def test_fitting_the_ranker_leaves_the_rest_as_it_was(host: PluginHost, checkerb
 def test_a_useful_ranker_is_kept(host: PluginHost, checkerboard: Board) -> None:
     cls = host.model("tiny_ranking")
     model = cls(cls.Config(width=1), checkerboard[0])  # one dimension cannot hold the ring, so there is much to gain
-    trained = train(model, *checkerboard[1:], FitOptions.for_model(cls, {"candidates": 24}))
+    trained = fit_model(model, *checkerboard[1:], FitOptions.for_model(cls, {"candidates": 24}))
     assert trained.candidates == 24
     assert trained.metrics["rank/ndcg@10"] > trained.metrics["retrieve/ndcg@10"] + 0.1
     assert trained.report["gate"]["p"] < 0.05
@@ -107,7 +107,7 @@ def test_a_useful_ranker_is_kept(host: PluginHost, checkerboard: Board) -> None:
 def test_a_useless_ranker_is_left_out(host: PluginHost, checkerboard: Board) -> None:
     cls = host.model("tiny_shuffling")
     model = cls(cls.Config(), checkerboard[0])
-    trained = train(model, *checkerboard[1:], FitOptions.for_model(cls, {}))
+    trained = fit_model(model, *checkerboard[1:], FitOptions.for_model(cls, {}))
     assert trained.candidates == 0
     assert trained.metrics["retrieve/ndcg@10"] == 1.0
     assert not any(name.startswith("rank/") for name in trained.metrics)
@@ -118,7 +118,7 @@ def test_no_ranker_is_fitted_on_too_few_lists(host: PluginHost) -> None:
     training = HistoryBatch.from_lists([[0, 2, 4, 6], [1, 3, 5, 7]])
     validation = EvaluationSet(training, np.arange(2), np.array([8, 9], np.int32))
     cls = host.model("tiny_ranking")
-    trained = train(cls(cls.Config(), DataSpec(10, repeats=False)), training, validation, FitOptions(epochs=1))
+    trained = fit_model(cls(cls.Config(), DataSpec(10, repeats=False)), training, validation, FitOptions(epochs=1))
     assert trained.candidates == 0
     assert "fewer than 50" in trained.report["ranker"]
 
@@ -130,23 +130,23 @@ def test_lists_of_one_user_or_of_one_candidate_fit_nothing_and_break_nothing(
     config = RetrieverOptions(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
     given = {"epochs": 1, "final_epochs": 1, "ranker_epochs": 1, "candidates": 2, "min_batches": 400}
     spec, training, validation = checkerboard
-    report = train(cf(config, spec), training, validation, FitOptions.for_model(cf, given)).report
+    report = fit_model(cf(config, spec), training, validation, FitOptions.for_model(cf, given)).report
     assert "ranker_fit" in report  # in batches of one list
     one = HistoryBatch.from_lists([list(range(24)) * 20])
     data = DataSpec(24, repeats=True)
     watched = EvaluationSet(one, np.array([0]), np.array([0], np.int32))
     options = FitOptions.for_model(cf, given | {"ranker_tail": 160, "candidates": 24})
-    assert "one user's" in train(cf(config, data), one, watched, options).report["ranker"]
+    assert "one user's" in fit_model(cf(config, data), one, watched, options).report["ranker"]
     alone = HistoryBatch.from_lists([[0] * 6] * 60)
     watched = EvaluationSet(alone.take(np.arange(2)), np.arange(2), np.zeros(2, np.int32))
-    trained = train(cf(config, DataSpec(1, repeats=True)), alone, watched, FitOptions.for_model(cf, given))
+    trained = fit_model(cf(config, DataSpec(1, repeats=True)), alone, watched, FitOptions.for_model(cf, given))
     assert trained.candidates == 0
 
 
 def test_a_ranker_switched_off_is_not_fitted(host: PluginHost, checkerboard: Board) -> None:
     cls = host.model("tiny_ranking")
     options = FitOptions.for_model(cls, {"candidates": 0, "epochs": 1})
-    trained = train(cls(cls.Config(), checkerboard[0]), *checkerboard[1:], options)
+    trained = fit_model(cls(cls.Config(), checkerboard[0]), *checkerboard[1:], options)
     assert (trained.candidates, trained.report["ranker"]) == (0, "switched off")
 
 
@@ -164,9 +164,9 @@ def test_training_killed_in_any_phase_ends_the_same(
 
     folder = tmp_path_factory.mktemp(phase)
     with pytest.raises(InterruptedError):
-        train(model, *checkerboard[1:], options, progress=folder, report=kill)
-    resumed = train(model, *checkerboard[1:], options, progress=folder)
-    whole = train(model, *checkerboard[1:], options)
+        fit_model(model, *checkerboard[1:], options, progress=folder, report=kill)
+    resumed = fit_model(model, *checkerboard[1:], options, progress=folder)
+    whole = fit_model(model, *checkerboard[1:], options)
     assert resumed.metrics == whole.metrics
     for one, two in zip(resumed.network.state_dict().values(), whole.network.state_dict().values(), strict=True):
         assert torch.equal(one, two)

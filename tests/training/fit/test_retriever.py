@@ -18,8 +18,9 @@ from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.loop import Moment, Report
-from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit
-from honeyguide.training.fit.train import Trained, train
+from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.recipe import Trained, fit_model
+from honeyguide.training.fit.retriever import check_target_weight, fit
 from honeyguide.training.runs.tensor_file import load_tree, save_tree
 from honeyguide.training.scoring.candidates import score_all
 from honeyguide.training.scoring.device import tensors
@@ -123,7 +124,7 @@ def transformer_on_walks(progress: Path | None, report: Report | None = None) ->
     model = Transformer(small(Transformer), DataSpec(items=24, repeats=False))
     given = {"epochs": 3, "final_epochs": 3, "ranker_epochs": 1, "min_batches": 6, "candidates": 12}
     options = FitOptions.for_model(Transformer, given)
-    return train(model, training, validation, options, progress=progress, report=report)
+    return fit_model(model, training, validation, options, progress=progress, report=report)
 
 
 def test_a_training_ended_by_sigkill_goes_on_and_ends_the_same(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_wrong_weight_is_refused_before_anything_is_written(
     host: PluginHost, checkerboard: Board, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="'clicks'; the data's features: none"):
-        train(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), progress=tmp_path)
+        fit_model(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), progress=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,7 +178,7 @@ def test_weights_that_a_model_would_not_read_are_refused(host: PluginHost, tmp_p
     options = FitOptions(target_weight=weight)
     tiny = host.model("tiny")
     with pytest.raises(ConfigError, match="the loss of tiny takes no weights"):
-        train(tiny(tiny.Config(), spec), training, watched, options, progress=tmp_path)
+        fit_model(tiny(tiny.Config(), spec), training, watched, options, progress=tmp_path)
     assert list(tmp_path.iterdir()) == []
     for cls in (CollaborativeFiltering, Gru):
         check_target_weight(cls(small(cls), spec), training, options)

@@ -14,8 +14,8 @@ from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.batches import TrainingBatches
 from honeyguide.training.fit.loop import Moment, Task, run
-from honeyguide.training.fit.retriever import FitOptions
-from honeyguide.training.fit.train import train
+from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.recipe import fit_model
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 
@@ -103,7 +103,7 @@ def test_the_final_retriever_may_go_on_for_fewer_epochs(host: PluginHost, checke
     cls = host.model("tiny_ranking")
     moments: list[Moment] = []
     options = FitOptions.for_model(cls, {"epochs": 3, "final_epochs": 1, "ranker_epochs": 1, "candidates": 24})
-    train(cls(cls.Config(width=1), checkerboard[0]), *checkerboard[1:], options, report=moments.append)
+    fit_model(cls(cls.Config(width=1), checkerboard[0]), *checkerboard[1:], options, report=moments.append)
     assert {(m.phase, m.epochs) for m in moments} == {("first", 3), ("ranker", 1), ("retriever", 1)}
 
 
@@ -120,9 +120,9 @@ def test_cf_killed_in_any_phase_ends_the_same(checkerboard: Board, tmp_path: Pat
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train(model, *checkerboard[1:], options, progress=tmp_path, report=kill)
-    resumed = train(model, *checkerboard[1:], options, progress=tmp_path)
-    whole = train(model, *checkerboard[1:], options)
+        fit_model(model, *checkerboard[1:], options, progress=tmp_path, report=kill)
+    resumed = fit_model(model, *checkerboard[1:], options, progress=tmp_path)
+    whole = fit_model(model, *checkerboard[1:], options)
     assert (resumed.report["resumed"], whole.report["resumed"]) == (True, False)
     assert resumed.metrics == whole.metrics
     for one, two in zip(resumed.network.state_dict().values(), whole.network.state_dict().values(), strict=True):

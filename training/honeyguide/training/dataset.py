@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,19 +30,18 @@ from honeyguide.sdk import Categories, DataSpec, HistoryBatch, ItemTable
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
+from honeyguide.training.dataset_folder import HEADER, check_source, check_target
 
-__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "check_target", "fingerprint", "number_categories"]
+__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "fingerprint", "number_categories"]
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 """Names of the codes 0, 1, 2 in the column ``split``."""
-_FILE = "dataset.json"
 _ITEM_COLUMNS = ("item_id", "title", "categories", "popularity")
-_TABLES = ("events.parquet", "users.parquet", "items.parquet")
 
 
 class Dataset:
-    """Gives training and evaluation their histories."""
+    """Prepared data set, which gives training and evaluation their histories."""
 
     def __init__(
         self,
@@ -70,22 +70,17 @@ class Dataset:
         """What was read, dropped and kept."""
 
     @classmethod
-    def open(cls, path: str | Path) -> Dataset:
+    def open(cls, path: str | os.PathLike[str]) -> Dataset:
         """Reads a data set folder; raises `DataError` where it is none, or a file of it is missing or broken."""
         folder = Path(path)
-        if missing := [name for name in (_FILE, *_TABLES) if not (folder / name).is_file()]:
-            raise DataError(
-                f"this is not a data set: {missing[0]} is missing",
-                file=str(folder),
-                remedy="name a folder that `honeyguide prepare` wrote",
-            )
+        check_source(folder)
         try:
-            raw = json.loads((folder / _FILE).read_text("utf-8"))
-            found = raw.get("format_version")
-            if found != FORMAT_VERSION:
+            raw = json.loads((folder / HEADER).read_text("utf-8"))
+            version = raw.get("format_version")
+            if version != FORMAT_VERSION:
                 raise DataError(
-                    f"the format is {found!r}; this version reads {FORMAT_VERSION}",
-                    file=str(folder / _FILE),
+                    f"the format is {version!r}; this version reads {FORMAT_VERSION}",
+                    file=str(folder / HEADER),
                     remedy="run `honeyguide prepare` again",
                 )
             data = cls(
@@ -126,7 +121,7 @@ class Dataset:
             self.events.write_parquet(fresh / "events.parquet", statistics=False)
             self.users.write_parquet(fresh / "users.parquet")
             self.items.write_parquet(fresh / "items.parquet")
-            (fresh / _FILE).write_text(json.dumps(self._header(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+            (fresh / HEADER).write_text(json.dumps(self._header(), indent=2, ensure_ascii=False) + "\n", "utf-8")
             fresh.chmod(0o755)  # mkdtemp makes it private to the owner
             old = fresh.with_name(fresh.name + ".old")
             if folder.exists():
@@ -151,15 +146,15 @@ class Dataset:
     def item_table(self) -> ItemTable:
         """Returns the catalogue as networks observe it."""
         categories, names = number_categories(self.items["categories"])
-        kept = self.items.drop(_ITEM_COLUMNS)
+        extra = self.items.drop(_ITEM_COLUMNS)
         return ItemTable(
             ids=self.items["item_id"].to_numpy(),
             titles=self.items["title"].fill_null("").to_numpy(),
             categories=categories,
             category_names=names,
-            texts={column.name: column.to_numpy() for column in kept if column.dtype == pl.String},
+            texts={column.name: column.to_numpy() for column in extra if column.dtype == pl.String},
             # Writable, or torch warns when it shares their memory.
-            numbers={column.name: column.to_numpy(writable=True) for column in kept if column.dtype != pl.String},
+            numbers={column.name: column.to_numpy(writable=True) for column in extra if column.dtype != pl.String},
         )
 
     def training(self) -> HistoryBatch:
@@ -240,18 +235,18 @@ class Dataset:
 
     def _histories(self, mask: NDArray[np.bool_]) -> tuple[HistoryBatch, NDArray[np.int64]]:
         """Returns the marked events as a batch of the users who have any, and these users' rows."""
-        kept = self.events.filter(pl.Series(mask))
-        lengths = np.bincount(kept["user"].to_numpy(), minlength=self.users.height)
+        events = self.events.filter(pl.Series(mask))
+        lengths = np.bincount(events["user"].to_numpy(), minlength=self.users.height)
         users = np.flatnonzero(lengths)
         types = None
         if self.spec.event_types:
             places = {name: i + 1 for i, name in enumerate(self.spec.event_types)}
-            types = kept["event_type"].replace_strict(places, default=0, return_dtype=pl.Int32).to_numpy()
+            types = events["event_type"].replace_strict(places, default=0, return_dtype=pl.Int32).to_numpy()
         batch = HistoryBatch(
-            items=kept["item"].to_numpy(),
+            items=events["item"].to_numpy(),
             offsets=np.concatenate([[0], np.cumsum(lengths[users])]).astype(np.int64),
-            times_ms=kept["time_ms"].to_numpy() if self.spec.has_time else None,
-            features={f.name: f(kept[f.name].to_numpy()) for f in self.spec.features},
+            times_ms=events["time_ms"].to_numpy() if self.spec.has_time else None,
+            features={f.name: f(events[f.name].to_numpy()) for f in self.spec.features},
             event_types=types,
         )
         return batch, users
@@ -275,33 +270,6 @@ def number_categories(lists: pl.Series) -> tuple[Categories, tuple[str, ...]]:
     codes = names.rank("dense").to_numpy().astype(np.int32) - 1
     owners = np.repeat(np.arange(len(own)), np.diff(offsets))
     return Categories(offsets, codes[np.lexsort((codes, owners))]), tuple(names.unique().sort().to_list())
-
-
-def check_target(folder: Path, *, force: bool) -> None:
-    """Raises `DataError` where writing a data set to ``folder`` would lose something."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not _is_ours(folder / _FILE):
-        raise DataError("this exists and is no data set", file=str(folder), remedy="choose another --out")
-    if foreign := sorted({path.name for path in folder.iterdir()} - {_FILE, *_TABLES}):
-        raise DataError(
-            f"beside the data set this holds {', '.join(foreign[:3])}",
-            file=str(folder),
-            remedy="move that elsewhere, or choose another --out",
-        )
-    if not force:
-        raise DataError(
-            "a data set is there already", file=str(folder), remedy="choose another --out, or replace it with --force"
-        )
-
-
-def _is_ours(header: Path) -> bool:
-    """Whether a file is the header of a data set, of this format or another; other programs write dataset.json too."""
-    try:
-        raw = json.loads(header.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(raw, dict) and {"format_version", "spec", "split"} <= set(raw)
 
 
 def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> str:

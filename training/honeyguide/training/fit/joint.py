@@ -24,19 +24,20 @@ from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model
 from honeyguide.training.evaluation.stages import KS, flatten, popularity_of, rank_targets, stage_metrics
 from honeyguide.training.fit.loop import Report
+from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.ranker import FEWEST_LISTS, fit_ranker, hold_back, make_lists
-from honeyguide.training.fit.retriever import FitOptions, observe
-from honeyguide.training.fit.train import Trained, claim, gate
+from honeyguide.training.fit.recipe import Trained, claim, gate
+from honeyguide.training.fit.retriever import observe
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, load_first
 from honeyguide.training.scoring.candidates import Source
 from honeyguide.training.scoring.device import best_device
 
-__all__ = ["Run", "judge", "read_runs", "sources_of", "train_joint"]
+__all__ = ["TrainedRetriever", "judge", "read_runs", "sources_of", "train_joint"]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Holds one trained retriever."""
+class TrainedRetriever:
+    """Trained model that retrieves for a joint one."""
 
     folder: Path
     checkpoint: Checkpoint
@@ -50,13 +51,13 @@ class Run:
         return self.model, self.network
 
 
-def read_runs(folders: Sequence[Path], host: PluginHost, fingerprint: str) -> list[Run]:
+def read_runs(folders: Sequence[Path], host: PluginHost, fingerprint: str) -> list[TrainedRetriever]:
     """Reads the retrievers' run folders.
 
     Raises:
         DataError: one is broken, does not retrieve, or was trained on another data set.
     """
-    runs = [Run(folder, *load_checkpoint(folder, host)) for folder in folders]
+    runs = [TrainedRetriever(folder, *load_checkpoint(folder, host)) for folder in folders]
     for run in runs:
         if not run.model.retrieves:
             raise DataError("its model retrieves nothing", file=str(run.folder), remedy="name a run that retrieves")
@@ -71,13 +72,13 @@ def read_runs(folders: Sequence[Path], host: PluginHost, fingerprint: str) -> li
 
 def sources_of(folder: Path, checkpoint: Checkpoint, host: PluginHost) -> list[Source]:
     """Returns what retrieves for the model in a run folder: nothing but itself, or the runs beneath it."""
-    runs = [Run(folder / name, *load_checkpoint(folder / name, host)) for name in checkpoint.retrievers]
+    runs = [TrainedRetriever(folder / name, *load_checkpoint(folder / name, host)) for name in checkpoint.retrievers]
     return [run.source for run in runs]
 
 
 def train_joint(
     model: Model,
-    runs: Sequence[Run],
+    runs: Sequence[TrainedRetriever],
     training: HistoryBatch,
     validation: EvaluationSet,
     options: FitOptions,
@@ -95,7 +96,7 @@ def train_joint(
         validation: the users that the gate watches.
         options: how to train; ``candidates`` counts for each retriever.
         items: what is known of the catalogue; None: nothing but its rows.
-        progress: as for `honeyguide.training.fit.train.train`.
+        progress: as for `honeyguide.training.fit.recipe.fit_model`.
         report: told of every batch.
 
     Raises:
@@ -145,7 +146,7 @@ def train_joint(
 def judge(
     model: Model,
     network: nn.Module,
-    runs: Sequence[Run],
+    runs: Sequence[TrainedRetriever],
     training: HistoryBatch,
     validation: EvaluationSet,
     n: int,

@@ -18,10 +18,7 @@ from torch import Tensor, nn
 
 from honeyguide.training.runs.tensor_file import SafetensorsIO, load_tree, state_of
 
-__all__ = ["SCHEDULES", "LoopResult", "Moment", "Report", "Task", "run"]
-
-SCHEDULES = ("constant", "one-cycle")
-"""How the learning rate goes: as it is, or up to it in a tenth of the steps and down to next to nothing in the rest."""
+__all__ = ["LoopResult", "Moment", "Report", "Task", "run"]
 
 _SCORE = "score"
 _EXTRA = "honeyguide"
@@ -82,7 +79,7 @@ class Task:
     beta2: float = 0.999
     """AdamW's decay of the squared gradients' mean."""
     schedule: str = "constant"
-    """One of `SCHEDULES`."""
+    """One of `honeyguide.training.fit.options.SCHEDULES`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
 from honeyguide.training.fit.batches import before, buckets, find_steps
 from honeyguide.training.fit.loop import LoopResult, Report, Task, run
-from honeyguide.training.fit.retriever import FitOptions
+from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.scoring.candidates import Source, rerank, retrieve
 from honeyguide.training.scoring.device import device_of, tensors
 

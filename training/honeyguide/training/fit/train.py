@@ -1,182 +1,151 @@
-"""Trains one model from histories to a network that may serve: retriever, ranker, and the gate between them."""
+"""Trains a model on a data set: `train` is the library under the verb of the same name."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from honeyguide.sdk.config import config_from, config_to
+from honeyguide.sdk.errors import DataError, InvalidArgument
+from honeyguide.sdk.host import PluginHost
+from honeyguide.training.dataset_folder import check_source
+from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.runs.checkpoint import CHECKPOINT, Checkpoint, copy_run, plugin_of, save_checkpoint
+from honeyguide.training.runs.run import Run
 
-from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
-from honeyguide.sdk.config import config_to
-from honeyguide.sdk.errors import ConfigError
-from honeyguide.sdk.history import EvaluationSet, HistoryBatch
-from honeyguide.sdk.items import ItemTable
-from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
-from honeyguide.training.fit.loop import Report
-from honeyguide.training.fit.ranker import (
-    FEWEST_LISTS,
-    first_steps,
-    fit_ranker,
-    hold_back,
-    make_lists,
-    paired_bootstrap,
-)
-from honeyguide.training.fit.retriever import FitOptions, check_target_weight, fit, observe
-from honeyguide.training.runs.tensor_file import state_of
-from honeyguide.training.scoring.device import best_device
+if TYPE_CHECKING:  # heavy; imported when the arguments are checked
+    from honeyguide.sdk.model import Model
+    from honeyguide.training.dataset import Dataset
+    from honeyguide.training.fit.loop import Report
 
-__all__ = ["Trained", "claim", "gate", "train"]
-
-_SIGNIFICANT = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Holds what training gives."""
-
-    network: nn.Module
-    """In eval mode, on the CPU, with its best weights."""
-    epochs: int
-    """The final retriever's best epoch; 0 where none was better than its start."""
-    candidates: int
-    """How many retrieved items to rerank; 0 where there is no ranker, or it did not earn its place."""
-    metrics: Mapping[str, float]
-    """On the validation users, such as "retrieve/ndcg@10"."""
-    first: Mapping[str, Tensor] | None
-    """The first retriever's weights, where there was one; a joint ranker learns from its lists."""
-    report: Mapping[str, Any]
-    """What happened, JSON-ready: scores by epoch of each phase; "ranker", the gate's verdict in words; "seconds", and
-    "resumed", whether these are only those since training was resumed."""
+__all__ = ["train"]
 
 
 def train(
-    model: Model,
-    training: HistoryBatch,
-    validation: EvaluationSet,
-    options: FitOptions,
+    model: str,
+    data: Dataset | str | os.PathLike[str],
     *,
-    items: ItemTable | None = None,
-    progress: Path | None = None,
-    report: Report | None = None,
-) -> Trained:
-    """Trains a model; where its network ranks, by the recipe of `honeyguide.training.fit.ranker`.
+    out: str | os.PathLike[str],
+    option: Mapping[str, Any] | None = None,
+    fit: Mapping[str, Any] | None = None,
+    retriever: Sequence[str | os.PathLike[str]] = (),
+    epochs: int | None = None,
+    patience: int | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    batch_tokens: int | None = None,
+    candidates: int | None = None,
+    seed: int | None = None,
+    force: bool = False,
+    progress: Report | None = None,
+) -> Run:
+    """Trains a model with early stopping; stopped and called again with the same arguments, it goes on.
 
-    With a ranker to fit, a first retriever learns on part A, the ranker on its lists, and the final retriever goes on
-    from both on all training events. Then one look at the validation users decides whether the ranker stays.
+    None stands for the model's own default, else that of `honeyguide.training.fit.options.FitOptions`.
 
     Args:
-        model: a model with its config.
-        training: all training histories.
-        validation: the users that early stopping and the gate watch.
-        options: how to train.
-        items: what is known of the catalogue; None: nothing but its rows.
-        progress: a folder for the state of an unfinished training. Called again with the same arguments after a kill,
-            it goes on and ends with the same network. The caller removes it at the end.
-        report: told of every batch.
-
-    Raises:
-        ConfigError: ``progress`` holds a training with other arguments, or the data or the model knows no such
-            ``target_weight``.
-        DataError: there is nothing to predict.
-        PluginError: the network has half of a capability.
-    """
-    started = time.perf_counter()
-    check_target_weight(model, training, options, items)  # before anything is written
-    torch.manual_seed(options.seed)
-    network = model.network()
-    one = training.take(np.arange(len(training))[:1])
-    observe(model, network, one, items)  # a network may refuse the items, before anything is written
-    resumed = progress is not None and claim(progress, model, options)
-    told: dict[str, Any] = {"resumed": resumed}
-    state: Mapping[str, Tensor] | None = None
-    ranks = capabilities_of(network).ranks is not None
-    n = min(options.candidates, model.data.items) if ranks and model.data.items > 1 else 0
-    verdict = "" if n else ("switched off" if ranks else "the model has none")
-    if n and ranking_parameters(network):  # one that counts alone goes straight to the gate
-        part, examples = hold_back(training, options.ranker_tail, options.seed)
-        lists = None
-        if len(examples) >= FEWEST_LISTS:
-            first = first_steps(training, examples)
-            result = fit(
-                model, network, part, first, options, items=items, phase="first", progress=progress, report=report
-            )
-            told["first"] = dataclasses.asdict(result)
-            state = state_of(network)
-            examples = examples.sample(options.ranker_lists, options.seed)
-            lists = make_lists([(model, network.to(best_device()))], training, examples, n)
-            network.cpu()
-        if lists is None or not lists.suffice:
-            n, verdict = 0, f"not fitted: fewer than {FEWEST_LISTS} candidate lists with their target, or one user's"
-        else:
-            result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
-            told["ranker_fit"] = dataclasses.asdict(result) | {
-                "lists": len(lists),
-                "target_retrieved": len(lists) / len(examples),
-            }
-    if "first" in told and options.final_epochs:
-        options = dataclasses.replace(options, epochs=options.final_epochs)
-    result = fit(model, network, training, validation, options, items=items, progress=progress, report=report)
-    told["retriever"] = dataclasses.asdict(result)
-    network.to(best_device())
-    if n:
-        stages = rank_targets(model, network, validation, candidates=n)
-        before, after = stages["retrieve"].ndcg(validation), stages["rank"].ndcg(validation)
-        told["gate"], verdict = gate(before, after, n, options.seed)
-        n = n if told["gate"]["kept"] else 0
-    popularity = popularity_of(training, model.data.items)
-    metrics = evaluate_stages(model, network, validation, candidates=n, popularity=popularity)
-    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
-    return Trained(network.cpu(), result.epochs, n, flatten(metrics), state, told)
-
-
-def gate(
-    before: NDArray[np.float64], after: NDArray[np.float64], candidates: int, seed: int
-) -> tuple[dict[str, Any], str]:
-    """Decides whether a ranker stays: the (users,) NDCG@10 with it is significantly above that without it.
+        model: the model's name; `honeyguide plugins` lists them.
+        data: the data set or its folder.
+        out: the folder for the run; an unfinished training lies in its ``progress``.
+        option: options of the model by name.
+        fit: fields of `FitOptions` that have no keyword here.
+        retriever: runs that retrieve for a model that only ranks, such as "joint".
+        epochs: the most epochs, of every retriever.
+        patience: epochs without a better validation NDCG@10 before training stops.
+        lr: AdamW's learning rate.
+        weight_decay: AdamW's weight decay.
+        batch_tokens: sequences × longest length of a batch.
+        candidates: how many items the ranker reorders, for each retriever; 0 trains no ranker.
+        seed: of all that is random.
+        force: whether a trained model in ``out`` is replaced.
+        progress: called after every batch with how far the training is.
 
     Returns:
-        What was found, JSON-ready, and the verdict in words.
+        The finished run.
+
+    Raises:
+        ConfigError: an option is unknown or not allowed, or another training lies unfinished in ``out``.
+        DataError: a folder is none of ours, ``out`` holds a trained model, or there is too little to learn from.
+        InvalidArgument: the model needs retrievers and none is named, or the other way round.
+        PluginError: no installed plugin offers the model.
     """
-    p = paired_bootstrap(before, after, seed)
-    gain = float(after.mean() - before.mean())
-    kept = gain > 0 and p < _SIGNIFICANT
-    words = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(before)} users, p = {p:.4f}"
-    return {"candidates": candidates, "ndcg10_gain": gain, "p": p, "kept": kept}, words
-
-
-def claim(progress: Path, model: Model, options: FitOptions, more: Mapping[str, Any] | None = None) -> bool:
-    """Writes down whose training this is, or checks that it is the same one; returns whether one was under way.
-
-    Raises `ConfigError` where it is another one.
-    """
-    mine = {
-        "model": model.name,
-        "config": config_to(model.config),
-        "options": dataclasses.asdict(options),
-        "data": model.data.fingerprint,
-        **(more or {}),
+    folder, host = Path(out), PluginHost.load()
+    cls = host.model(model)
+    _check_retrievers(cls, retriever)
+    sources = {} if cls.retrieves else {"sources": len(retriever)}
+    config = config_from(cls.Config, {**(option or {}), **sources})
+    keywords = {
+        "epochs": epochs,
+        "patience": patience,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "batch_tokens": batch_tokens,
+        "candidates": candidates,
+        "seed": seed,
     }
-    file = progress / "training.json"
-    if not file.exists():
-        progress.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
-        unfinished.replace(file)  # a kill leaves the whole file or none
-        return False
-    theirs = json.loads(file.read_text("utf-8"))
-    if changed := sorted(name for name in mine if theirs.get(name) != mine[name]):
-        raise ConfigError(
-            f"an unfinished training with another {' and '.join(changed)} lies in {progress}; "
-            "train with the same arguments to go on, or remove that folder to begin anew"
+    given = {**(fit or {}), **{name: value for name, value in keywords.items() if value is not None}}
+    if epochs is not None:
+        given.setdefault("final_epochs", 0)  # it holds for every retriever, whatever the model's default
+    options = FitOptions.for_model(cls, given)
+    unfinished = folder / "progress"
+    _check_target(folder, unfinished, force=force)
+    if isinstance(data, str | os.PathLike):
+        check_source(Path(data))
+
+    from honeyguide.training.dataset import Dataset
+    from honeyguide.training.fit.joint import read_runs, train_joint
+    from honeyguide.training.fit.recipe import fit_model
+
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    retrievers = read_runs([Path(run) for run in retriever], host, dataset.spec.fingerprint)
+    network = cls(config, dataset.spec)
+    learn, watch, items = dataset.training(), dataset.evaluation("validation"), dataset.item_table()
+    if cls.retrieves:
+        trained = fit_model(network, learn, watch, options, items=items, progress=unfinished, report=progress)
+    else:
+        trained = train_joint(
+            network, retrievers, learn, watch, options, items=items, progress=unfinished, report=progress
         )
-    return True
+    folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(retrievers))
+    for run, copy in zip(retrievers, folders, strict=True):
+        copy_run(run.folder, folder / copy)
+    checkpoint = Checkpoint(
+        model=model,
+        config=config_to(config),
+        plugin=plugin_of(host, model),
+        spec=dataset.spec,
+        dataset=dataset.name,
+        seed=options.seed,
+        candidates=trained.candidates,
+        epochs=trained.epochs,
+        metrics=trained.metrics,
+        retrievers=folders,
+        options=dataclasses.asdict(options),
+        report=trained.report,
+    )
+    save_checkpoint(folder, checkpoint, trained.network, trained.first)
+    shutil.rmtree(unfinished)
+    return Run.open(folder)
+
+
+def _check_retrievers(cls: type[Model], retriever: Sequence[str | os.PathLike[str]]) -> None:
+    if retriever and cls.retrieves:
+        raise InvalidArgument(
+            "retriever", [str(run) for run in retriever], f"none: model {cls.name!r} retrieves for itself"
+        )
+    if not retriever and not cls.retrieves:
+        raise InvalidArgument("retriever", [], f"runs that retrieve: model {cls.name!r} ranks what others retrieve")
+
+
+def _check_target(folder: Path, unfinished: Path, *, force: bool) -> None:
+    """Raises `DataError` where training into ``folder`` would lose something."""
+    if (folder / CHECKPOINT).exists() and not force:
+        raise DataError(
+            "a trained model lies in here", file=str(folder), remedy="choose another --out, or give --force"
+        )
+    if unfinished.exists() and not (unfinished / "training.json").exists() and any(unfinished.iterdir()):
+        raise DataError("no unfinished training lies in here", file=str(unfinished), remedy="choose another --out")

@@ -1,232 +1,182 @@
-"""Turns a raw log into a data set: reads, cleans, splits, and accounts for every event."""
+"""Prepares an event log: `prepare` is the library under the verb of the same name."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Callable, Mapping
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
-from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.errors import DataError
-from honeyguide.sdk.event import EVENT_FEATURES
-from honeyguide.training.dataset import Dataset, check_target, fingerprint
-from honeyguide.training.preparation import cleaning, splits
-from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.dataset_folder import check_target
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.presets import demo_sources, preset_options
-from honeyguide.training.preparation.readers import read_events, read_items
+
+if TYPE_CHECKING:  # heavy; imported when the arguments are checked
+    from honeyguide.training.dataset import Dataset
 
 __all__ = ["prepare"]
 
-_ORDER = ("user", "item", "split", "time_ms", "event_type", *EVENT_FEATURES)
+_PLACES = ("source", "out", "preset")
+"""What a TOML file may say beside the fields of `PrepareOptions`."""
 
 
 def prepare(
-    source: str | Path | None,
-    out: str | Path,
+    source: str | os.PathLike[str] | None = None,
     *,
-    preset: str = "",
-    options: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    preset: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    name: str | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    time_unit: str | None = None,
+    time_format: str | None = None,
+    event_type: str | None = None,
+    dwell: str | None = None,
+    dwell_unit: str | None = None,
+    clicks: str | None = None,
+    quantity: str | None = None,
+    value: str | None = None,
+    keep: str | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    skip_bad_rows: bool | None = None,
+    items: str | os.PathLike[str] | None = None,
+    item_id: str | None = None,
+    title: str | None = None,
+    categories: str | None = None,
+    category_separator: str | None = None,
+    item_columns: Sequence[str] | str | None = None,
+    items_separator: str | None = None,
+    items_header: bool | None = None,
+    items_encoding: str | None = None,
+    min_user_events: int | None = None,
+    min_item_events: int | None = None,
+    winsorise: float | None = None,
+    impute: str | None = None,
+    repeats: str | None = None,
+    split: str | None = None,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    validation_from: str | None = None,
+    test_from: str | None = None,
 ) -> Dataset:
-    """Prepares an event log and writes the data set.
+    """Turns an event log into a data set: reads, cleans, splits, and accounts for every event.
+
+    A keyword that is None is left to the file ``config``, else to the preset, else to the default that
+    `honeyguide.training.preparation.options.PrepareOptions` gives it. A column is named as in the header; in a text
+    file without header by its place, from "1".
 
     Args:
-        source: the event log, CSV, TSV or other text, gzipped or not, or Parquet; None with the preset "demo".
+        source: the event log: CSV, TSV or other text, gzipped or not, or Parquet; None with the preset "demo".
         out: the folder to write.
-        preset: one of `honeyguide.training.preparation.presets.PRESETS`, or "".
-        options: fields of `PrepareOptions`, which win over the preset's.
+        preset: one of `honeyguide.training.preparation.presets.PRESETS`: how a well-known data set's files look.
+        config: a TOML file with these keywords.
+        name: what the data set is called; None: as the folder.
         force: whether a data set in ``out`` is replaced.
-        progress: is told what is going on, a few words at a time.
+        progress: called with what is being done, a few words at a time.
+        user: column of the user's id.
+        item: column of the item's id.
+        time: column of the time; without it the order of the file counts.
+        time_unit: "seconds", "milliseconds" or "datetime".
+        time_format: format of a datetime, as strftime's; "" is ISO 8601.
+        event_type: column that says what happened.
+        dwell: column of how long the user stayed.
+        dwell_unit: "seconds" or "milliseconds".
+        clicks: column of the number of clicks.
+        quantity: column of the number of pieces.
+        value: column of a price, rating or other worth.
+        keep: "COLUMN=VALUE": only such rows count, as "is_click=1".
+        separator: between fields: one or more characters, "tab" or "space"; "" goes by the file's ending.
+        header: whether the first row names the columns.
+        encoding: such as "latin-1".
+        skip_bad_rows: whether rows with a value of the wrong type are dropped and counted, instead of stopping.
+        items: file with titles and categories.
+        item_id: its column of the item's id; "" is as in the events.
+        title: its column of the title.
+        categories: its column of the categories.
+        category_separator: between categories.
+        item_columns: more of its columns to keep for models; text has commas between.
+        items_separator: as ``separator``.
+        items_header: as ``header``.
+        items_encoding: as ``encoding``.
+        min_user_events: users with fewer are dropped (k-core), 1 or more.
+        min_item_events: items with fewer are dropped (k-core), 1 or more.
+        winsorise: percentile to lower outliers to, above 50; 100 is never.
+        impute: what missing features become: "median", "mean" or "interpolation".
+        repeats: whether users meet items again: "detect", "yes" or "no".
+        split: "leave-one-out" or "global-time".
+        validation_fraction: share of a global-time split, above 0.
+        test_fraction: share of a global-time split, above 0.
+        validation_from: date or time where validation starts, instead of the fraction.
+        test_from: date or time where test starts.
+
+    Returns:
+        The data set, written to ``out``; its ``report`` says what was read, dropped and why.
 
     Raises:
         ConfigError: naming an unknown option or preset, or a value that is not allowed.
         DataError: with file, row, column and remedy.
     """
-    started = time.perf_counter()
-    out = Path(out)
-    check_target(out, force=force)
-    if source is None:
+    keywords = {key: value for key, value in locals().items() if value is not None}  # first: nothing else is local yet
+    del keywords["force"]
+    keywords.pop("progress", None)
+    file = keywords.pop("config", None)
+    keywords = (_read_toml(Path(file)) if file else {}) | {
+        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in keywords.items()
+    }
+    places = {key: keywords.pop(key, "") for key in _PLACES}
+    for key, value in places.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{file}: {key} is {value!r}; it must be text")
+    if not places["out"]:
+        raise ConfigError("no folder is named to write to; say --out FOLDER")
+    folder = Path(places["out"])
+    check_target(folder, force=force)
+    path = _source(places["source"], places["preset"])
+    options = _options(path, places["preset"], keywords)
+
+    from honeyguide.training.preparation.assembly import make_dataset
+
+    return make_dataset(path, options, folder, force=force, progress=progress or (lambda _: None))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """Reads the TOML file; raises `ConfigError` where there is none or it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; check --config") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from None
+
+
+def _source(source: str, preset: str) -> Path:
+    """Returns the event log, the demo's where none is named; raises `DataError` where there is no such file."""
+    if not source:
         if preset != "demo":
             raise DataError("no file is named", remedy="name an event log, or use --preset demo")
-        source = demo_sources()[0]
-    path = Path(source)
-    given = dict(options or {})
-    known = preset_options(preset, path, Path(given["items"]) if given.get("items") else None) if preset else {}
-    chosen = config_from(PrepareOptions, {**known, **given})
-
-    ledger = Ledger()
-    events, unused = read_events(path, chosen, ledger, progress)
-    repeats = _clean(events, chosen, path, ledger, progress)
-    progress("splitting")
-    missing = {name: int(np.isnan(events[name]).sum()) for name in EVENT_FEATURES if name in events}
-    dataset = _assemble(events, chosen, repeats, chosen.name or out.resolve().name)
-    if chosen.items:
-        progress("reading the items")
-        dataset = _with_items(dataset, read_items(Path(chosen.items), chosen))
-    report = {
-        "source": str(path),
-        **ledger.to_dict(),
-        "unused_columns": unused,
-        "repeats": repeats,
-        "features": _features(dataset, missing),
-        "item_columns": _item_columns(dataset),
-        "options": {k: v for k, v in dataclasses.asdict(chosen).items() if v not in ("", ())},
-    }
-    digest = fingerprint(dataset.events, dataset.users, dataset.items)
-    dataset.spec = dataclasses.replace(dataset.spec, fingerprint=digest)
-    dataset.report = report | {"seconds": round(time.perf_counter() - started, 3)}
-    progress("writing")
-    dataset.write(out, force=force)
-    return dataset
+        return demo_sources()[0]
+    _check_file(Path(source))
+    return Path(source)
 
 
-def _clean(
-    events: Events, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
-) -> bool:
-    """Drops what does not count, puts the rest by user, oldest first; returns whether items repeat."""
-    progress("cleaning")
-    if options.time and len(events):
-        cleaning.check_time_unit(events, options.time_unit, str(path), options.time)
-    cleaning.drop_out_of_range(events, ledger)
-    progress("sorting")
-    keys = [events["user"], *([events["time_ms"]] if options.time else [])]
-    if not _ascending(keys):
-        events.select(np.lexsort(keys[::-1]))  # stable: the order of the file decides among equals
-    cleaning.drop_duplicates(events, ledger)
-    repeats = cleaning.drop_repeats(events, options.repeats, ledger)
-    progress("filtering")
-    clean = len(events)
-    cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
-    if not len(events):
-        why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
-        raise DataError(
-            f"no user is left: of {ledger.read} rows were dropped {why}",
-            file=str(path),
-            remedy="lower --min-user-events and --min-item-events" if clean else "check which columns are named",
-        )
-    return repeats
+def _options(path: Path, preset: str, keywords: Mapping[str, Any]) -> PrepareOptions:
+    """Puts the keywords over what the preset says of the files; raises `ConfigError` where one is not allowed."""
+    if items := keywords.get("items"):
+        _check_file(Path(items))
+    known = preset_options(preset, path, Path(items) if items else None) if preset else {}
+    options: PrepareOptions = config_from(PrepareOptions, {**known, **keywords})
+    return options
 
 
-def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
-    """Splits clean events, finds the scalers' figures on the training part, and puts rows in the place of ids."""
-    columns = events.columns
-    del columns["row"]
-    table: dict[str, pl.Series] = {}
-    table["user"], user_ids = _rows(columns.pop("user"), events.ids["user"])
-    table["item"], item_ids = _rows(columns.pop("item"), events.ids["item"])
-    user, item = table["user"].to_numpy(), table["item"].to_numpy()  # views: no column is held twice
-    times = None
-    if options.time:
-        table["time_ms"] = pl.Series(columns.pop("time_ms"))
-        times = table["time_ms"].to_numpy()
-    if options.split == "leave-one-out":
-        split = splits.leave_one_out(user, times)
-    else:
-        assert times is not None  # the options demand a time column
-        if options.validation_from:
-            cuts = tuple(splits.parse_cut(c, options.time_unit) for c in (options.validation_from, options.test_from))
-        else:
-            cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
-        split = splits.global_time(times, cuts[0], cuts[1])
-    table["split"] = pl.Series(split)
-    train = split == 0
-    scalers: list[FeatureScaler] = []
-    for feature in (f for f in EVENT_FEATURES if f in columns):
-        values = columns[feature]
-        if options.impute == "interpolation":
-            at = times if times is not None else np.arange(len(values))
-            values[train] = cleaning.interpolate(values[train], user[train], at[train])
-        scalers.append(cleaning.fit_scaler(feature, values[train], options.winsorise, options.impute))
-    types: list[str] = []
-    popularity = np.bincount(item[train], minlength=len(item_ids)).astype(np.int64)
-    if "event_type" in columns:
-        names = events.ids["event_type"]
-        codes = columns.pop("event_type")
-        types = sorted(set(names.gather(np.unique(codes[train])).to_list()) - {""})
-        table["event_type"] = names.gather(codes)
-    table |= {feature: pl.Series(columns.pop(feature)) for feature in EVENT_FEATURES if feature in columns}
-    items = pl.DataFrame(
-        {
-            "item_id": item_ids,
-            "title": pl.Series([""]).new_from_index(0, len(item_ids)),
-            "categories": pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(item_ids)),
-            "popularity": popularity,
-        }
-    )
-    return Dataset(
-        name=name,
-        spec=DataSpec(
-            items=len(item_ids),
-            repeats=repeats,
-            has_time=bool(options.time),
-            event_types=tuple(types),
-            features=tuple(scalers),
-        ),
-        split=options.split,
-        events=pl.DataFrame(table).select(c for c in _ORDER if c in table),
-        users=pl.DataFrame({"user_id": user_ids}),
-        items=items,
-    )
-
-
-def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
-    """Adds titles, categories and what else was kept to the items that have events."""
-    dataset.items = (
-        dataset.items.select("item_id", "popularity")
-        .join(described, on="item_id", how="left", maintain_order="left")
-        .select(
-            "item_id",
-            pl.col("title").fill_null(""),
-            pl.col("categories").fill_null([]),
-            "popularity",
-            *(
-                pl.col(name).fill_null("" if kind == pl.String else float("nan"))
-                for name, kind in described.schema.items()
-                if name not in ("item_id", "title", "categories")
-            ),
-        )
-    )
-    return dataset
-
-
-def _item_columns(dataset: Dataset) -> dict[str, dict[str, str | int]]:
-    """Says of each item column that was kept whether it is text or numbers, and how many values are missing."""
-    table = dataset.item_table()
-    texts = {name: ("text", sum(not value for value in column)) for name, column in table.texts.items()}
-    numbers = {name: ("number", int(np.isnan(column).sum())) for name, column in table.numbers.items()}
-    return {name: {"kind": kind, "missing": missing} for name, (kind, missing) in (texts | numbers).items()}
-
-
-def _features(dataset: Dataset, missing: Mapping[str, int]) -> dict[str, dict[str, float | int]]:
-    """Says of each feature how many values were missing or outliers, and the figures that normalise it."""
-    found = {}
-    for scaler in dataset.spec.features:
-        values = dataset.events[scaler.name].to_numpy()
-        found[scaler.name] = {
-            "missing": missing[scaler.name],
-            "winsorised": int(((values < scaler.lower) | (values > scaler.upper)).sum()),
-        } | {k: v for k, v in dataclasses.asdict(scaler).items() if k != "name"}
-    return found
-
-
-def _rows(codes: NDArray[np.uint32], ids: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Returns each event's row (int32), and the ids that still occur, in row order."""
-    present = np.bincount(codes) > 0
-    rows = np.cumsum(present, dtype=np.int32) - np.int32(1)
-    return pl.Series(rows[codes]), ids.gather(np.flatnonzero(present))
-
-
-def _ascending(keys: list[NDArray[Any]]) -> bool:
-    """Whether events stand in order already, by the first key, then the second."""
-    ahead = keys[0][1:] > keys[0][:-1]
-    level = keys[0][1:] == keys[0][:-1]
-    return bool((ahead | level & (keys[-1][1:] >= keys[-1][:-1])).all())
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise DataError("there is no such file", file=str(path), remedy="check the path")

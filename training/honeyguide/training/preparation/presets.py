@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.preparation.readers import column_names
 from honeyguide.training.preparation.text_file import first_line
 
 __all__ = ["PRESETS", "demo_sources", "preset_options"]
@@ -100,6 +99,8 @@ def _recbole(path: Path, _: Path | None) -> Options:
 
 def _online_retail(path: Path, items: Path | None) -> Options:
     """Takes the original table as Parquet or CSV, titles included, or events with an items file beside them."""
+    from honeyguide.training.preparation.readers import column_names  # loads polars, as no other preset needs to
+
     columns = column_names(path)
     if "StockCode" not in columns:
         return _RETAIL | ({"title": "title"} if items else {})

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import polars as pl
+from typing import IO, TYPE_CHECKING
 
 from honeyguide.sdk.errors import ConfigError, DataError
+
+if TYPE_CHECKING:  # so that a preset looks at a first line without loading polars
+    import polars as pl
 
 __all__ = ["TextFile", "find_column", "first_line"]
 
@@ -26,7 +27,7 @@ _FIELD = "\x1f"  # ASCII's unit separator stands in for separators of several ch
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """Describes one text table. Rows count from 1, the header included, as editors and spreadsheets count."""
+    """Text table on disk. Rows count from 1, the header included, as editors and spreadsheets count."""
 
     path: Path
     separator: str = ""
@@ -49,19 +50,21 @@ class TextFile:
         return [str(i + 1) for i in range(len(fields))]
 
     def frames(
-        self, wanted: Sequence[str], progress: Callable[[int], None] | None = None
+        self, selection: Sequence[str], progress: Callable[[int], None] | None = None
     ) -> Iterator[tuple[int, pl.DataFrame]]:
-        """Yields each block's first row number and its wanted columns as text; an empty field is null.
+        """Yields each block's first row number and the selected columns as text; an empty field is null.
 
         Args:
-            wanted: names out of `columns`.
+            selection: names out of `columns`.
             progress: is told the number of bytes read so far, compressed bytes where the file is.
 
         Raises:
             DataError: naming the row of what is not in the encoding, or has more fields than there are columns.
         """
+        import polars as pl
+
         names = self.columns()
-        columns = [pl.col(f"c{names.index(name)}").alias(name) for name in wanted]
+        columns = [pl.col(f"c{names.index(name)}").alias(name) for name in selection]
         row = 1
         for text in self._blocks(progress):
             lines = text.count("\n")
@@ -78,6 +81,8 @@ class TextFile:
 
     def _parse(self, text: str, fields: int | None, row: int) -> pl.DataFrame:
         """Returns the fields of some lines as text columns c0, c1, …; ``row`` is the first line's number."""
+        import polars as pl
+
         separator = self._separator()
         single = separator if len(separator) == 1 else _FIELD
         plain = text if single == separator else text.replace(separator, _FIELD)
@@ -133,10 +138,10 @@ class TextFile:
 
 def find_column(name: str, names: Sequence[str], file: Path, option: str) -> str:
     """Returns the column called ``name``, or the only one called ``name:type``; raises `DataError` naming them all."""
-    for found in ([c for c in names if c == name], [c for c in names if c.partition(":")[0] == name]):
-        if len(found) == 1:
-            return found[0]
-        if found:
+    for matches in ([c for c in names if c == name], [c for c in names if c.partition(":")[0] == name]):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             raise DataError("the header names this column twice", file=str(file), column=name, remedy="rename one")
     raise DataError(
         "there is no such column",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # so that a description is read, and refused, without loading
     from torch import Tensor, nn
 
 __all__ = [
+    "CHECKPOINT",
     "Checkpoint",
     "copy_run",
     "load_checkpoint",
@@ -59,7 +60,7 @@ class Checkpoint:
     metrics: Mapping[str, float]
     """On the validation users, such as "retrieve/ndcg@10"."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """How it was trained: the fields of `honeyguide.training.fit.retriever.FitOptions`."""
+    """How it was trained: the fields of `honeyguide.training.fit.options.FitOptions`."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """How training went."""
     retrievers: tuple[str, ...] = ()
@@ -102,7 +103,7 @@ def copy_run(source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Reads a run folder's description alone, and nothing that needs torch.
 
     Raises `DataError` where it is missing, broken or of another format.

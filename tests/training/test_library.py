@@ -1,0 +1,44 @@
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from honeyguide import training
+from honeyguide.cli.app import build
+
+_PRINTING = {"json", "help"}
+"""Flags that say how a verb prints, which is not the library's matter."""
+
+
+@pytest.mark.parametrize("function", [training.prepare, training.train])
+def test_each_flag_is_a_keyword_of_the_same_name(function: Callable[..., Any]) -> None:
+    command: Any = typer.main.get_command(build())
+    flags = {param.name for param in command.commands[function.__name__].params} - _PRINTING
+    assert flags == set(inspect.signature(function).parameters) - {"progress"}
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    code = "import sys, honeyguide.training; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()  # our own words
+    assert {"honeyguide", "numpy"} <= set(loaded)
+    assert not {"torch", "polars", "pyarrow", "lightning", "safetensors"} & set(loaded)
+
+
+def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(5)))
+    words: list[str] = []
+    data = training.prepare(log, out=tmp_path / "data", progress=words.append)
+    assert "writing" in words
+    run = training.train("cf", data, out=tmp_path / "run", epochs=1, candidates=0, option={"dimension": 4})
+    assert Path(run) == run.folder == tmp_path / "run"
+    again = training.Run.open(run)
+    assert again == run
+    assert again.checkpoint.config["dimension"] == 4

@@ -1,0 +1,211 @@
+"""Makes a data set of a raw log: reads, cleans, splits, and accounts for every event."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from honeyguide.sdk import DataSpec, FeatureScaler
+from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.training.dataset import Dataset, fingerprint
+from honeyguide.training.preparation import cleaning, splits
+from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.readers import read_events, read_items
+
+__all__ = ["make_dataset"]
+
+_ORDER = ("user", "item", "split", "time_ms", "event_type", *EVENT_FEATURES)
+
+
+def make_dataset(
+    path: Path, options: PrepareOptions, out: Path, *, force: bool, progress: Callable[[str], None]
+) -> Dataset:
+    """Prepares an event log and writes the data set.
+
+    Args:
+        path: the event log.
+        options: where its columns stand, how to clean, how to split.
+        out: the folder to write.
+        force: whether a data set in ``out`` is replaced.
+        progress: is told what is going on, a few words at a time.
+
+    Raises:
+        DataError: with file, row, column and remedy.
+    """
+    started = time.perf_counter()
+    ledger = Ledger()
+    events, unused = read_events(path, options, ledger, progress)
+    repeats = _clean(events, options, path, ledger, progress)
+    progress("splitting")
+    missing = {name: int(np.isnan(events[name]).sum()) for name in EVENT_FEATURES if name in events}
+    dataset = _assemble(events, options, repeats, options.name or out.resolve().name)
+    if options.items:
+        progress("reading the items")
+        dataset = _with_items(dataset, read_items(Path(options.items), options))
+    report = {
+        "source": str(path),
+        **ledger.to_dict(),
+        "unused_columns": unused,
+        "repeats": repeats,
+        "features": _features(dataset, missing),
+        "item_columns": _item_columns(dataset),
+        "options": {k: v for k, v in dataclasses.asdict(options).items() if v not in ("", ())},
+    }
+    digest = fingerprint(dataset.events, dataset.users, dataset.items)
+    dataset.spec = dataclasses.replace(dataset.spec, fingerprint=digest)
+    dataset.report = report | {"seconds": round(time.perf_counter() - started, 3)}
+    progress("writing")
+    dataset.write(out, force=force)
+    return dataset
+
+
+def _clean(
+    events: Events, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
+) -> bool:
+    """Drops what does not count, puts the rest by user, oldest first; returns whether items repeat."""
+    progress("cleaning")
+    if options.time and len(events):
+        cleaning.check_time_unit(events, options.time_unit, str(path), options.time)
+    cleaning.drop_out_of_range(events, ledger)
+    progress("sorting")
+    keys = [events["user"], *([events["time_ms"]] if options.time else [])]
+    if not _ascending(keys):
+        events.select(np.lexsort(keys[::-1]))  # stable: the order of the file decides among equals
+    cleaning.drop_duplicates(events, ledger)
+    repeats = cleaning.drop_repeats(events, options.repeats, ledger)
+    progress("filtering")
+    clean = len(events)
+    cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
+    if not len(events):
+        why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
+        raise DataError(
+            f"no user is left: of {ledger.read} rows were dropped {why}",
+            file=str(path),
+            remedy="lower --min-user-events and --min-item-events" if clean else "check which columns are named",
+        )
+    return repeats
+
+
+def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
+    """Splits clean events, finds the scalers' figures on the training part, and puts rows in the place of ids."""
+    columns = events.columns
+    del columns["row"]
+    table: dict[str, pl.Series] = {}
+    table["user"], user_ids = _rows(columns.pop("user"), events.ids["user"])
+    table["item"], item_ids = _rows(columns.pop("item"), events.ids["item"])
+    user, item = table["user"].to_numpy(), table["item"].to_numpy()  # views: no column is held twice
+    times = None
+    if options.time:
+        table["time_ms"] = pl.Series(columns.pop("time_ms"))
+        times = table["time_ms"].to_numpy()
+    if options.split == "leave-one-out":
+        split = splits.leave_one_out(user, times)
+    else:
+        assert times is not None  # the options demand a time column
+        if options.validation_from:
+            cuts = tuple(splits.parse_cut(c, options.time_unit) for c in (options.validation_from, options.test_from))
+        else:
+            cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
+        split = splits.global_time(times, cuts[0], cuts[1])
+    table["split"] = pl.Series(split)
+    train = split == 0
+    scalers: list[FeatureScaler] = []
+    for feature in (f for f in EVENT_FEATURES if f in columns):
+        values = columns[feature]
+        if options.impute == "interpolation":
+            at = times if times is not None else np.arange(len(values))
+            values[train] = cleaning.interpolate(values[train], user[train], at[train])
+        scalers.append(cleaning.fit_scaler(feature, values[train], options.winsorise, options.impute))
+    types: list[str] = []
+    popularity = np.bincount(item[train], minlength=len(item_ids)).astype(np.int64)
+    if "event_type" in columns:
+        names = events.ids["event_type"]
+        codes = columns.pop("event_type")
+        types = sorted(set(names.gather(np.unique(codes[train])).to_list()) - {""})
+        table["event_type"] = names.gather(codes)
+    table |= {feature: pl.Series(columns.pop(feature)) for feature in EVENT_FEATURES if feature in columns}
+    items = pl.DataFrame(
+        {
+            "item_id": item_ids,
+            "title": pl.Series([""]).new_from_index(0, len(item_ids)),
+            "categories": pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(item_ids)),
+            "popularity": popularity,
+        }
+    )
+    return Dataset(
+        name=name,
+        spec=DataSpec(
+            items=len(item_ids),
+            repeats=repeats,
+            has_time=bool(options.time),
+            event_types=tuple(types),
+            features=tuple(scalers),
+        ),
+        split=options.split,
+        events=pl.DataFrame(table).select(c for c in _ORDER if c in table),
+        users=pl.DataFrame({"user_id": user_ids}),
+        items=items,
+    )
+
+
+def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
+    """Adds titles, categories and what else was kept to the items that have events."""
+    dataset.items = (
+        dataset.items.select("item_id", "popularity")
+        .join(described, on="item_id", how="left", maintain_order="left")
+        .select(
+            "item_id",
+            pl.col("title").fill_null(""),
+            pl.col("categories").fill_null([]),
+            "popularity",
+            *(
+                pl.col(name).fill_null("" if kind == pl.String else float("nan"))
+                for name, kind in described.schema.items()
+                if name not in ("item_id", "title", "categories")
+            ),
+        )
+    )
+    return dataset
+
+
+def _item_columns(dataset: Dataset) -> dict[str, dict[str, str | int]]:
+    """Says of each item column that was kept whether it is text or numbers, and how many values are missing."""
+    table = dataset.item_table()
+    texts = {name: ("text", sum(not value for value in column)) for name, column in table.texts.items()}
+    numbers = {name: ("number", int(np.isnan(column).sum())) for name, column in table.numbers.items()}
+    return {name: {"kind": kind, "missing": missing} for name, (kind, missing) in (texts | numbers).items()}
+
+
+def _features(dataset: Dataset, missing: Mapping[str, int]) -> dict[str, dict[str, float | int]]:
+    """Says of each feature how many values were missing or outliers, and the figures that normalise it."""
+    figures = {}
+    for scaler in dataset.spec.features:
+        values = dataset.events[scaler.name].to_numpy()
+        figures[scaler.name] = {
+            "missing": missing[scaler.name],
+            "winsorised": int(((values < scaler.lower) | (values > scaler.upper)).sum()),
+        } | {k: v for k, v in dataclasses.asdict(scaler).items() if k != "name"}
+    return figures
+
+
+def _rows(codes: NDArray[np.uint32], ids: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Returns each event's row (int32), and the ids that still occur, in row order."""
+    present = np.bincount(codes) > 0
+    rows = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return pl.Series(rows[codes]), ids.gather(np.flatnonzero(present))
+
+
+def _ascending(keys: list[NDArray[Any]]) -> bool:
+    """Whether events stand in order already, by the first key, then the second."""
+    ahead = keys[0][1:] > keys[0][:-1]
+    level = keys[0][1:] == keys[0][:-1]
+    return bool((ahead | level & (keys[-1][1:] >= keys[-1][:-1])).all())

@@ -1,0 +1,29 @@
+"""A finished training as its folder holds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from honeyguide.training.runs.checkpoint import Checkpoint, read_checkpoint
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Finished training; it may stand wherever a path to its folder may."""
+
+    folder: Path
+    """Where it lies."""
+    checkpoint: Checkpoint
+    """What was trained on what and how, and what came of it."""
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Run:
+        """Opens the folder of a training; raises `DataError` where it holds no finished one."""
+        return cls(Path(folder), read_checkpoint(folder))
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
