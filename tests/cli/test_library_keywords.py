@@ -14,7 +14,19 @@ import typer
 from honeyguide import exporters, training
 from honeyguide.cli.app import build
 
-FUNCTIONS = {"evaluate": training.evaluate, "export": exporters.export}
+FUNCTIONS = {
+    "prepare": training.prepare,
+    "train": training.train,
+    "evaluate": training.evaluate,
+    "export": exporters.export,
+}
+WRONG = {
+    "prepare": (("{none}/log.csv", "--out", "{out}"), "nowhere/log.csv: there is no such file"),
+    "train": (("cf", "{none}", "--out", "{out}"), "nowhere: this is not a data set: dataset.json is missing"),
+    "evaluate": (("{none}", "{out}"), "nowhere/checkpoint.json: there is no such file"),
+    "export": (("{none}", "{out}"), "nowhere/checkpoint.json: there is no such file"),
+}
+"""By verb: arguments that name what is not there, and what the verb says of it."""
 OF_THE_VERB = {"json", "help"}
 """Flags that say how to print."""
 OF_THE_LIBRARY = {"progress"}
@@ -39,13 +51,16 @@ def test_every_keyword_is_documented(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", FUNCTIONS)
-def test_a_wrong_folder_is_refused_before_anything_heavy_is_loaded(verb: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_refused_before_anything_heavy_is_loaded(verb: str, tmp_path: Path) -> None:
+    words, message = WRONG[verb]
+    arguments = [verb, *(word.format(none=tmp_path / "nowhere", out=tmp_path / "out") for word in words)]
     program = (
         "import sys; from honeyguide.cli import main\n"
-        f"sys.argv = ['honeyguide', {verb!r}, {str(tmp_path / 'nowhere')!r}, {str(tmp_path)!r}]\n"
+        f"sys.argv = ['honeyguide', *{arguments!r}]\n"
         "try: main()\n"
         "finally: print(*{'torch', 'lightning', 'faiss', 'onnxruntime', 'polars'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (3, "\n")
-    assert "nowhere/checkpoint.json: there is no such file" in done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,25 +1,8 @@
-import inspect
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import pytest
-import typer
 
 from honeyguide import training
-from honeyguide.cli.app import build
-
-_PRINTING = {"json", "help"}
-"""Flags that say how a verb prints, which is not the library's matter."""
-
-
-@pytest.mark.parametrize("function", [training.prepare, training.train])
-def test_each_flag_is_a_keyword_of_the_same_name(function: Callable[..., Any]) -> None:
-    command: Any = typer.main.get_command(build())
-    flags = {param.name for param in command.commands[function.__name__].params} - _PRINTING
-    assert flags == set(inspect.signature(function).parameters) - {"progress"}
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:

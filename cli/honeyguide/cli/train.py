@@ -63,26 +63,30 @@ def train(
     """
     from honeyguide import training
     from honeyguide.cli.output import print_json, print_metrics, print_next
+    from honeyguide.sdk.errors import InvalidArgument
 
     options, more = _pairs(option, "--option"), _pairs(fit, "--fit")
-    with _bar() as report:
-        run = training.train(
-            model,
-            data,
-            out=out,
-            option=options,
-            fit=more,
-            retriever=retriever or (),
-            epochs=epochs,
-            patience=patience,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_tokens=batch_tokens,
-            candidates=candidates,
-            seed=seed,
-            force=force,
-            progress=report,
-        )
+    try:
+        with _bar() as report:
+            run = training.train(
+                model,
+                data,
+                out=out,
+                option=options,
+                fit=more,
+                retriever=retriever or (),
+                epochs=epochs,
+                patience=patience,
+                lr=lr,
+                weight_decay=weight_decay,
+                batch_tokens=batch_tokens,
+                candidates=candidates,
+                seed=seed,
+                force=force,
+                progress=report,
+            )
+    except InvalidArgument as error:
+        raise typer.BadParameter(error.message, param_hint=f"--{error.field}") from None
     trained = run.checkpoint
     if json:
         print_json(

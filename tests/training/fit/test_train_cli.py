@@ -139,7 +139,8 @@ def test_another_data_set_is_refused(run: Run, dataset: Path, checkerboard: Boar
     ("arguments", "word"),
     [
         (("train", "tiny", "x", "--out", "y", "--option", "width"), "KEY=VALUE"),
-        (("evaluate", "x", "y", "--k", "0"), "--k"),
+        (("evaluate", "x", "y", "--k", "many"), "--k"),
+        (("train", "tiny", "x", "--out", "y", "--retriever", "z"), "--retriever"),
     ],
 )
 def test_wrong_usage_exits_with_2(run: Run, arguments: tuple[str, ...], word: str) -> None:
