@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from honeyguide.sdk import Categories, HistoryBatch, Ranking
+from honeyguide.sdk import Categories, HistoryBatch, RankedCandidates
 
 __all__ = ["categories_of", "ranking"]
 
@@ -25,12 +25,12 @@ def ranking(
     *,
     histories: Sequence[Sequence[int]] | None = None,
     categories: Sequence[Sequence[int]] | None = None,
-) -> Ranking:
+) -> RankedCandidates:
     """Builds a ranking of one user or several; by default of items 0, 1 …, of users who did nothing, no categories."""
     given = np.atleast_2d(np.asarray(scores, np.float32))
     items = np.asarray(vectors, np.float32)
     batch, count = given.shape
-    return Ranking(
+    return RankedCandidates(
         rows=np.tile(np.arange(count, dtype=np.int32), (batch, 1)) if rows is None else np.asarray(rows, np.int32),
         scores=given,
         item_vectors=items,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rankings import ranking
 
-from honeyguide.sdk import Ranking, Rule
+from honeyguide.sdk import RankedCandidates, Rule
 from honeyguide.sdk.host import PluginHost
 
 ITEMS = 15
@@ -17,7 +17,7 @@ every_rule = pytest.mark.parametrize("rule", [cls(cls.Config()) for cls in RULES
 
 
 @st.composite
-def rankings(draw) -> Ranking:
+def rankings(draw) -> RankedCandidates:
     """One to four users with up to ten candidates, some with fewer, some with no history, items with no category."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     batch, count = draw(st.integers(1, 4)), draw(st.integers(0, 10))
@@ -35,7 +35,7 @@ def rankings(draw) -> Ranking:
 
 @every_rule
 @given(given=rankings(), k=st.integers(1, 12))
-def test_no_place_comes_twice_or_lacks_an_item(rule: Rule, given: Ranking, k: int) -> None:
+def test_no_place_comes_twice_or_lacks_an_item(rule: Rule, given: RankedCandidates, k: int) -> None:
     places = rule.apply(given, k)
     assert (len(places), places.dtype.kind) == (len(given.rows), "i")
     assert places.min(initial=-1) >= -1
@@ -48,18 +48,18 @@ def test_no_place_comes_twice_or_lacks_an_item(rule: Rule, given: Ranking, k: in
 
 @every_rule
 @given(given=rankings(), k=st.integers(1, 12))
-def test_batch_equals_singles(rule: Rule, given: Ranking, k: int) -> None:
+def test_batch_equals_singles(rule: Rule, given: RankedCandidates, k: int) -> None:
     together = rule.apply(given, k)
     for user in range(len(given.rows)):
         own = np.array([user])
         history = given.history.take(own)
-        alone = Ranking(given.rows[own], given.scores[own], given.item_vectors, history, given.categories)
+        alone = RankedCandidates(given.rows[own], given.scores[own], given.item_vectors, history, given.categories)
         assert rule.apply(alone, k)[0].tolist() == together[user].tolist()
 
 
 @every_rule
 @given(given=rankings(), k=st.integers(1, 12))
-def test_the_ranking_stays_as_it_was(rule: Rule, given: Ranking, k: int) -> None:
+def test_the_ranking_stays_as_it_was(rule: Rule, given: RankedCandidates, k: int) -> None:
     before = copy.deepcopy(given)
     rule.apply(given, k)
     for array in ("rows", "scores", "item_vectors"):

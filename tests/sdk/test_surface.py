@@ -12,7 +12,7 @@ FROZEN = [
     "Model",
     "Network",
     "Observes",
-    "Ranking",
+    "RankedCandidates",
     "Ranks",
     "RegisterModel",
     "RegisterRule",

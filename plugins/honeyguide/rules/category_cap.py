@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Categories, Ranking, RegisterRule, Rule, hookimpl
+from honeyguide.sdk import Categories, RankedCandidates, RegisterRule, Rule, hookimpl
 
 __all__ = ["CategoryCap", "register_rules"]
 
@@ -33,7 +33,7 @@ class CategoryCap(Rule):
             if self.cap < 1:
                 raise ValueError(f"cap is {self.cap}; it must be 1 or more")
 
-    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+    def apply(self, ranking: RankedCandidates, k: int) -> NDArray[np.intp]:
         """Returns (batch, n) places: those within the cap first, at most k, then the others."""
         there = ranking.rows >= 0  # (batch, n)
         batch, count = there.shape

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Ranking, RegisterRule, Rule, hookimpl
+from honeyguide.sdk import RankedCandidates, RegisterRule, Rule, hookimpl
 
 __all__ = ["Diversity", "register_rules"]
 
@@ -37,7 +37,7 @@ class Diversity(Rule):
             if self.pool < 1:
                 raise ValueError(f"pool is {self.pool}; it must be 1 or more")
 
-    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+    def apply(self, ranking: RankedCandidates, k: int) -> NDArray[np.intp]:
         """Returns (batch, n) places: the k picks, then the others."""
         pool = max(self.config.pool, k)
         rows, scores = ranking.rows[:, :pool], ranking.scores[:, :pool]  # (batch, n)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Ranking, RegisterRule, Rule, hookimpl
+from honeyguide.sdk import RankedCandidates, RegisterRule, Rule, hookimpl
 
 __all__ = ["Seen", "register_rules"]
 
@@ -32,7 +32,7 @@ class Seen(Rule):
             if self.newest < 0:
                 raise ValueError(f"newest is {self.newest}; it must be 0 (all events) or more")
 
-    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:  # noqa: ARG002  # the contract's signature
+    def apply(self, ranking: RankedCandidates, k: int) -> NDArray[np.intp]:  # noqa: ARG002  # the contract's signature
         """Returns (batch, n) places, -1 where the item was seen; more than k, for rules that run after."""
         history = ranking.history.newest(self.config.newest) if self.config.newest else ranking.history
         items = np.int64(len(ranking.item_vectors))

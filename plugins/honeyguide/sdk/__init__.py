@@ -6,7 +6,7 @@ from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.hooks import RegisterModel, RegisterRule, hookimpl
 from honeyguide.sdk.items import Categories, ItemTable
 from honeyguide.sdk.model import API_VERSION, Arrays, Model, Network, TensorSpec
-from honeyguide.sdk.rule import Ranking, Rule
+from honeyguide.sdk.rule import RankedCandidates, Rule
 
 __all__ = [
     "API_VERSION",
@@ -20,7 +20,7 @@ __all__ = [
     "Model",
     "Network",
     "Observes",
-    "Ranking",
+    "RankedCandidates",
     "Ranks",
     "RegisterModel",
     "RegisterRule",

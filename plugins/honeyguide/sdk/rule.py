@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.items import Categories
 
-__all__ = ["Ranking", "Rule"]
+__all__ = ["RankedCandidates", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class RankedCandidates:
     """Ranked candidates of a batch of users, best first."""
 
     rows: NDArray[np.int32]
@@ -43,7 +43,7 @@ class Rule(ABC):
         self.config = config
 
     @abstractmethod
-    def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+    def apply(self, ranking: RankedCandidates, k: int) -> NDArray[np.intp]:
         """Returns (batch, m) places in ``ranking`` in the new order, -1 to drop; the server keeps the first k.
 
         Places where ``rows`` is -1 must stay behind or be dropped; no place may appear twice in a row.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import HistoryBatch, Ranking, Rule
+from honeyguide.sdk import HistoryBatch, RankedCandidates, Rule
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
@@ -91,7 +91,7 @@ class FirstTwo(Rule):
 
     name = "first_two"
 
-    def apply(self, ranking: Ranking, k: int) -> np.ndarray:
+    def apply(self, ranking: RankedCandidates, k: int) -> np.ndarray:
         return np.tile(np.arange(2), (len(ranking.rows), 1))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import Ranking, Rule
+from honeyguide.sdk import RankedCandidates, Rule
 from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
@@ -129,18 +129,18 @@ class Keep(Rule):
     name = "keep"
     Config = _Options
 
-    def apply(self, ranking: Ranking, k: int) -> np.ndarray:
+    def apply(self, ranking: RankedCandidates, k: int) -> np.ndarray:
         present = (ranking.rows >= 0).sum(1)
         places = np.arange(ranking.rows.shape[1])[::-1]
         return np.where((places < present[:, None]) & (places % 2 == 0), places, -1)
 
 
-def _broken(answer: Callable[[Ranking], Any]) -> Rule:
+def _broken(answer: Callable[[RankedCandidates], Any]) -> Rule:
     class Broken(Rule):
         name = "broken"
         Config = _Options
 
-        def apply(self, ranking: Ranking, k: int) -> np.ndarray:
+        def apply(self, ranking: RankedCandidates, k: int) -> np.ndarray:
             return answer(ranking)
 
     return Broken(_Options())
@@ -164,7 +164,7 @@ def test_rule_chooses_from_more_than_k_and_what_it_drops_stays_away(bundle: Load
         lambda ranking: np.zeros(3),  # another shape
     ],
 )
-def test_failing_rule_degrades_the_answer(bundle: LoadedBundle, answer: Callable[[Ranking], Any]) -> None:
+def test_failing_rule_degrades_the_answer(bundle: LoadedBundle, answer: Callable[[RankedCandidates], Any]) -> None:
     query = RecommendQuery(user(3, 5))
     (without,) = pipeline(bundle).recommend([query])
     (degraded,) = pipeline(bundle, rules=(_broken(answer),)).recommend([query])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from honeyguide.sdk import HistoryBatch, Ranking, Rule
+from honeyguide.sdk import HistoryBatch, RankedCandidates, Rule
 from honeyguide.server.bundles.retrieval import Candidates
 from honeyguide.server.serving.rules import apply_rule
 
@@ -26,7 +26,7 @@ class Answering(Rule):
     def __init__(self, places: Any) -> None:
         self.places, self.asked = places, []
 
-    def apply(self, ranking: Ranking, k: int) -> Any:
+    def apply(self, ranking: RankedCandidates, k: int) -> Any:
         self.asked.append((k, ranking.rows.tolist(), ranking.history.lengths.tolist()))
         return self.places[: len(ranking.rows)] if isinstance(self.places, np.ndarray) else self.places
 

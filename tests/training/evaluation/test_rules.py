@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from honeyguide.rules.category_cap import CategoryCap
 from honeyguide.rules.diversity import Diversity
 from honeyguide.rules.seen import Seen
-from honeyguide.sdk import Categories, DataSpec, HistoryBatch, Ranking, Rule
+from honeyguide.sdk import Categories, DataSpec, HistoryBatch, RankedCandidates, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
@@ -29,12 +29,12 @@ class _NoOptions:
     pass
 
 
-def rule(answer: Callable[[Ranking, int], Any]) -> Rule:
+def rule(answer: Callable[[RankedCandidates, int], Any]) -> Rule:
     class Made(Rule):
         name = "made"
         Config = _NoOptions
 
-        def apply(self, ranking: Ranking, k: int) -> NDArray[np.intp]:
+        def apply(self, ranking: RankedCandidates, k: int) -> NDArray[np.intp]:
             return answer(ranking, k)
 
     return Made(_NoOptions())
@@ -102,7 +102,7 @@ def test_a_rule_that_drops_leaves_a_shorter_list() -> None:
 
 
 @pytest.mark.parametrize("answer", [lambda *_: 1 / 0, lambda *_: np.full((2, 2), 9), lambda *_: np.zeros(3)])
-def test_a_rule_that_fails_is_named(answer: Callable[[Ranking, int], Any]) -> None:
+def test_a_rule_that_fails_is_named(answer: Callable[[RankedCandidates, int], Any]) -> None:
     with pytest.raises(PluginError, match="rule 'made' failed"):
         reorder(rule(answer), *by_hand(), k=2, depth=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import HistoryBatch, Ranking, Rule
+from honeyguide.sdk import HistoryBatch, RankedCandidates, Rule
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.retrieval import Candidates
 
@@ -29,7 +29,7 @@ def apply_rule(
     rows, scores = np.full_like(candidates.rows, -1), np.full_like(candidates.scores, -np.inf)
     for k in np.unique(ks):
         users = np.flatnonzero(ks == k)
-        ranking = Ranking(
+        ranking = RankedCandidates(
             rows=candidates.rows[users],
             scores=candidates.scores[users],
             item_vectors=bundle.retrievers[0].item_vectors,

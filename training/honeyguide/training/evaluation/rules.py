@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from honeyguide.sdk import Categories, Network, Ranking, Rule
+from honeyguide.sdk import Categories, Network, RankedCandidates, Rule
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
@@ -105,7 +105,7 @@ def reorder(
     for start in range(0, len(data), _USERS):
         users = np.arange(start, min(start + _USERS, len(data)))
         rows, scores = stage.lists[users, :depth], stage.scores[users, :depth]
-        ranking = Ranking(rows, scores, facts.vectors, data.histories.take(users), facts.categories)
+        ranking = RankedCandidates(rows, scores, facts.vectors, data.histories.take(users), facts.categories)
         try:
             places = rule.apply(ranking, k)
             chosen = np.where(places >= 0, np.take_along_axis(rows, np.maximum(places, 0), 1), -1)
