@@ -30,7 +30,8 @@ import polars as pl
 
 from honeyguide.server.api.event_service import EventServicer, event_file
 from honeyguide.server.api.interceptor import ErrorInterceptor
-from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
@@ -102,7 +103,7 @@ async def callers(count: int, duration: float, events: int, call: Callable[[int]
 
 
 async def through_store(folder: Path, duration: float, count: int) -> Figures:
-    with EventStore(folder / f"store-{perf_counter()}.db") as store:
+    with SqliteEventStore(folder / f"store-{perf_counter()}.db") as store:
         figures = await callers(count, duration, 1, lambda number: store.record([event(number)]))
         calls = figures["events_per_s"] * duration
         return figures | {"events_per_fsync": calls / store.transactions}
@@ -121,7 +122,9 @@ async def through_grpc(port: int, duration: float, count: int, events: int) -> F
 
         async def call(number: int) -> None:
             made = [event(n) for n in range(number * events, (number + 1) * events)]
-            messages = [pb.Event(user_id=e.user_id, item_id=e.item_id, type=e.type, dwell_seconds=1.5) for e in made]
+            messages = [
+                pb.Event(user_id=e.user_id, item_id=e.item_id, event_type=e.event_type, dwell_seconds=1.5) for e in made
+            ]
             answer = await stub.RecordEvents(pb.RecordEventsRequest(events=messages))
             if answer.accepted != events:
                 raise RuntimeError(f"{answer.accepted} of {events} events were accepted")
@@ -150,7 +153,7 @@ def serve(path: Path, pipe: Connection) -> None:
 
     async def run() -> None:
         metrics = Metrics()
-        with EventStore(path) as store, ThreadPoolExecutor(2) as executor:
+        with SqliteEventStore(path) as store, ThreadPoolExecutor(2) as executor:
             server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)])
             add_EventServiceServicer_to_server(EventServicer(store, metrics, executor), server)
             bare = grpc.aio.server()
@@ -175,7 +178,7 @@ def bulk(folder: Path, count: int) -> dict[str, Figures]:
             "event_id": [f"bench:{n:010}" for n in numbers],
         }
     )
-    with EventStore(folder / f"bulk-{perf_counter()}.db") as store:
+    with SqliteEventStore(folder / f"bulk-{perf_counter()}.db") as store:
         start = perf_counter()
         for part in frame.iter_slices(20_000):
             store.import_events(part)

@@ -105,7 +105,9 @@ async def unary(port: int, pipeline: str, count: int, duration: float) -> Figure
                 RecommendRequest(user_id=USER_IDS[number * 7 % USERS], k=10, pipeline=pipeline)
             )
             if len(answer.items) != 10 or answer.degraded:
-                raise RuntimeError(f"a user was answered with {len(answer.items)} items, {list(answer.reasons)}")
+                raise RuntimeError(
+                    f"a user was answered with {len(answer.items)} items, {list(answer.degraded_reasons)}"
+                )
 
         return await callers(count, duration, call)
 

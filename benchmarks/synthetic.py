@@ -42,7 +42,7 @@ def draw(seed: int = 0) -> HistoryBatch:
 
 def store_events(histories: HistoryBatch, path: Path) -> None:
     """Imports all events into an event store."""
-    from honeyguide.server.events.sqlite import EventStore
+    from honeyguide.server.events.sqlite import SqliteEventStore
 
     frame = pl.DataFrame(
         {
@@ -51,7 +51,7 @@ def store_events(histories: HistoryBatch, path: Path) -> None:
             "time_ms": histories.times_ms,
         }
     )
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         for part in frame.iter_slices(20_000):
             store.import_events(part)
 

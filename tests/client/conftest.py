@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from honeyguide.v1 import (
+    errors_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
     history_pb2,
@@ -79,11 +80,13 @@ class FakeServer(
         if request.user_id == "slow":
             self.slow.wait(5)
         item = recommender_service_pb2.Item(
-            item_id=f"i-{request.user_id}", score=0.5, source=1, source_model="cf", title="Honig", because=["a", "b"]
+            item_id=f"i-{request.user_id}", score=0.5, source=1, source_model="cf", title="Honig"
         )
+        for carrier in ("a", "b"):
+            item.because_items.add(item_id=carrier, title=f"Title {carrier}")
         return recommender_service_pb2.RecommendResponse(
             request_id="0" * 32, items=[item], shortfall=request.k - 1, unknown_history_items=2, models=self.models,
-            degraded=True, reasons=["NO_RANKER"],
+            degraded=True, degraded_reasons=[1], user_state=1,
         )  # fmt: skip
 
     def Rank(self, request, context):
@@ -91,7 +94,9 @@ class FakeServer(
         items = [
             recommender_service_pb2.Item(item_id=i, score=1 / (n + 1), source=3) for n, i in enumerate(request.item_ids)
         ]
-        return recommender_service_pb2.RankResponse(items=items, unknown_item_ids=["x"], models=self.models)
+        return recommender_service_pb2.RankResponse(
+            items=items, unknown_item_ids=["x"], models=self.models, user_state=2
+        )
 
     def SimilarItems(self, request, context):
         self._came("SimilarItems", request, context)
@@ -125,7 +130,7 @@ class FakeServer(
                 batch = waiting.pop(0)
             if batch is None:
                 return
-            required = [(m.name, m.version) for m in options.options.require_models]
+            required = [(m.name, m.version) for m in options.options.required_models]
             if required and required != [(m.name, m.version) for m in self.models]:
                 changed = status(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_CHANGED", "the pipeline has cf 2")
                 context.abort_with_status(changed)
@@ -136,25 +141,33 @@ class FakeServer(
             yield answer
 
     def answer(self, batch, k):
+        if len(batch.rows) > 256:
+            error = errors_pb2.RowError(code=3, reason="ERROR_REASON_INVALID_FIELD", field="batch.rows", message="many")
+            return recommender_service_pb2.RecommendStreamResponse(sequence=batch.sequence, error=error)
         rows = [self._row(row, k) for row in batch.rows]
-        return recommender_service_pb2.RecommendStreamResponse(sequence=batch.sequence, models=self.models, rows=rows)
+        return recommender_service_pb2.RecommendStreamResponse(
+            sequence=batch.sequence, request_id="1" * 32, models=self.models, rows=rows
+        )
 
     @staticmethod
     def _row(row, k):
         if row.HasField("user_id") and (not row.user_id or row.user_id.startswith("bad")):
-            error = history_pb2.RowError(
-                code=3, reason="INVALID_FIELD", field="user_id", message=f"{row.user_id!r} is bad"
+            error = errors_pb2.RowError(
+                code=3, reason="ERROR_REASON_INVALID_FIELD", field="user_id", message=f"{row.user_id!r} is bad"
             )
             return recommender_service_pb2.ResultRow(error=error)
         who = row.user_id or "+".join(row.history.item_ids)
-        reasons = ["RANK_FAILED"] if who.startswith("poor") else []
+        reasons = ["DEGRADED_REASON_RANK_FAILED"] if who.startswith("poor") else []
         return recommender_service_pb2.ResultRow(
             ranked=recommender_service_pb2.Ranked(
                 item_ids=[f"{who}/{n}" for n in range(k)],
                 scores=[1 / (n + 1) for n in range(k)],
                 sources=[1] * k,
                 degraded=bool(reasons),
-                reasons=reasons,
+                degraded_reasons=reasons,
+                source_model="cf",
+                user_state="USER_STATE_STORED",
+                user_id=row.user_id if row.HasField("user_id") else None,
             )
         )
 
@@ -164,7 +177,9 @@ class FakeServer(
         rejected = [
             event_service_pb2.RejectedEvent(
                 index=n,
-                error=history_pb2.RowError(code=3, reason="INVALID_FIELD", field="dwell_seconds", message="dwell < 0"),
+                error=errors_pb2.RowError(
+                    code=3, reason="ERROR_REASON_INVALID_FIELD", field="dwell_seconds", message="dwell < 0"
+                ),
             )
             for n, event in enumerate(request.events)
             if event.dwell_seconds < 0
@@ -174,13 +189,13 @@ class FakeServer(
         duplicates = len(request.events) - len(rejected) - len(fresh)
         return event_service_pb2.RecordEventsResponse(accepted=len(fresh), duplicates=duplicates, rejected=rejected)
 
-    def GetHistory(self, request, context):
-        self._came("GetHistory", request, context)
+    def ListEvents(self, request, context):
+        self._came("ListEvents", request, context)
         start = int(request.page_token or 0)
         mine = [event for event in reversed(self.events) if event.user_id == request.user_id]
         stop = start + request.page_size
         token = str(stop) if stop < len(mine) else ""
-        return event_service_pb2.GetHistoryResponse(
+        return event_service_pb2.ListEventsResponse(
             events=mine[start:stop], next_page_token=token, total_size=len(mine)
         )
 
@@ -190,9 +205,9 @@ class FakeServer(
 
     def _model(self, version: int) -> model_service_pb2.Model:
         model = model_service_pb2.Model(
-            name="cf", version=version, state=2, items=3, ranks=True, metrics={"ndcg@10": 0.25}
+            name="cf", version=version, state=2, item_count=3, has_ranker=True, metrics={"ndcg@10": 0.25}
         )
-        model.create_time.FromSeconds(1_700_000_000)
+        model.create_time_ms = 1_700_000_000_000
         return model
 
     def ListModels(self, request, context):

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from honeyguide.client import AsyncClient, Client, Event, History, InputError, InvalidArgumentError, UserRow, calls
+from honeyguide.client import (
+    AsyncClient,
+    BecauseItem,
+    Client,
+    Event,
+    History,
+    InputError,
+    InvalidArgumentError,
+    UserRow,
+    calls,
+)
 
-NOW = datetime(2026, 5, 4, 3, 2, 1, 500_000, tzinfo=UTC)
-HISTORY = History(["a", "b"], time_ms=[1, 2], event_type=["view", ""], dwell_seconds=[1.5, float("inf")], value=[3, 4])
+NOW = 1_777_863_721_500
+HISTORY = History(
+    ["a", "b"], times_ms=[1, 2], event_types=["view", ""], dwell_seconds=[1.5, float("inf")], values=[3, 4]
+)
 
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("recommend", ("u",), {}),
-    ("recommend", (), {"history": ["a", "b"], "k": 3, "exclude": ["x"], "allow": ["y"], "any_category": ["tea"]}),
-    ("recommend", ("u",), {"history": HISTORY, "pipeline": "shop", "drop_seen": False, "now": NOW, "explain": True}),
-    ("rank", (["a", "b"],), {"user_id": "u", "now": NOW}),
+    ("recommend", (), {"history": ["a", "b"], "k": 3, "exclude": ["x"], "allow": ["y"], "any_categories": ["tea"]}),
+    (
+        "recommend",
+        ("u",),
+        {"history": HISTORY, "pipeline": "shop", "drop_seen": False, "request_time_ms": NOW, "explain": True},
+    ),
+    ("rank", (["a", "b"],), {"user_id": "u", "request_time_ms": NOW}),
     ("similar_items", ("a",), {"k": 2, "exclude": ["b"]}),
     ("record", ([Event("u", "a", "view", NOW, 1.0, 2.0, 3.0, 4.0, "e1", "r"), Event("u", "b", event_id="e2")],), {}),
     ("record_event", ("u", "c"), {"event_id": "e3", "quantity": 2.0}),
-    ("history", ("u",), {"page_size": 2}),
+    ("events", ("u",), {"page_size": 2}),
     ("delete_user", ("u",), {}),
     ("models", (), {}),
     ("model", ("cf", 1), {}),
@@ -29,7 +44,11 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("unload_model", ("cf",), {}),
     ("pipelines", (), {}),
     ("plugins", (), {}),
-    ("recommend_stream", ([["u", UserRow(history=["a"])], ["bad", UserRow("v", HISTORY)]],), {"k": 2, "now": NOW}),
+    (
+        "recommend_stream",
+        ([["u", UserRow(history=["a"])], ["bad", UserRow("v", HISTORY)]],),
+        {"k": 2, "request_time_ms": NOW},
+    ),
 ]
 
 
@@ -72,17 +91,17 @@ def test_recommend_sends_every_parameter_and_reads_every_field(fake):
     with Client(fake.address) as client:
         answer = client.recommend(
             "u", history=HISTORY, k=3, pipeline="shop", drop_seen=False, exclude=["x"], allow=["y"],
-            any_category=["tea"], now=NOW, explain=True,
+            any_categories=["tea"], request_time_ms=NOW, explain=True,
         )  # fmt: skip
     request = fake.requests[0][1]
     assert (request.user_id, request.k, request.pipeline, request.explain) == ("u", 3, "shop", True)
     assert request.HasField("drop_seen")
     assert request.drop_seen is False
-    assert (list(request.history.item_ids), list(request.history.time_ms)) == (["a", "b"], [1, 2])
+    assert (list(request.history.item_ids), list(request.history.times_ms)) == (["a", "b"], [1, 2])
     assert list(request.history.dwell_seconds) == [1.5, float("inf")]
     limits = request.filter
-    assert [*limits.exclude_item_ids, *limits.allow_item_ids, *limits.any_category] == ["x", "y", "tea"]
-    assert request.now.ToDatetime(tzinfo=UTC) == NOW
+    assert [*limits.exclude_item_ids, *limits.allow_item_ids, *limits.any_categories] == ["x", "y", "tea"]
+    assert request.request_time_ms == NOW
     item = answer.items[0]
     assert (item.item_id, item.score, item.source, item.source_model, item.title) == (
         "i-u",
@@ -91,12 +110,13 @@ def test_recommend_sends_every_parameter_and_reads_every_field(fake):
         "cf",
         "Honig",
     )
-    assert item.because == ("a", "b")
-    assert (answer.shortfall, answer.unknown_history_items, answer.degraded, answer.reasons) == (
+    assert item.because_items == (BecauseItem("a", "Title a"), BecauseItem("b", "Title b"))
+    assert answer.user_state == "STORED"
+    assert (answer.shortfall, answer.unknown_history_items, answer.degraded, answer.degraded_reasons) == (
         2,
         2,
         True,
-        ("NO_RANKER",),
+        ("RANK_FAILED",),
     )
     assert [str(model) for model in answer.models] == ["cf 1"]
     assert list(answer) == [item]
@@ -108,22 +128,21 @@ def test_what_is_not_given_stays_unset(fake):
     with Client(fake.address) as client:
         client.recommend(history=["a"])
     request = fake.requests[0][1]
-    assert not any(request.HasField(field) for field in ("user_id", "drop_seen", "now"))
+    assert not any(request.HasField(field) for field in ("user_id", "drop_seen"))
+    assert request.request_time_ms == 0
     assert request.k == 10
 
 
-def test_history_goes_through_all_pages_newest_first_and_asks_only_for_those_reached(fake):
+def test_events_go_through_all_pages_newest_first_and_asks_only_for_those_reached(fake):
     with Client(fake.address) as client:
-        assert (
-            client.record([Event("u", f"i{n}", time=NOW + timedelta(seconds=n), value=0.0) for n in range(5)]).accepted
-            == 5
-        )
-        events = client.history("u", page_size=2)
+        recorded = client.record([Event("u", f"i{n}", time_ms=NOW + n, value=0.0) for n in range(5)])
+        assert recorded.accepted == 5
+        events = client.events("u", page_size=2)
         first = next(events)
-        assert fake.count("GetHistory") == 1
+        assert fake.count("ListEvents") == 1
         assert [first.item_id, *(event.item_id for event in events)] == ["i4", "i3", "i2", "i1", "i0"]
-        assert fake.count("GetHistory") == 3
-    assert (first.time, first.value, first.clicks) == (NOW + timedelta(seconds=4), 0.0, None)
+        assert fake.count("ListEvents") == 3
+    assert (first.time_ms, first.value, first.clicks) == (NOW + 4, 0.0, None)
 
 
 def test_models_gives_all_pages_as_a_list(fake):
@@ -133,7 +152,7 @@ def test_models_gives_all_pages_as_a_list(fake):
         (2, "SERVING", {"ndcg@10": 0.25}),
         (1, "SERVING", {"ndcg@10": 0.25}),
     ]
-    assert models[0].create_time == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert (models[0].create_time_ms, models[0].item_count, models[0].has_ranker) == (1_700_000_000_000, 3, True)
 
 
 def test_events_without_an_id_get_different_ones_and_an_empty_id_stays_empty(fake):
@@ -160,19 +179,12 @@ def test_record_tells_duplicates_and_rejections(fake):
 
 def test_a_string_is_not_taken_for_a_list_of_letters(fake):
     with Client(fake.address) as client:
-        for arguments in ({"history": "abc"}, {"exclude": "abc"}, {"allow": "abc"}, {"any_category": "abc"}):
+        for arguments in ({"history": "abc"}, {"exclude": "abc"}, {"allow": "abc"}, {"any_categories": "abc"}):
             with pytest.raises(InputError, match="'abc'; allowed: a list of ids"):
                 client.recommend(**arguments)
         with pytest.raises(InputError, match="allowed: a list of users"):
             list(client.recommend_stream(["abc"]))
     assert fake.requests == [("RecommendStream", request) for _, request in fake.requests]
-
-
-def test_a_moment_without_time_zone_is_refused_with_a_remedy(fake):
-    with Client(fake.address) as client, pytest.raises(InputError, match="no time zone") as caught:
-        client.recommend("u", now=NOW.replace(tzinfo=None))
-    assert (caught.value.field, fake.requests) == ("now", [])
-    assert "remedy: use datetime.now(UTC)" in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", [{"user_id": "u", "k": 10**10}, {"user_id": "\ud800"}])

@@ -81,7 +81,7 @@ def test_an_event_changes_the_very_next_answer(client):
     assert {item.source for item in after} == {"RETRIEVED"}
     assert not set(after.item_ids) & set(HISTORY)
     assert after.item_ids == client.recommend(history=HISTORY).item_ids
-    assert [event.item_id for event in client.history("anna", page_size=2)] == HISTORY[::-1]
+    assert [event.item_id for event in client.events("anna", page_size=2)] == HISTORY[::-1]
     assert client.delete_user("anna") == 3
     assert client.recommend("anna").item_ids == before.item_ids
 
@@ -97,13 +97,14 @@ def test_recording_the_same_event_id_twice_stores_it_once(client):
 async def test_sync_equals_async_on_the_real_server(client, address):
     async with AsyncClient(address, timeout=30) as other:
         for name, args, kwargs in [
-            ("similar_items", ("item-1",), {"k": 3}),
             ("models", (), {}),
             ("model", ("tiny",), {}),
             ("pipelines", (), {}),
             ("plugins", (), {}),
         ]:
             assert getattr(client, name)(*args, **kwargs) == await getattr(other, name)(*args, **kwargs)
+        near, again = client.similar_items("item-1", k=3), await other.similar_items("item-1", k=3)
+        assert replace(near, request_id=again.request_id) == again
         mine, theirs = client.recommend(history=HISTORY), await other.recommend(history=HISTORY)
         assert replace(mine, request_id=theirs.request_id) == theirs
         ranked = client.rank(["item-1", "item-2", "nobody"], history=HISTORY)
@@ -112,9 +113,34 @@ async def test_sync_equals_async_on_the_real_server(client, address):
         assert ranked.unknown_item_ids == ("nobody",)
         batches = [[UserRow(history=HISTORY), UserRow(history=["item-9"])], ["nobody"]]
         streamed = [answer async for answer in other.recommend_stream(batches)]
-        assert streamed == list(client.recommend_stream(batches))
+        same = [
+            replace(a, request_id=b.request_id) for a, b in zip(client.recommend_stream(batches), streamed, strict=True)
+        ]
+        assert streamed == same
         assert isinstance(streamed[0].rows[0], Ranked)
         assert streamed[0].rows[0].item_ids == mine.item_ids
+
+
+@pytest.mark.parametrize("mebibytes", [9, 17])
+def test_a_message_that_is_too_large_is_sent_once(client, monkeypatch, mebibytes):
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    with pytest.raises(InvalidArgumentError, match=r"large|allowed: 8,388,608") as caught:
+        client.recommend("anna", exclude=["x" * 256] * (mebibytes << 12))
+    assert (caught.value.reason, waits) == ("TOO_LARGE", [])
+
+
+def test_errors_say_to_programs_what_they_say_to_people(client):
+    with pytest.raises(NotFoundError) as caught:
+        client.recommend("anna", pipeline="absent")
+    assert set(caught.value.facts["existing"].split(", ")) == {"tiny", "tiny_ranker"}
+    with pytest.raises(InvalidArgumentError) as refused:
+        client.recommend("anna", k=0)
+    assert {name: refused.value.facts[name] for name in ("field", "value", "allowed")} == {
+        "field": "k",
+        "value": "0",
+        "allowed": "1 to 1,000",
+    }
 
 
 def test_errors_are_typed_and_name_what_to_do(client):

@@ -38,6 +38,7 @@ FAST = RetryPolicy(initial_delay=0.001)
     ("code", "reason", "kind"),
     [
         (Code.INVALID_ARGUMENT, "INVALID_FIELD", InvalidArgumentError),
+        (Code.INVALID_ARGUMENT, "TOO_LARGE", InvalidArgumentError),
         (Code.NOT_FOUND, "PIPELINE_NOT_FOUND", NotFoundError),
         (Code.FAILED_PRECONDITION, "CORRUPT_BUNDLE", FailedPreconditionError),
         (Code.FAILED_PRECONDITION, "MODEL_CHANGED", ModelChangedError),

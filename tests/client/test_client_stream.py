@@ -28,7 +28,17 @@ def test_answers_come_in_order_one_row_for_each_user(fake):
         answers = list(client.recommend_stream(BATCHES, k=2))
     assert [answer.sequence for answer in answers] == list(range(9))
     assert [[row.item_ids[0] for row in answer.rows] for answer in answers] == [[f"{u}/0" for u in b] for b in BATCHES]
-    assert answers[0].rows[0] == Ranked(("u0-0/0", "u0-0/1"), (1.0, 0.5), ("RETRIEVED", "RETRIEVED"), 0)
+    assert answers[0].rows[0] == Ranked(
+        ("u0-0/0", "u0-0/1"), (1.0, 0.5), ("RETRIEVED", "RETRIEVED"), "cf", "STORED", "u0-0"
+    )
+
+
+def test_a_batch_that_fails_leaves_the_others_unharmed(fake):
+    with Client(fake.address) as client:
+        first, failed, last = client.recommend_stream([["a"], ["b"] * 257, ["c"]], k=1)
+    assert failed.error == RowFailure(3, "INVALID_FIELD", "batch.rows", "many")
+    assert (failed.rows, failed.sequence) == ((), 1)
+    assert (first.error, len(first.rows), last.rows[0].item_ids) == (None, 1, ("c/0",))
 
 
 def test_a_row_that_fails_leaves_its_mates_unharmed(fake):
@@ -95,9 +105,9 @@ async def test_a_batch_that_is_not_answered_in_time_ends_the_stream(fake):
 
 def test_other_models_than_required_are_refused(fake):
     with Client(fake.address) as client:
-        assert len(list(client.recommend_stream([["u"]], require_models=[ModelVersion("cf", 1)]))) == 1
+        assert len(list(client.recommend_stream([["u"]], required_models=[ModelVersion("cf", 1)]))) == 1
         with pytest.raises(ModelChangedError, match="the pipeline has cf 2"):
-            list(client.recommend_stream([["u"]], require_models=[ModelVersion("cf", 2)]))
+            list(client.recommend_stream([["u"]], required_models=[ModelVersion("cf", 2)]))
 
 
 def test_an_answer_with_rows_missing_or_out_of_order_is_an_error(fake):

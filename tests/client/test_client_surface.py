@@ -20,7 +20,7 @@ def test_importing_the_client_loads_nothing_heavy():
 def test_exported_names_are_sorted_and_frozen():
     assert honeyguide.client.__all__ == sorted(honeyguide.client.__all__)
     assert " ".join(honeyguide.client.__all__) == (
-        "AsyncClient BatchAnswer CancelledError Client DeadlineError Event FailedPreconditionError History "
+        "AsyncClient BatchAnswer BecauseItem CancelledError Client DeadlineError Event FailedPreconditionError History "
         "HoneyguideClientError InputError InternalError InvalidArgumentError Item LoadedModel Model ModelChangedError "
         "ModelVersion NotFoundError OverCapacityError Pipeline Plugin Ranked Ranking Recommendations Recorded "
         "RejectedEvent ResumeError RetryPolicy RowFailure SimilarItems UnavailableError UnimplementedError UserRow"

@@ -69,11 +69,11 @@ def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
     assert "For user u, by cf 1" in done.stdout
     for word in ("rank", "item", "title", "score", "source", "i-u", "Honig", "0.5000", "retrieved", "a, b"):
         assert word in done.stdout
-    assert "NO_RANKER" in done.stderr
+    assert "RANK_FAILED" in done.stderr
     assert "honeyguide record u i-u" in done.stderr
     request = fake.requests[0][1]
     assert list(request.filter.exclude_item_ids) == ["x", "y"]
-    assert list(request.filter.any_category) == ["tea, hot"]
+    assert list(request.filter.any_categories) == ["tea, hot"]
 
 
 def test_recommend_takes_a_history_alone_and_asks_for_one_of_both(fake, honeyguide):

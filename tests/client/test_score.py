@@ -102,7 +102,7 @@ def test_histories_are_sent_with_their_times_and_rows_are_numbered_without_user_
     path = write(tmp_path / "users.parquet", columns, row_group_size=2)
     run(fake, path, tmp_path / "recs.parquet")
     assert [list(row.history.item_ids) for row in sent] == [["a", "b"], [], ["c"]]
-    assert [list(row.history.time_ms) for row in sent] == [[1, 2], [], []]
+    assert [list(row.history.times_ms) for row in sent] == [[1, 2], [], []]
     assert not any(row.HasField("user_id") for row in sent)
     table = pq.read_table(tmp_path / "recs.parquet")
     assert table["row"].to_pylist() == [0, 1, 2]
@@ -169,7 +169,7 @@ def test_every_answer_is_for_the_moment_of_the_first_run(fake, users, tmp_path):
     with pytest.raises(Exception, match="broken"):
         run(fake, users, tmp_path / "recs.parquet")
     run(fake, users, tmp_path / "recs.parquet")
-    moments = [request.options.now.ToMilliseconds() for _, request in fake.requests]
+    moments = [request.options.request_time_ms for _, request in fake.requests]
     assert len(moments) == 2
     assert moments[0] == moments[1] > 1_700_000_000_000
 
@@ -211,7 +211,7 @@ def test_the_server_going_away_for_a_while_loses_and_doubles_nobody(fake, users,
     assert pq.read_table(tmp_path / "recs.parquet")["user_id"].to_pylist() == USERS
     assert done.failed == 0
     assert fake.streams == 5
-    assert [m.name for _, request in fake.requests[1:] for m in request.options.require_models] == ["cf"] * 4
+    assert [m.name for _, request in fake.requests[1:] for m in request.options.required_models] == ["cf"] * 4
 
 
 def test_a_server_that_stays_away_ends_the_run_after_bounded_tries(fake, users, tmp_path):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from honeyguide.cli import events
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.training.dataset import Dataset, fingerprint
 
 
@@ -57,7 +57,7 @@ def bring_in(dataset: Path, store: Path, *words: str) -> dict[str, object]:
 
 
 def histories(store: Path) -> dict[str, list[str]]:
-    with EventStore(store) as opened:
+    with SqliteEventStore(store) as opened:
         names = opened.item_ids()
         return {user: [names[i] for i in opened.history(user).items] for user in ("anna", "ben")}
 
@@ -69,9 +69,9 @@ def test_every_event_is_imported_once(dataset: Path, tmp_path: Path) -> None:
     second = bring_in(dataset, store)
     assert (second["imported"], second["already_there"]) == (0, 7)
     assert histories(store) == {"anna": ["a", "b", "c"], "ben": ["c", "c", "b", "a"]}
-    with EventStore(store) as opened:
+    with SqliteEventStore(store) as opened:
         newest, middle, oldest = opened.page("anna", 10).events
-        assert (newest.time_ms, newest.type, newest.value) == (30, "buy", 2.0)
+        assert (newest.time_ms, newest.event_type, newest.value) == (30, "buy", 2.0)
         assert (middle.value, oldest.value) == (None, 1.5)
 
 

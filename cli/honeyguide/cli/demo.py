@@ -168,7 +168,7 @@ def _visitor(address: str, data: Path) -> tuple[str, str]:
     dataset = Dataset.open(data)
     user = str(dataset.users["user_id"][0])
     with _client(address) as client:
-        known = {event.item_id for event in client.history(user)}
+        known = {event.item_id for event in client.events(user)}
         top = {item.item_id for item in client.recommend(user, k=200)}
     fresh = dataset.items.filter(~dataset.items["item_id"].is_in(list(known | top))).sort("popularity", descending=True)
     return user, str(fresh["item_id"][0])

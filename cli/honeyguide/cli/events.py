@@ -51,7 +51,7 @@ def import_events(
     import polars as pl
 
     from honeyguide.cli.output import print_json, print_next, print_table, progress
-    from honeyguide.server.events.sqlite import EventStore
+    from honeyguide.server.events.sqlite import SqliteEventStore
     from honeyguide.training.dataset import SPLITS, Dataset
 
     data = Dataset.open(dataset)
@@ -68,7 +68,7 @@ def import_events(
     )
     start = perf_counter()
     done = accepted = 0
-    with EventStore(events) as store, progress("events") as bar:
+    with SqliteEventStore(events) as store, progress("events") as bar:
         task = bar.add_task("importing", total=len(places), rate="")
         for frame in part.histories_for_import(20_000):  # small enough that a server's own writes get between
             ids = [f"{data.spec.fingerprint[:16]}:{place:010}" for place in places[done : done + frame.height]]

@@ -45,14 +45,14 @@ def list_models(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False)
     from honeyguide.cli.output import print_json, print_table
 
     with connect(server) as client:
-        found = client.models()
+        listed = client.models()
     if json:
-        print_json([asdict(model) for model in found])
+        print_json([asdict(model) for model in listed])
         return
     columns = ("model", "version", "state", "class", "items", "ranks", "provider", "problem")
     rows = [
-        (m.name, m.version, m.state.lower(), m.model_class, m.items, _yes(m.ranks), m.provider, m.problem)
-        for m in found
+        (m.name, m.version, m.state.lower(), m.model_class, m.item_count, _yes(m.has_ranker), m.provider, m.problem)
+        for m in listed
     ]
     print_table(f"Models of {server}", columns, rows)
 
@@ -68,6 +68,7 @@ def show(
     Example: honeyguide models show cf
     """
     from dataclasses import asdict
+    from datetime import UTC, datetime
 
     from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_table
@@ -77,7 +78,8 @@ def show(
     if json:
         print_json(model)
         return
-    metrics = model.pop("metrics")
+    metrics, created = model.pop("metrics"), model.pop("create_time_ms")
+    model["created"] = datetime.fromtimestamp(created / 1000, UTC).isoformat(timespec="seconds") if created else ""
     rows = [(field.replace("_", " "), str(value)) for field, value in model.items() if value not in ("", None)]
     print_table(f"{name} {model['version']}", ("field", "value"), rows)
     if metrics:
@@ -135,9 +137,9 @@ def pipelines(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -
     from honeyguide.cli.output import print_json, print_table
 
     with connect(server) as client:
-        found = client.pipelines()
+        listed = client.pipelines()
     if json:
-        print_json([asdict(pipeline) for pipeline in found])
+        print_json([asdict(pipeline) for pipeline in listed])
         return
     rows = [
         (
@@ -148,7 +150,7 @@ def pipelines(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -
             _yes(pipeline.drop_seen),
             pipeline.problem,
         )
-        for pipeline in found
+        for pipeline in listed
     ]
     print_table(f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "problem"), rows)
 

@@ -9,7 +9,7 @@ import typer
 from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
 
 if TYPE_CHECKING:
-    from honeyguide.client import Recommendations
+    from honeyguide.client import Item, Recommendations
 
 __all__ = ["add_to"]
 
@@ -57,7 +57,7 @@ def recommend(
             pipeline=pipeline,
             drop_seen=drop_seen,
             exclude=words(exclude),
-            any_category=category or (),
+            any_categories=category or (),
             explain=explain,
         )
     if json:
@@ -68,13 +68,18 @@ def recommend(
         print_next(f"honeyguide record {user} {answer.items[0].item_id}")
 
 
+def _because(item: Item) -> str:
+    return ", ".join(because.item_id for because in item.because_items)
+
+
 def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
     """Prints the table and, below it, what is unusual about the answer."""
     from honeyguide.cli.output import print_table, stderr
 
     columns = ["rank", "item", "title", "score", "source"] + ["because"] * explain
     rows = [
-        [rank, item.item_id, item.title, item.score, item.source.lower()] + [", ".join(item.because)] * explain
+        [rank, item.item_id, item.title, item.score, item.source.lower()]
+        + [", ".join(b.item_id for b in item.because_items)] * explain
         for rank, item in enumerate(answer, 1)
     ]
     models = ", ".join(map(str, answer.models))
@@ -86,6 +91,6 @@ def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
     if answer.unknown_history_items:
         notes.append(f"{answer.unknown_history_items} events of the history have items the model does not know")
     if answer.degraded:
-        notes.append(f"a part of the pipeline could not run: {', '.join(answer.reasons)}")
+        notes.append(f"a part of the pipeline could not run: {', '.join(answer.degraded_reasons)}")
     for note in notes:
         stderr.print(f"[yellow]note:[/] {note}", highlight=False, soft_wrap=True)

@@ -41,7 +41,7 @@ def record(
         stored = client.record_event(
             user,
             item,
-            type=type,
+            event_type=type,
             dwell_seconds=dwell,
             clicks=clicks,
             quantity=quantity,

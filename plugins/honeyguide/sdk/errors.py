@@ -2,6 +2,8 @@
 
     HoneyguideError                 INTERNAL             INTERNAL
     ├── InvalidArgument             INVALID_ARGUMENT     INVALID_FIELD
+    ├── TooLarge                    INVALID_ARGUMENT     TOO_LARGE
+    ├── Malformed                   INVALID_ARGUMENT     MALFORMED
     ├── DataError                   INVALID_ARGUMENT     INVALID_DATA
     ├── ConfigError                 INVALID_ARGUMENT     INVALID_CONFIG
     ├── NotFound                    NOT_FOUND            NOT_FOUND
@@ -28,6 +30,7 @@ A message says what was given, what is allowed and what to do. It reaches client
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "HoneyguideError",
     "InvalidArgument",
     "ItemNotFound",
+    "Malformed",
     "ModelChanged",
     "ModelInUse",
     "ModelNotFound",
@@ -52,12 +56,13 @@ __all__ = [
     "PipelineNotFound",
     "PluginError",
     "PluginMissing",
+    "TooLarge",
     "Unavailable",
 ]
 
 
 class HoneyguideError(Exception):
-    """Is the root of the tree; catches every error Honeyguide raises on purpose."""
+    """Root of the tree: every error that Honeyguide raises on purpose."""
 
     code: ClassVar[str] = "INTERNAL"
     """Name of the gRPC status code."""
@@ -67,10 +72,12 @@ class HoneyguideError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.facts: dict[str, str] = {}
+        """What programs may read of it beside the reason, such as "field" or "existing"."""
 
 
 class InvalidArgument(HoneyguideError):
-    """Reports a field of a request that is out of its range."""
+    """Field of a request that is out of its range."""
 
     code = "INVALID_ARGUMENT"
     reason = "INVALID_FIELD"
@@ -80,10 +87,27 @@ class InvalidArgument(HoneyguideError):
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         super().__init__(f"{field} is {shown}; allowed: {allowed}")
         self.field = field
+        self.facts = {"field": field, "value": shown, "allowed": allowed}
+        self.others: tuple[InvalidArgument, ...] = ()
+        """What else is wrong with the same request."""
+
+
+class TooLarge(HoneyguideError):
+    """Message of more bytes than a server takes; no other try helps."""
+
+    code = "INVALID_ARGUMENT"
+    reason = "TOO_LARGE"
+
+
+class Malformed(HoneyguideError):
+    """Bytes that are no message of the rpc they came to; no other try helps."""
+
+    code = "INVALID_ARGUMENT"
+    reason = "MALFORMED"
 
 
 class DataError(HoneyguideError):
-    """Reports input data that cannot be read, with file, row, column and remedy."""
+    """Input data that cannot be read, with file, row, column and remedy."""
 
     code = "INVALID_ARGUMENT"
     reason = "INVALID_DATA"
@@ -101,102 +125,108 @@ class DataError(HoneyguideError):
 
 
 class ConfigError(HoneyguideError):
-    """Reports a setting or a model option that is out of its range."""
+    """Setting or model option that is out of its range."""
 
     code = "INVALID_ARGUMENT"
     reason = "INVALID_CONFIG"
 
 
 class NotFound(HoneyguideError):
-    """Reports a name that does not exist."""
+    """Name that does not exist."""
 
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
 
+    def __init__(self, message: str, existing: Iterable[object] = ()) -> None:
+        """Takes what to say, and the names that exist where these are few enough to be told."""
+        super().__init__(message)
+        if names := ", ".join(map(str, existing)):
+            self.facts["existing"] = names
+
 
 class ModelNotFound(NotFound):
-    """Reports an unknown model or version; the message names those that exist."""
+    """Unknown model or version; the message names those that exist."""
 
     reason = "MODEL_NOT_FOUND"
 
 
 class PipelineNotFound(NotFound):
-    """Reports an unknown pipeline; the message names those that exist."""
+    """Unknown pipeline; the message names those that exist."""
 
     reason = "PIPELINE_NOT_FOUND"
 
 
 class ItemNotFound(NotFound):
-    """Reports an item that the catalogue lacks."""
+    """Item that the catalogue lacks."""
 
     reason = "ITEM_NOT_FOUND"
 
 
 class FailedPrecondition(HoneyguideError):
-    """Reports a request that the present state does not allow."""
+    """Request that the present state does not allow."""
 
     code = "FAILED_PRECONDITION"
     reason = "FAILED_PRECONDITION"
 
 
 class BundleError(FailedPrecondition):
-    """Reports a bundle that cannot be served."""
+    """Bundle that cannot be served."""
 
     reason = "BAD_BUNDLE"
 
 
 class CorruptBundle(BundleError):
-    """Reports a bundle with a missing, added or changed byte."""
+    """Bundle with a missing, added or changed byte."""
 
     reason = "CORRUPT_BUNDLE"
 
 
 class ForeignBundle(BundleError):
-    """Reports a folder that is no bundle, or one of a format or API this version does not read."""
+    """Folder that is no bundle, or one of a format or API that this version does not read."""
 
     reason = "FOREIGN_BUNDLE"
 
 
 class PluginMissing(BundleError):
-    """Reports a bundle whose model class no installed plugin registers."""
+    """Bundle whose model class no installed plugin registers."""
 
     reason = "PLUGIN_MISSING"
 
 
 class ModelChanged(FailedPrecondition):
-    """Reports that another version serves than the one the caller pinned."""
+    """Version that the caller pinned and that does not serve."""
 
     reason = "MODEL_CHANGED"
 
 
 class ModelInUse(FailedPrecondition):
-    """Reports a model that a pipeline needs and that therefore cannot be unloaded."""
+    """Model that a pipeline needs and that therefore cannot be unloaded."""
 
     reason = "MODEL_IN_USE"
 
 
 class PluginError(HoneyguideError):
-    """Reports a plugin that breaks the contract."""
+    """Plugin that breaks the contract."""
 
     code = "FAILED_PRECONDITION"
     reason = "PLUGIN_ERROR"
 
 
 class ConformanceError(PluginError):
-    """Reports a promise of the plugin contract that a model does not keep."""
+    """Promise of the plugin contract that a model does not keep."""
 
     reason = "CONFORMANCE_FAILED"
 
 
 class ExportError(HoneyguideError):
-    """Reports a bundle that failed its own proof and was not written."""
+    """Bundle that failed its own proof and was not written."""
 
     code = "FAILED_PRECONDITION"
     reason = "EXPORT_FAILED"
 
 
 class OverCapacity(HoneyguideError):
-    """Reports that the server has as much work as it takes; try again later."""
+    """More work than the server takes; try again later."""
 
     code = "RESOURCE_EXHAUSTED"
     reason = "OVER_CAPACITY"
@@ -208,20 +238,20 @@ class OverCapacity(HoneyguideError):
 
 
 class DeadlinePassed(HoneyguideError):
-    """Reports a request that waited until its deadline; it was dropped before it was computed."""
+    """Request that waited until its deadline; it was dropped before it was computed."""
 
     code = "DEADLINE_EXCEEDED"
     reason = "DEADLINE_PASSED"
 
 
 class Unavailable(HoneyguideError):
-    """Reports that the server cannot answer now."""
+    """Server that cannot answer now."""
 
     code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
 
 
 class NothingServed(Unavailable):
-    """Reports that no model is loaded."""
+    """Server without a loaded model."""
 
     reason = "NOTHING_SERVED"

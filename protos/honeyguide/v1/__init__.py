@@ -1,1 +1,1 @@
-"""Holds the protocol buffers of the API and the stubs generated from them."""
+"""The API: its protocol buffers, and the stubs that are generated from them."""

@@ -22,33 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from honeyguide.v1 import history_pb2 as honeyguide_dot_v1_dot_history__pb2
+from honeyguide.v1 import errors_pb2 as honeyguide_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/event_service.proto\x12\rhoneyguide.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhoneyguide/v1/history.proto\"\x97\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x1a\n\rdwell_seconds\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x06\x63licks\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x15\n\x08quantity\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05value\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x12\n\nrequest_id\x18\n \x01(\tB\x10\n\x0e_dwell_secondsB\t\n\x07_clicksB\x0b\n\t_quantityB\x08\n\x06_value\";\n\x13RecordEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\"l\n\x14RecordEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12.\n\x08rejected\x18\x03 \x03(\x0b\x32\x1c.honeyguide.v1.RejectedEvent\"F\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowError\"K\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x12GetHistoryResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\",\n\x12\x44\x65leteUserResponse\x12\x16\n\x0e\x64\x65leted_events\x18\x01 \x01(\x03\x32\x8d\x02\n\x0c\x45ventService\x12W\n\x0cRecordEvents\x12\".honeyguide.v1.RecordEventsRequest\x1a#.honeyguide.v1.RecordEventsResponse\x12Q\n\nGetHistory\x12 .honeyguide.v1.GetHistoryRequest\x1a!.honeyguide.v1.GetHistoryResponse\x12Q\n\nDeleteUser\x12 .honeyguide.v1.DeleteUserRequest\x1a!.honeyguide.v1.DeleteUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/event_service.proto\x12\rhoneyguide.v1\x1a\x1ahoneyguide/v1/errors.proto\"\x84\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12\x1a\n\rdwell_seconds\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x06\x63licks\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x15\n\x08quantity\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05value\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x12\n\nrequest_id\x18\n \x01(\tB\x10\n\x0e_dwell_secondsB\t\n\x07_clicksB\x0b\n\t_quantityB\x08\n\x06_value\";\n\x13RecordEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\"l\n\x14RecordEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12.\n\x08rejected\x18\x03 \x03(\x0b\x32\x1c.honeyguide.v1.RejectedEvent\"F\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowError\"K\n\x11ListEventsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x12ListEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\",\n\x12\x44\x65leteUserResponse\x12\x16\n\x0e\x64\x65leted_events\x18\x01 \x01(\x03\x32\x8d\x02\n\x0c\x45ventService\x12W\n\x0cRecordEvents\x12\".honeyguide.v1.RecordEventsRequest\x1a#.honeyguide.v1.RecordEventsResponse\x12Q\n\nListEvents\x12 .honeyguide.v1.ListEventsRequest\x1a!.honeyguide.v1.ListEventsResponse\x12Q\n\nDeleteUser\x12 .honeyguide.v1.DeleteUserRequest\x1a!.honeyguide.v1.DeleteUserResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'honeyguide.v1.event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=115
-  _globals['_EVENT']._serialized_end=394
-  _globals['_RECORDEVENTSREQUEST']._serialized_start=396
-  _globals['_RECORDEVENTSREQUEST']._serialized_end=455
-  _globals['_RECORDEVENTSRESPONSE']._serialized_start=457
-  _globals['_RECORDEVENTSRESPONSE']._serialized_end=565
-  _globals['_REJECTEDEVENT']._serialized_start=567
-  _globals['_REJECTEDEVENT']._serialized_end=637
-  _globals['_GETHISTORYREQUEST']._serialized_start=639
-  _globals['_GETHISTORYREQUEST']._serialized_end=714
-  _globals['_GETHISTORYRESPONSE']._serialized_start=716
-  _globals['_GETHISTORYRESPONSE']._serialized_end=819
-  _globals['_DELETEUSERREQUEST']._serialized_start=821
-  _globals['_DELETEUSERREQUEST']._serialized_end=857
-  _globals['_DELETEUSERRESPONSE']._serialized_start=859
-  _globals['_DELETEUSERRESPONSE']._serialized_end=903
-  _globals['_EVENTSERVICE']._serialized_start=906
-  _globals['_EVENTSERVICE']._serialized_end=1175
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020io.honeyguide.v1P\001Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\252\002\rHoneyguide.V1\352\002\016Honeyguide::V1'
+  _globals['_EVENT']._serialized_start=81
+  _globals['_EVENT']._serialized_end=341
+  _globals['_RECORDEVENTSREQUEST']._serialized_start=343
+  _globals['_RECORDEVENTSREQUEST']._serialized_end=402
+  _globals['_RECORDEVENTSRESPONSE']._serialized_start=404
+  _globals['_RECORDEVENTSRESPONSE']._serialized_end=512
+  _globals['_REJECTEDEVENT']._serialized_start=514
+  _globals['_REJECTEDEVENT']._serialized_end=584
+  _globals['_LISTEVENTSREQUEST']._serialized_start=586
+  _globals['_LISTEVENTSREQUEST']._serialized_end=661
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=663
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=766
+  _globals['_DELETEUSERREQUEST']._serialized_start=768
+  _globals['_DELETEUSERREQUEST']._serialized_end=804
+  _globals['_DELETEUSERRESPONSE']._serialized_start=806
+  _globals['_DELETEUSERRESPONSE']._serialized_end=850
+  _globals['_EVENTSERVICE']._serialized_start=853
+  _globals['_EVENTSERVICE']._serialized_end=1122
 # @@protoc_insertion_point(module_scope)

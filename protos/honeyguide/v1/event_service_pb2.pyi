@@ -1,7 +1,4 @@
-import datetime
-
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from honeyguide.v1 import history_pb2 as _history_pb2
+from honeyguide.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -11,12 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Event(_message.Message):
-    __slots__ = ("event_id", "user_id", "item_id", "time", "type", "dwell_seconds", "clicks", "quantity", "value", "request_id")
+    __slots__ = ("event_id", "user_id", "item_id", "time_ms", "event_type", "dwell_seconds", "clicks", "quantity", "value", "request_id")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    TIME_FIELD_NUMBER: _ClassVar[int]
-    TYPE_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     DWELL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CLICKS_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
@@ -25,14 +22,14 @@ class Event(_message.Message):
     event_id: str
     user_id: str
     item_id: str
-    time: _timestamp_pb2.Timestamp
-    type: str
+    time_ms: int
+    event_type: str
     dwell_seconds: float
     clicks: float
     quantity: float
     value: float
     request_id: str
-    def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[str] = ..., item_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., type: _Optional[str] = ..., dwell_seconds: _Optional[float] = ..., clicks: _Optional[float] = ..., quantity: _Optional[float] = ..., value: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[str] = ..., item_id: _Optional[str] = ..., time_ms: _Optional[int] = ..., event_type: _Optional[str] = ..., dwell_seconds: _Optional[float] = ..., clicks: _Optional[float] = ..., quantity: _Optional[float] = ..., value: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RecordEventsRequest(_message.Message):
     __slots__ = ("events",)
@@ -55,10 +52,10 @@ class RejectedEvent(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     index: int
-    error: _history_pb2.RowError
-    def __init__(self, index: _Optional[int] = ..., error: _Optional[_Union[_history_pb2.RowError, _Mapping]] = ...) -> None: ...
+    error: _errors_pb2.RowError
+    def __init__(self, index: _Optional[int] = ..., error: _Optional[_Union[_errors_pb2.RowError, _Mapping]] = ...) -> None: ...
 
-class GetHistoryRequest(_message.Message):
+class ListEventsRequest(_message.Message):
     __slots__ = ("user_id", "page_size", "page_token")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -68,7 +65,7 @@ class GetHistoryRequest(_message.Message):
     page_token: str
     def __init__(self, user_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
-class GetHistoryResponse(_message.Message):
+class ListEventsResponse(_message.Message):
     __slots__ = ("events", "next_page_token", "total_size")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]

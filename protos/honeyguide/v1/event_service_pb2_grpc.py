@@ -42,10 +42,10 @@ class EventServiceStub:
                 request_serializer=honeyguide_dot_v1_dot_event__service__pb2.RecordEventsRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_v1_dot_event__service__pb2.RecordEventsResponse.FromString,
                 _registered_method=True)
-        self.GetHistory = channel.unary_unary(
-                '/honeyguide.v1.EventService/GetHistory',
-                request_serializer=honeyguide_dot_v1_dot_event__service__pb2.GetHistoryRequest.SerializeToString,
-                response_deserializer=honeyguide_dot_v1_dot_event__service__pb2.GetHistoryResponse.FromString,
+        self.ListEvents = channel.unary_unary(
+                '/honeyguide.v1.EventService/ListEvents',
+                request_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/honeyguide.v1.EventService/DeleteUser',
@@ -68,7 +68,7 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetHistory(self, request, context):
+    def ListEvents(self, request, context):
         """Lists one user's events, newest first. An unknown user has an empty history.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,10 +90,10 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=honeyguide_dot_v1_dot_event__service__pb2.RecordEventsRequest.FromString,
                     response_serializer=honeyguide_dot_v1_dot_event__service__pb2.RecordEventsResponse.SerializeToString,
             ),
-            'GetHistory': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetHistory,
-                    request_deserializer=honeyguide_dot_v1_dot_event__service__pb2.GetHistoryRequest.FromString,
-                    response_serializer=honeyguide_dot_v1_dot_event__service__pb2.GetHistoryResponse.SerializeToString,
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -142,7 +142,7 @@ class EventService:
             _registered_method=True)
 
     @staticmethod
-    def GetHistory(request,
+    def ListEvents(request,
             target,
             options=(),
             channel_credentials=None,
@@ -155,9 +155,9 @@ class EventService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/honeyguide.v1.EventService/GetHistory',
-            honeyguide_dot_v1_dot_event__service__pb2.GetHistoryRequest.SerializeToString,
-            honeyguide_dot_v1_dot_event__service__pb2.GetHistoryResponse.FromString,
+            '/honeyguide.v1.EventService/ListEvents',
+            honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+            honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,7 +40,7 @@ class EventServiceStub:
     """Records events. When the call returns OK, every accepted event is on disk and counts in the next Recommend.
     An event that breaks a rule is rejected alone; its mates are recorded.
     """
-    GetHistory: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetHistoryRequest, _event_service_pb2.GetHistoryResponse]
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists one user's events, newest first. An unknown user has an empty history."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]
     """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
@@ -57,7 +57,7 @@ class EventServiceAsyncStub(EventServiceStub):
     """Records events. When the call returns OK, every accepted event is on disk and counts in the next Recommend.
     An event that breaks a rule is rejected alone; its mates are recorded.
     """
-    GetHistory: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetHistoryRequest, _event_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists one user's events, newest first. An unknown user has an empty history."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
     """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
@@ -79,11 +79,11 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def GetHistory(
+    def ListEvents(
         self,
-        request: _event_service_pb2.GetHistoryRequest,
+        request: _event_service_pb2.ListEventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.GetHistoryResponse, _abc.Awaitable[_event_service_pb2.GetHistoryResponse]]:
+    ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
         """Lists one user's events, newest first. An unknown user has an empty history."""
 
     @_abc_1.abstractmethod

@@ -24,17 +24,16 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhoneyguide/v1/history.proto\x12\rhoneyguide.v1\"\x88\x01\n\x07History\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x0f\n\x07time_ms\x18\x02 \x03(\x03\x12\x12\n\nevent_type\x18\x03 \x03(\t\x12\x15\n\rdwell_seconds\x18\x04 \x03(\x02\x12\x0e\n\x06\x63licks\x18\x05 \x03(\x02\x12\x10\n\x08quantity\x18\x06 \x03(\x02\x12\r\n\x05value\x18\x07 \x03(\x02\"H\n\x08RowError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhoneyguide/v1/history.proto\x12\rhoneyguide.v1\"\x8d\x01\n\x07History\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x10\n\x08times_ms\x18\x02 \x03(\x03\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x15\n\rdwell_seconds\x18\x04 \x03(\x02\x12\x0e\n\x06\x63licks\x18\x05 \x03(\x02\x12\x12\n\nquantities\x18\x06 \x03(\x02\x12\x0e\n\x06values\x18\x07 \x03(\x02\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x42u\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'honeyguide.v1.history_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020io.honeyguide.v1P\001Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\252\002\rHoneyguide.V1\352\002\016Honeyguide::V1'
   _globals['_HISTORY']._serialized_start=47
-  _globals['_HISTORY']._serialized_end=183
-  _globals['_ROWERROR']._serialized_start=185
-  _globals['_ROWERROR']._serialized_end=257
-  _globals['_MODELVERSION']._serialized_start=259
-  _globals['_MODELVERSION']._serialized_end=304
+  _globals['_HISTORY']._serialized_end=188
+  _globals['_MODELVERSION']._serialized_start=190
+  _globals['_MODELVERSION']._serialized_end=235
 # @@protoc_insertion_point(module_scope)

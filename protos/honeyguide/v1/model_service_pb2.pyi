@@ -1,6 +1,3 @@
-import datetime
-
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from honeyguide.v1 import history_pb2 as _history_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -23,7 +20,7 @@ MODEL_STATE_SERVING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "items", "ranks", "max_length", "provider", "index", "index_recall", "metrics", "create_time", "data_fingerprint", "retrievers")
+    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "item_count", "has_ranker", "max_length", "provider", "index_kind", "index_recall", "metrics", "create_time_ms", "data_fingerprint", "retrievers")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -38,14 +35,14 @@ class Model(_message.Message):
     MODEL_CLASS_FIELD_NUMBER: _ClassVar[int]
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
-    ITEMS_FIELD_NUMBER: _ClassVar[int]
-    RANKS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HAS_RANKER_FIELD_NUMBER: _ClassVar[int]
     MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
-    INDEX_FIELD_NUMBER: _ClassVar[int]
+    INDEX_KIND_FIELD_NUMBER: _ClassVar[int]
     INDEX_RECALL_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
-    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     DATA_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVERS_FIELD_NUMBER: _ClassVar[int]
     name: str
@@ -55,17 +52,17 @@ class Model(_message.Message):
     model_class: str
     plugin: str
     dimension: int
-    items: int
-    ranks: bool
+    item_count: int
+    has_ranker: bool
     max_length: int
     provider: str
-    index: str
+    index_kind: str
     index_recall: float
     metrics: _containers.ScalarMap[str, float]
-    create_time: _timestamp_pb2.Timestamp
+    create_time_ms: int
     data_fingerprint: str
     retrievers: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., items: _Optional[int] = ..., ranks: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data_fingerprint: _Optional[str] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., item_count: _Optional[int] = ..., has_ranker: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index_kind: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time_ms: _Optional[int] = ..., data_fingerprint: _Optional[str] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

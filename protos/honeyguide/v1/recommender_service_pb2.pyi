@@ -1,6 +1,4 @@
-import datetime
-
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from honeyguide.v1 import errors_pb2 as _errors_pb2
 from honeyguide.v1 import history_pb2 as _history_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -17,30 +15,52 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_RETRIEVED: _ClassVar[Source]
     SOURCE_POPULAR: _ClassVar[Source]
     SOURCE_CANDIDATE: _ClassVar[Source]
+
+class UserState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USER_STATE_UNSPECIFIED: _ClassVar[UserState]
+    USER_STATE_STORED: _ClassVar[UserState]
+    USER_STATE_INLINE: _ClassVar[UserState]
+    USER_STATE_ANONYMOUS: _ClassVar[UserState]
+
+class DegradedReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DEGRADED_REASON_UNSPECIFIED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RANK_FAILED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RULE_FAILED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_EXPLAIN_FAILED: _ClassVar[DegradedReason]
 SOURCE_UNSPECIFIED: Source
 SOURCE_RETRIEVED: Source
 SOURCE_POPULAR: Source
 SOURCE_CANDIDATE: Source
+USER_STATE_UNSPECIFIED: UserState
+USER_STATE_STORED: UserState
+USER_STATE_INLINE: UserState
+USER_STATE_ANONYMOUS: UserState
+DEGRADED_REASON_UNSPECIFIED: DegradedReason
+DEGRADED_REASON_RANK_FAILED: DegradedReason
+DEGRADED_REASON_RULE_FAILED: DegradedReason
+DEGRADED_REASON_EXPLAIN_FAILED: DegradedReason
 
 class Filter(_message.Message):
-    __slots__ = ("exclude_item_ids", "allow_item_ids", "any_category")
+    __slots__ = ("exclude_item_ids", "allow_item_ids", "any_categories")
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
-    ANY_CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    ANY_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     exclude_item_ids: _containers.RepeatedScalarFieldContainer[str]
     allow_item_ids: _containers.RepeatedScalarFieldContainer[str]
-    any_category: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, exclude_item_ids: _Optional[_Iterable[str]] = ..., allow_item_ids: _Optional[_Iterable[str]] = ..., any_category: _Optional[_Iterable[str]] = ...) -> None: ...
+    any_categories: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, exclude_item_ids: _Optional[_Iterable[str]] = ..., allow_item_ids: _Optional[_Iterable[str]] = ..., any_categories: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "history", "k", "pipeline", "drop_seen", "filter", "now", "explain")
+    __slots__ = ("user_id", "history", "k", "pipeline", "drop_seen", "filter", "request_time_ms", "explain")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     DROP_SEEN_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
-    NOW_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     history: _history_pb2.History
@@ -48,43 +68,53 @@ class RecommendRequest(_message.Message):
     pipeline: str
     drop_seen: bool
     filter: Filter
-    now: _timestamp_pb2.Timestamp
+    request_time_ms: int
     explain: bool
-    def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., k: _Optional[int] = ..., pipeline: _Optional[str] = ..., drop_seen: _Optional[bool] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., explain: _Optional[bool] = ...) -> None: ...
+    def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., k: _Optional[int] = ..., pipeline: _Optional[str] = ..., drop_seen: _Optional[bool] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., request_time_ms: _Optional[int] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("item_id", "score", "source", "source_model", "title", "because")
+    __slots__ = ("item_id", "score", "source", "source_model", "title", "because_items")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_MODEL_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
-    BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    BECAUSE_ITEMS_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     score: float
     source: Source
     source_model: str
     title: str
-    because: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Source, str]] = ..., source_model: _Optional[str] = ..., title: _Optional[str] = ..., because: _Optional[_Iterable[str]] = ...) -> None: ...
+    because_items: _containers.RepeatedCompositeFieldContainer[BecauseItem]
+    def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Source, str]] = ..., source_model: _Optional[str] = ..., title: _Optional[str] = ..., because_items: _Optional[_Iterable[_Union[BecauseItem, _Mapping]]] = ...) -> None: ...
+
+class BecauseItem(_message.Message):
+    __slots__ = ("item_id", "title")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    title: str
+    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "reasons")
+    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_HISTORY_ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
-    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
+    USER_STATE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     shortfall: int
     unknown_history_items: int
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
     degraded: bool
-    reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
+    user_state: UserState
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ...) -> None: ...
 
 class RecommendStreamRequest(_message.Message):
     __slots__ = ("options", "batch")
@@ -95,20 +125,22 @@ class RecommendStreamRequest(_message.Message):
     def __init__(self, options: _Optional[_Union[StreamOptions, _Mapping]] = ..., batch: _Optional[_Union[UserBatch, _Mapping]] = ...) -> None: ...
 
 class StreamOptions(_message.Message):
-    __slots__ = ("k", "pipeline", "drop_seen", "filter", "now", "require_models")
+    __slots__ = ("k", "pipeline", "drop_seen", "filter", "request_time_ms", "required_models", "include_titles")
     K_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     DROP_SEEN_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
-    NOW_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_MODELS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_MODELS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_TITLES_FIELD_NUMBER: _ClassVar[int]
     k: int
     pipeline: str
     drop_seen: bool
     filter: Filter
-    now: _timestamp_pb2.Timestamp
-    require_models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
-    def __init__(self, k: _Optional[int] = ..., pipeline: _Optional[str] = ..., drop_seen: _Optional[bool] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., require_models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
+    request_time_ms: int
+    required_models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
+    include_titles: bool
+    def __init__(self, k: _Optional[int] = ..., pipeline: _Optional[str] = ..., drop_seen: _Optional[bool] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., request_time_ms: _Optional[int] = ..., required_models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., include_titles: _Optional[bool] = ...) -> None: ...
 
 class UserBatch(_message.Message):
     __slots__ = ("sequence", "rows")
@@ -127,70 +159,86 @@ class UserRow(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ...) -> None: ...
 
 class RecommendStreamResponse(_message.Message):
-    __slots__ = ("sequence", "models", "rows")
+    __slots__ = ("sequence", "request_id", "models", "rows", "error")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     sequence: int
+    request_id: str
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
     rows: _containers.RepeatedCompositeFieldContainer[ResultRow]
-    def __init__(self, sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., rows: _Optional[_Iterable[_Union[ResultRow, _Mapping]]] = ...) -> None: ...
+    error: _errors_pb2.RowError
+    def __init__(self, sequence: _Optional[int] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., rows: _Optional[_Iterable[_Union[ResultRow, _Mapping]]] = ..., error: _Optional[_Union[_errors_pb2.RowError, _Mapping]] = ...) -> None: ...
 
 class ResultRow(_message.Message):
     __slots__ = ("ranked", "error")
     RANKED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ranked: Ranked
-    error: _history_pb2.RowError
-    def __init__(self, ranked: _Optional[_Union[Ranked, _Mapping]] = ..., error: _Optional[_Union[_history_pb2.RowError, _Mapping]] = ...) -> None: ...
+    error: _errors_pb2.RowError
+    def __init__(self, ranked: _Optional[_Union[Ranked, _Mapping]] = ..., error: _Optional[_Union[_errors_pb2.RowError, _Mapping]] = ...) -> None: ...
 
 class Ranked(_message.Message):
-    __slots__ = ("item_ids", "scores", "sources", "unknown_history_items", "degraded", "reasons")
+    __slots__ = ("item_ids", "scores", "sources", "titles", "source_model", "user_id", "user_state", "shortfall", "unknown_history_items", "degraded", "degraded_reasons")
     ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    TITLES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_STATE_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_HISTORY_ITEMS_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
-    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
     item_ids: _containers.RepeatedScalarFieldContainer[str]
     scores: _containers.RepeatedScalarFieldContainer[float]
     sources: _containers.RepeatedScalarFieldContainer[Source]
+    titles: _containers.RepeatedScalarFieldContainer[str]
+    source_model: str
+    user_id: str
+    user_state: UserState
+    shortfall: int
     unknown_history_items: int
     degraded: bool
-    reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ..., sources: _Optional[_Iterable[_Union[Source, str]]] = ..., unknown_history_items: _Optional[int] = ..., degraded: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
+    def __init__(self, item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ..., sources: _Optional[_Iterable[_Union[Source, str]]] = ..., titles: _Optional[_Iterable[str]] = ..., source_model: _Optional[str] = ..., user_id: _Optional[str] = ..., user_state: _Optional[_Union[UserState, str]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ...) -> None: ...
 
 class RankRequest(_message.Message):
-    __slots__ = ("user_id", "history", "item_ids", "pipeline", "now")
+    __slots__ = ("user_id", "history", "item_ids", "pipeline", "request_time_ms")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
-    NOW_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     history: _history_pb2.History
     item_ids: _containers.RepeatedScalarFieldContainer[str]
     pipeline: str
-    now: _timestamp_pb2.Timestamp
-    def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., item_ids: _Optional[_Iterable[str]] = ..., pipeline: _Optional[str] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    request_time_ms: int
+    def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., item_ids: _Optional[_Iterable[str]] = ..., pipeline: _Optional[str] = ..., request_time_ms: _Optional[int] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models", "degraded", "reasons")
+    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_HISTORY_ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
-    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
+    USER_STATE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     unknown_item_ids: _containers.RepeatedScalarFieldContainer[str]
     unknown_history_items: int
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
     degraded: bool
-    reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
+    user_state: UserState
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
     __slots__ = ("item_id", "k", "pipeline", "filter")
@@ -205,11 +253,13 @@ class SimilarItemsRequest(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., k: _Optional[int] = ..., pipeline: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
-    __slots__ = ("items", "shortfall", "model")
+    __slots__ = ("request_id", "items", "shortfall", "model")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     shortfall: int
     model: _history_pb2.ModelVersion
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., model: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., model: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ...) -> None: ...

@@ -28,7 +28,7 @@ if _version_not_supported:
 class RecommenderServiceStub:
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.
@@ -65,7 +65,7 @@ class RecommenderServiceStub:
 class RecommenderServiceServicer:
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.
@@ -133,7 +133,7 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
 class RecommenderService:
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.

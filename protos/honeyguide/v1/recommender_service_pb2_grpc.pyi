@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class RecommenderServiceStub:
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.
@@ -52,7 +52,7 @@ class RecommenderServiceStub:
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.
@@ -71,7 +71,7 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
 
-    Errors of every rpc: INVALID_ARGUMENT (a field out of range; the message names field, value and range), NOT_FOUND
+    Errors of every rpc: INVALID_ARGUMENT (fields out of range; the message names field, value and range of each), NOT_FOUND
     (unknown pipeline or item; the message names what exists), RESOURCE_EXHAUSTED (over capacity; retry after the delay
     in google.rpc.RetryInfo), UNAVAILABLE (no model is loaded, or the server is stopping). Each carries a
     google.rpc.ErrorInfo with domain "honeyguide" and a stable UPPER_SNAKE reason.

@@ -21,7 +21,7 @@ from honeyguide.server.api.model_service import ModelServicer
 from honeyguide.server.api.recommender_service import RecommenderServicer
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
-from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
@@ -75,7 +75,7 @@ class Server:
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
         check_free(settings.host, settings.port)  # before the slow part
-        store = EventStore(settings.events)
+        store = SqliteEventStore(settings.events)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
 

@@ -18,14 +18,15 @@ from grpc_health.v1.health_pb2_grpc import HealthStub, add_HealthServicer_to_ser
 from grpc_status import rpc_status
 
 from honeyguide.sdk import errors
-from honeyguide.server.api.interceptor import DOMAIN, ErrorInterceptor, to_row_error
-from honeyguide.server.ops.logs import request_id
+from honeyguide.server.api.context import current_context
+from honeyguide.server.api.interceptor import DOMAIN, MAX_MESSAGE_BYTES, ErrorInterceptor, reason_of, to_row_error
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.v1.errors_pb2 import ErrorReason
 
 LEAKY = "cannot read /srv/secret/models/cf/3/bundle.json"
 ERRORS = {
     "invalid": lambda: errors.InvalidArgument("k", 0, "1–1,000"),
-    "missing": lambda: errors.ModelNotFound("no model 'x'; there are: cf"),
+    "missing": lambda: errors.ModelNotFound("no model 'x'; there are: cf", ["cf"]),
     "busy": lambda: errors.OverCapacity("64 users wait", 0.25),
     "bundle": lambda: errors.CorruptBundle(LEAKY),
     "long": lambda: errors.PipelineNotFound("no pipeline " + "é" * 50_000),
@@ -42,7 +43,7 @@ class Toy:
         self.cancelled = asyncio.Event()
 
     async def unary(self, request: StringValue, context: Any) -> StringValue:
-        self.ids.append(request_id())
+        self.ids.append(current_context().request_id)
         if request.value in ERRORS:
             error = ERRORS[request.value]()
             raise error
@@ -90,7 +91,8 @@ def log() -> Iterator[list[Any]]:
 @pytest_asyncio.fixture
 async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc.aio.Channel]]:
     toy = Toy()
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)])
+    limit = ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)], options=[limit])
     kinds = {
         "Unary": (grpc.unary_unary_rpc_method_handler, toy.unary),
         "Stream": (grpc.stream_stream_rpc_method_handler, toy.stream),
@@ -106,7 +108,7 @@ async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc
     add_HealthServicer_to_server(health.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[limit]) as channel:
         yield toy, channel
     await server.stop(None)
 
@@ -163,6 +165,36 @@ async def test_an_invalid_argument_names_its_field(toy: tuple[Toy, grpc.aio.Chan
     assert (info.domain, info.reason) == (DOMAIN, "INVALID_FIELD") == ("honeyguide", "INVALID_FIELD")
     (violation,) = unpack(status, details.BadRequest).field_violations
     assert (violation.field, violation.description) == ("k", status.message)
+    assert {name: info.metadata[name] for name in ("field", "value", "allowed")} == {
+        "field": "k",
+        "value": "0",
+        "allowed": "1–1,000",
+    }
+
+
+@pytest.mark.parametrize("method", ALL)
+async def test_a_message_that_is_too_large_is_refused_for_good(
+    toy: tuple[Toy, grpc.aio.Channel], metrics: Metrics, method: str
+) -> None:
+    code, status = await failure(toy[1], method, "x" * MAX_MESSAGE_BYTES)
+    assert (code, unpack(status, details.ErrorInfo).reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
+    assert "allowed: 8,388,608" in status.message
+    assert toy[0].ids == []
+    assert metrics.errors.labels(f"/toy.Toy/{method}", "TOO_LARGE")._value.get() == 1
+    assert await ask(toy[1], method, "x" * (MAX_MESSAGE_BYTES - 100)) != []
+
+
+@pytest.mark.parametrize("method", ["Unary", "Stream"])
+async def test_bytes_that_are_no_message_are_refused_for_good(
+    toy: tuple[Toy, grpc.aio.Channel], log: list[Any], method: str
+) -> None:
+    kind = {"Unary": toy[1].unary_unary, "Stream": toy[1].stream_stream}[method]
+    raw = kind(f"/toy.Toy/{method}", bytes, StringValue.FromString)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        _ = await raw(b"\xff") if method == "Unary" else [m async for m in raw(iter([b"\xff"]))]
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "no message of this call" in (caught.value.details() or "")
+    assert [line for line in log if line["log_level"] == "error"] == []
 
 
 async def test_over_capacity_says_when_to_come_back(toy: tuple[Toy, grpc.aio.Channel]) -> None:
@@ -175,6 +207,7 @@ async def test_an_unknown_name_keeps_its_reason(toy: tuple[Toy, grpc.aio.Channel
     code, status = await failure(toy[1], "Unary", "missing")
     assert (code, unpack(status, details.ErrorInfo).reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
     assert status.message == "no model 'x'; there are: cf"
+    assert unpack(status, details.ErrorInfo).metadata["existing"] == "cf"
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -276,10 +309,10 @@ async def test_requests_and_errors_are_counted_and_timed(toy: tuple[Toy, grpc.ai
 
 def test_a_row_error_says_what_a_status_says() -> None:
     row = to_row_error(errors.InvalidArgument("history.dwell_seconds", -1, "0 or more"))
-    assert (row.code, row.reason, row.field) == (3, "INVALID_FIELD", "history.dwell_seconds")
+    assert (row.code, row.reason, row.field) == (3, ErrorReason.ERROR_REASON_INVALID_FIELD, "history.dwell_seconds")
     assert row.message == "history.dwell_seconds is -1; allowed: 0 or more"
     bug = to_row_error(ValueError(LEAKY))
-    assert (bug.code, bug.reason, bug.field) == (13, "INTERNAL", "")
+    assert (bug.code, bug.reason, bug.field) == (13, ErrorReason.ERROR_REASON_INTERNAL, "")
     assert "secret" not in bug.message
 
 
@@ -288,7 +321,7 @@ def test_every_error_of_the_tree_has_a_code_that_grpc_knows() -> None:
         kind = getattr(errors, name)
         made = kind.__new__(kind)
         Exception.__init__(made, "text")
-        made.message, made.field = "text", ""
+        made.message, made.field, made.others, made.facts = "text", "", (), {}
         row = to_row_error(made)
         assert row.code > 0
-        assert row.reason == kind.reason
+        assert reason_of(row) == kind.reason

@@ -15,6 +15,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1 import model_service_pb2 as pb
+from honeyguide.v1.errors_pb2 import ERROR_REASON_INVALID_FIELD
 from honeyguide.v1.history_pb2 import History, ModelVersion
 from honeyguide.v1.recommender_service_pb2 import (
     RankRequest,
@@ -58,21 +59,23 @@ async def test_every_rpc_answers_from_all_its_bundles(start: Any, shared_joint_r
     assert [item.item_id for item in ranked.items] == ids
     assert (similar.model.name, not recommended.degraded) == ("tiny", True)
     # "tiny" explains nothing, "tiny_ranker" does.
-    assert all(set(item.because) <= set(KNOWN.item_ids) and item.because for item in recommended.items)
+    assert all({b.item_id for b in item.because_items} <= set(KNOWN.item_ids) for item in recommended.items)
+    assert all(b.title for item in recommended.items for b in item.because_items)
+    assert all(item.because_items for item in recommended.items)
 
 
 async def test_unasked_nothing_is_explained(start: Any, shared_joint_repository: Path) -> None:
     async with start(shared_joint_repository) as running:
         plain = await running.recommender.Recommend(RecommendRequest(history=KNOWN, pipeline="joint"))
         cannot = await running.recommender.Recommend(RecommendRequest(history=KNOWN, pipeline="tiny", explain=True))
-    assert not any(item.because for item in (*plain.items, *cannot.items))
+    assert not any(item.because_items for item in (*plain.items, *cannot.items))
     assert not cannot.degraded
 
 
 async def test_streams_pin_every_bundle_that_takes_part(start: Any, shared_joint_repository: Path) -> None:
     def messages(wanted: list[tuple[str, int]]) -> list[RecommendStreamRequest]:
         pins = [ModelVersion(name=name, version=version) for name, version in wanted]
-        options = StreamOptions(pipeline="joint", require_models=pins)
+        options = StreamOptions(pipeline="joint", required_models=pins)
         batch = UserBatch(rows=[UserRow(history=KNOWN), UserRow(user_id="")])
         return [RecommendStreamRequest(options=options), RecommendStreamRequest(batch=batch)]
 
@@ -81,7 +84,7 @@ async def test_streams_pin_every_bundle_that_takes_part(start: Any, shared_joint
         with pytest.raises(grpc.aio.AioRpcError, match="joint/1, tiny/1, tiny_ranker/1 serve"):
             _ = [a async for a in running.recommender.RecommendStream(iter(messages(MODELS[:2])))]
     assert named(answer.models) == MODELS
-    assert (len(answer.rows[0].ranked.item_ids), answer.rows[1].error.reason) == (10, "INVALID_FIELD")
+    assert (len(answer.rows[0].ranked.item_ids), answer.rows[1].error.reason) == (10, ERROR_REASON_INVALID_FIELD)
 
 
 async def test_operators_see_what_retrieves_and_what_ranks(start: Any, shared_joint_repository: Path) -> None:
@@ -94,7 +97,7 @@ async def test_operators_see_what_retrieves_and_what_ranks(start: Any, shared_jo
     assert (named(both.retrievers), named([both.ranker])) == (MODELS[:2], MODELS[2:])
     assert (named(first.retrievers), first.HasField("ranker")) == (MODELS[:1], False)
     assert (named(model.retrievers), list(other.retrievers)) == (MODELS[:2], [])
-    assert (model.state, model.dimension, model.index, model.ranks) == (pb.MODEL_STATE_SERVING, 0, "", True)
+    assert (model.state, model.dimension, model.index_kind, model.has_ranker) == (pb.MODEL_STATE_SERVING, 0, "", True)
     assert summary[0] == (
         "pipeline all (default): retrieve → rank with tiny/1 (tiny_gru, 60 items, index flat) + "
         "tiny_ranker/1 (tiny_ranker, 60 items, index flat) + joint/1 (tiny_joint, 60 items) on CPU"

@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rich_status
 
@@ -22,6 +21,9 @@ from honeyguide.v1.recommender_service_pb2 import (
     SOURCE_CANDIDATE,
     SOURCE_POPULAR,
     SOURCE_RETRIEVED,
+    USER_STATE_ANONYMOUS,
+    USER_STATE_INLINE,
+    USER_STATE_STORED,
     Filter,
     RankRequest,
     RecommendRequest,
@@ -99,7 +101,7 @@ async def test_drop_seen_follows_the_data_unless_asked(start: Any) -> None:
 async def test_recorded_event_counts_in_the_very_next_answer(start: Any) -> None:
     async with start() as running:
         popular = await running.recommender.Recommend(RecommendRequest(user_id="u"))
-        event = Event(user_id="u", item_id="item-3", type="purchase")
+        event = Event(user_id="u", item_id="item-3", event_type="purchase")
         await running.events.RecordEvents(RecordEventsRequest(events=[event]))
         after = await running.recommender.Recommend(RecommendRequest(user_id="u"))
         inline = await running.recommender.Recommend(RecommendRequest(history=History(item_ids=["item-3"])))
@@ -107,8 +109,8 @@ async def test_recorded_event_counts_in_the_very_next_answer(start: Any) -> None
     assert [i.item_id for i in after.items] == [i.item_id for i in inline.items]
 
 
-def _moment(seconds: float) -> Timestamp:
-    return Timestamp(seconds=int(time.time() + seconds))
+def _moment(seconds: float) -> int:
+    return int((time.time() + seconds) * 1000)
 
 
 def _events(**columns: Sequence[Any]) -> RecommendRequest:
@@ -122,22 +124,22 @@ BAD_REQUESTS = [
     ("user_id", "1 to 256 bytes; this has 258", RecommendRequest(user_id="é" * 129)),
     ("history.item_ids", "1 to 256 bytes", RecommendRequest(history=History(item_ids=["item-1", ""]))),
     ("history.item_ids", "at most 4,096 events", RecommendRequest(history=History(item_ids=["x"] * 4097))),
-    ("history.time_ms", "1 entries'; allowed: 0 or 2", _events(time_ms=[5])),
-    ("history.event_type", "0 or 2", _events(event_type=["a", "b", "c"])),
-    ("history.event_type", "0 to 64 bytes; this has 65", _events(event_type=["a", "b" * 65])),
+    ("history.times_ms", "1 entries'; allowed: 0 or 2", _events(times_ms=[5])),
+    ("history.event_types", "0 or 2", _events(event_types=["a", "b", "c"])),
+    ("history.event_types", "0 to 64 bytes; this has 65", _events(event_types=["a", "b" * 65])),
     ("history.dwell_seconds", "is -1.0; allowed: finite, 0 or more", _events(dwell_seconds=[NAN, -1.0])),
     ("history.clicks", "is inf", _events(clicks=[1.0, math.inf])),
-    ("history.quantity", "is -2.0", _events(quantity=[-2.0, 1.0])),
-    ("history.value", "is -inf; allowed: finite", _events(value=[1.0, -math.inf])),
-    ("history.time_ms", "one day ahead", _events(time_ms=[1, 2**62])),
-    ("history.time_ms", "is -1", _events(time_ms=[-1, 2])),
-    ("history.time_ms", "'9, then 8'; allowed: non-decreasing", _events(time_ms=[9, 8])),
-    ("now", "one day ahead", RecommendRequest(now=_moment(2 * 86_400))),
-    ("now", "one day ahead", RecommendRequest(now=Timestamp(seconds=-5))),
+    ("history.quantities", "is -2.0", _events(quantities=[-2.0, 1.0])),
+    ("history.values", "is -inf; allowed: finite", _events(values=[1.0, -math.inf])),
+    ("history.times_ms", "one day ahead", _events(times_ms=[1, 2**62])),
+    ("history.times_ms", "is -1", _events(times_ms=[-1, 2])),
+    ("history.times_ms", "'9, then 8'; allowed: non-decreasing", _events(times_ms=[9, 8])),
+    ("request_time_ms", "one day ahead", RecommendRequest(request_time_ms=_moment(2 * 86_400))),
+    ("request_time_ms", "one day ahead", RecommendRequest(request_time_ms=-5)),
     ("filter.exclude_item_ids", "at most 10,000", RecommendRequest(filter=Filter(exclude_item_ids=["x"] * 10_001))),
     ("filter.allow_item_ids", "at most 10,000", RecommendRequest(filter=Filter(allow_item_ids=["x"] * 10_001))),
-    ("filter.any_category", "at most 100", RecommendRequest(filter=Filter(any_category=["x"] * 101))),
-    ("filter.any_category", "1 to 256 bytes", RecommendRequest(filter=Filter(any_category=[""]))),
+    ("filter.any_categories", "at most 100", RecommendRequest(filter=Filter(any_categories=["x"] * 101))),
+    ("filter.any_categories", "1 to 256 bytes", RecommendRequest(filter=Filter(any_categories=[""]))),
 ]
 
 
@@ -151,15 +153,46 @@ async def test_fields_out_of_range_are_named_with_value_and_range(start: Any) ->
             assert bad.field_violations[0].field == field
 
 
+async def test_every_field_at_fault_is_listed(start: Any) -> None:
+    bad = RecommendRequest(
+        user_id="", k=0, request_time_ms=-1, history=History(item_ids=["item-1"], clicks=[-1.0], times_ms=[-5])
+    )
+    bad.filter.any_categories.append("")
+    async with start() as running:
+        code, reason, message, (listed,) = await refused(running.recommender.Recommend(bad))
+    assert (code, reason) == (INVALID, "INVALID_FIELD")
+    fields = {violation.field for violation in listed.field_violations}
+    expected = {"user_id", "k", "request_time_ms", "history.clicks", "history.times_ms", "filter.any_categories"}
+    assert fields == expected
+    assert all(field in message for field in expected)
+
+
+async def test_an_answer_says_what_is_known_of_its_user(start: Any) -> None:
+    async with start() as running:
+        await running.events.RecordEvents(RecordEventsRequest(events=[Event(user_id="u", item_id="item-3")]))
+        ask, rank = running.recommender.Recommend, running.recommender.Rank
+        states = [
+            (await ask(RecommendRequest(user_id="u"))).user_state,
+            (await ask(RecommendRequest(user_id="u", history=KNOWN))).user_state,
+            (await ask(RecommendRequest(history=KNOWN))).user_state,
+            (await ask(RecommendRequest(user_id="nobody", history=KNOWN))).user_state,
+            (await ask(RecommendRequest(user_id="nobody"))).user_state,
+            (await ask(RecommendRequest())).user_state,
+            (await rank(RankRequest(user_id="u", item_ids=["item-1"]))).user_state,
+        ]
+    stored, inline, anonymous = USER_STATE_STORED, USER_STATE_INLINE, USER_STATE_ANONYMOUS
+    assert states == [stored, stored, inline, inline, anonymous, anonymous, stored]
+
+
 async def test_limits_themselves_are_allowed(start: Any) -> None:
     requests = [
-        RecommendRequest(user_id="é" * 128, k=1000, now=_moment(86_000)),
-        RecommendRequest(history=History(item_ids=["item-1"] * 4096, value=[-1.5] * 4096, clicks=[NAN] * 4096)),
-        RecommendRequest(filter=Filter(exclude_item_ids=["x"] * 10_000, any_category=["odd"] * 100)),
+        RecommendRequest(user_id="é" * 128, k=1000, request_time_ms=_moment(86_000)),
+        RecommendRequest(history=History(item_ids=["item-1"] * 4096, values=[-1.5] * 4096, clicks=[NAN] * 4096)),
+        RecommendRequest(filter=Filter(exclude_item_ids=["x"] * 10_000, any_categories=["odd"] * 100)),
         RecommendRequest(
             filter=Filter(exclude_item_ids=["x" * 256] * 10_000, allow_item_ids=["item-1"] + ["x" * 256] * 9999)
         ),
-        _events(time_ms=[7, 7], event_type=["", "b" * 64], dwell_seconds=[0.0, 3.0]),
+        _events(times_ms=[7, 7], event_types=["", "b" * 64], dwell_seconds=[0.0, 3.0]),
     ]
     async with start() as running:
         for request in requests:

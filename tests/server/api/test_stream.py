@@ -10,12 +10,17 @@ from typing import Any
 import grpc
 import pytest
 from bundles import make_bundle
+from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rich_status
 
+from honeyguide.v1.errors_pb2 import ERROR_REASON_INVALID_FIELD
 from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
 from honeyguide.v1.history_pb2 import History, ModelVersion
 from honeyguide.v1.model_service_pb2 import LoadModelRequest, UnloadModelRequest
 from honeyguide.v1.recommender_service_pb2 import (
+    USER_STATE_ANONYMOUS,
+    USER_STATE_INLINE,
+    USER_STATE_STORED,
     Filter,
     RecommendRequest,
     RecommendStreamRequest,
@@ -70,7 +75,7 @@ async def test_batches_are_answered_in_order_as_single_calls_are(start: Any) -> 
 async def test_stored_and_unknown_users_and_the_streams_filter(start: Any) -> None:
     async with start() as running:
         await running.events.RecordEvents(RecordEventsRequest(events=[Event(user_id="u", item_id="item-1")]))
-        odd = options(k=40, filter=Filter(any_category=["odd"]), drop_seen=True)
+        odd = options(k=40, filter=Filter(any_categories=["odd"]), drop_seen=True)
         (answer,) = await ask(running, [odd, batch(0, UserRow(user_id="u"), UserRow(user_id="nobody"))])
     known, unknown = (set(result.ranked.item_ids) for result in answer.rows)
     assert unknown - known == {"item-1"}
@@ -83,7 +88,7 @@ async def test_bad_row_fails_alone(start: Any) -> None:
         (answer,) = await ask(running, [options(), batch(7, row(1), bad, UserRow(user_id=""), row(2))])
     assert [result.WhichOneof("result") for result in answer.rows] == ["ranked", "error", "error", "ranked"]
     error = answer.rows[1].error
-    assert (error.code, error.reason, error.field) == (3, "INVALID_FIELD", "history.dwell_seconds")
+    assert (error.code, error.reason, error.field) == (3, ERROR_REASON_INVALID_FIELD, "history.dwell_seconds")
     assert answer.rows[2].error.field == "user_id"
     assert len(answer.rows[3].ranked.item_ids) == 10
 
@@ -101,11 +106,7 @@ async def test_batch_of_bad_rows_alone_is_answered(start: Any) -> None:
         ([], "`options` in the first message"),
         ([batch(0, row(1))], "message is 'batch'; allowed: `options`"),
         ([RecommendStreamRequest()], "`options` in the first message"),
-        ([options(), options()], "`batch` after the first message"),
         ([options(k=0)], "k is 0; allowed: 1 to 1,000"),
-        ([options(), batch(0)], "0 users'; allowed: 1 to 256 users"),
-        ([options(), batch(0, *[row(1)] * 257)], "257 users"),
-        ([options(k=1000), batch(0, *[row(1)] * 21)], "users x k of at most 20,000: send smaller batches"),
     ],
 )
 async def test_malformed_stream_is_refused(start: Any, messages: list[RecommendStreamRequest], says: str) -> None:
@@ -115,12 +116,44 @@ async def test_malformed_stream_is_refused(start: Any, messages: list[RecommendS
     assert says in message
 
 
-async def test_answers_before_a_malformed_message_arrive(start: Any) -> None:
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (options(), "`batch` after the first message"),
+        (batch(7), "0 users'; allowed: 1 to 256 users"),
+        (batch(7, *[row(1)] * 257), "257 users"),
+        (batch(7, *[row(1)] * 251), "users x k of at most 20,000: send smaller batches"),
+    ],
+)
+async def test_a_bad_batch_fails_alone_and_is_named(start: Any, bad: RecommendStreamRequest, says: str) -> None:
     async with start() as running:
-        call = running.recommender.RecommendStream(iter([options(), batch(1, row(1)), batch(2)]))
-        assert (await call.read()).sequence == 1
-        with pytest.raises(grpc.aio.AioRpcError, match="0 users"):
-            await call.read()
+        first, failed, last = await ask(running, [options(k=80), batch(1, row(1)), bad, batch(3, row(2))])
+    assert (failed.sequence, len(failed.rows)) == (bad.batch.sequence, 0)
+    assert (failed.error.code, failed.error.reason) == (3, ERROR_REASON_INVALID_FIELD)
+    assert says in failed.error.message
+    assert [len(answer.rows) for answer in (first, last)] == [1, 1]
+    assert not first.HasField("error")
+
+
+async def test_an_answer_carries_what_a_unary_one_does(start: Any) -> None:
+    async with start() as running:
+        await running.events.RecordEvents(RecordEventsRequest(events=[Event(user_id="u", item_id="item-1")]))
+        rows = [UserRow(user_id="u"), row(2), UserRow(user_id="nobody")]
+        odd = options(k=40, filter=Filter(any_categories=["odd"]), drop_seen=True, include_titles=True)
+        (answer,) = await ask(running, [odd, batch(0, *rows)])
+        (bare,) = await ask(running, [options(), batch(0, row(2))])
+    stored, inline, nobody = (result.ranked for result in answer.rows)
+    assert [r.user_state for r in (stored, inline, nobody)] == [
+        USER_STATE_STORED,
+        USER_STATE_INLINE,
+        USER_STATE_ANONYMOUS,
+    ]
+    assert (stored.user_id, inline.HasField("user_id"), nobody.user_id) == ("u", False, "nobody")
+    assert (stored.shortfall, nobody.shortfall) == (11, 10)
+    assert stored.source_model == "tiny"
+    assert [f"Title {item.removeprefix('item-')}" for item in stored.item_ids] == list(stored.titles)
+    assert (len(answer.request_id), answer.request_id == bare.request_id) == (32, False)
+    assert list(bare.rows[0].ranked.titles) == []
 
 
 async def test_server_reads_while_it_writes(start: Any) -> None:
@@ -141,7 +174,7 @@ async def test_server_reads_while_it_writes(start: Any) -> None:
 
 async def test_pinned_versions_hold_at_the_start_and_after_a_swap(start: Any, repository: Path) -> None:
     make_bundle(repository, "tiny", seed=1)
-    pinned = options(require_models=[ModelVersion(name="tiny", version=2)])
+    pinned = options(required_models=[ModelVersion(name="tiny", version=2)])
     swapped = asyncio.Event()
 
     async def talk() -> AsyncIterator[RecommendStreamRequest]:
@@ -155,9 +188,12 @@ async def test_pinned_versions_hold_at_the_start_and_after_a_swap(start: Any, re
         assert (await call.read()).models[0].version == 2
         await running.models.LoadModel(LoadModelRequest(name="tiny", version=1))
         swapped.set()
-        with pytest.raises(grpc.aio.AioRpcError, match="require_models are tiny/2; tiny/1 serve"):
+        with pytest.raises(grpc.aio.AioRpcError, match="required_models are tiny/2; tiny/1 serve"):
             await call.read()
         assert await call.code() == grpc.StatusCode.FAILED_PRECONDITION
+        info = error_details_pb2.ErrorInfo()
+        assert (await rich_status.from_call(call)).details[0].Unpack(info)
+        assert (info.reason, info.metadata["sequence"]) == ("MODEL_CHANGED", "2")
         code, message = await refused(running, pinned)
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     assert "tiny/1 serve" in message

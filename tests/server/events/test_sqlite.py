@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, InvalidArgument, OverCapacity, Unavailable
-from honeyguide.server.events.sqlite import EventStore, Recorded, StoredEvent, StoredHistory
+from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.store import Recorded, StoredEvent, StoredHistory
 
 
 @pytest.fixture
@@ -28,17 +29,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[EventStore]:
-    with EventStore(path) as opened:
+def store(path: Path) -> Iterator[SqliteEventStore]:
+    with SqliteEventStore(path) as opened:
         yield opened
 
 
-def items_of(store: EventStore, user: str) -> list[str]:
+def items_of(store: SqliteEventStore, user: str) -> list[str]:
     names = store.item_ids()
     return [names[number] for number in store.history(user).items]
 
 
-async def block(store: EventStore) -> tuple[threading.Event, asyncio.Future[object]]:
+async def block(store: SqliteEventStore) -> tuple[threading.Event, asyncio.Future[object]]:
     """Keeps the writer busy until the returned event is set."""
     entered, release = threading.Event(), threading.Event()
 
@@ -51,44 +52,44 @@ async def block(store: EventStore) -> tuple[threading.Event, asyncio.Future[obje
     return release, blocked
 
 
-async def test_an_event_is_read_back_as_it_was_recorded(store: EventStore) -> None:
+async def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1_700_000_000_123, "view", 1.5, 2.0, 3.0, -4.5, "request", "id-1")
     assert await store.record([event]) == Recorded(accepted=1, duplicates=0)
     assert store.page("anna", 10).events == [event]
     history = store.history("anna")
     assert (len(history), store.item_ids(), store.event_types()) == (1, ["book"], ["", "view"])
-    assert (history.items[0], history.time_ms[0], history.event_type[0]) == (0, 1_700_000_000_123, 1)
+    assert (history.items[0], history.times_ms[0], history.event_types[0]) == (0, 1_700_000_000_123, 1)
     assert (history.dwell_seconds[0], history.clicks[0], history.quantity[0], history.value[0]) == (1.5, 2, 3, -4.5)
 
 
-async def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: EventStore) -> None:
+async def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "book", 1)])
     history = store.history("anna")
     assert np.isnan([history.dwell_seconds, history.clicks, history.quantity, history.value]).all()
-    assert history.event_type[0] == 0
+    assert history.event_types[0] == 0
     assert store.page("anna", 1).events == [StoredEvent("anna", "book", 1)]
 
 
-def test_an_unknown_user_has_an_empty_history(store: EventStore) -> None:
+def test_an_unknown_user_has_an_empty_history(store: SqliteEventStore) -> None:
     history = store.history("nobody")
     assert len(history) == 0
-    assert (history.items.dtype, history.event_type.dtype, history.value.dtype) == (np.int64, np.int32, np.float32)
+    assert (history.items.dtype, history.event_types.dtype, history.value.dtype) == (np.int64, np.int32, np.float32)
     assert (store.count("nobody"), store.page("nobody", 5).events) == (0, [])
 
 
-async def test_history_is_ordered_by_time_then_by_insertion(store: EventStore) -> None:
+async def test_history_is_ordered_by_time_then_by_insertion(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "late", 30), StoredEvent("anna", "first", 10)])
     await store.record([StoredEvent("anna", "second of the same time", 10), StoredEvent("anna", "between", 20)])
     assert items_of(store, "anna") == ["first", "second of the same time", "between", "late"]
 
 
-async def test_a_history_cannot_be_written_to(store: EventStore) -> None:
+async def test_a_history_cannot_be_written_to(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "book", 1)])
     with pytest.raises(ValueError, match="read-only"):
         store.history("anna").items[0] = 7
 
 
-async def test_an_event_id_is_stored_once(store: EventStore) -> None:
+async def test_an_event_id_is_stored_once(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1, event_id="x")
     assert await store.record([event, event]) == Recorded(1, 1)
     assert await store.record([event, StoredEvent("anna", "pen", 2)]) == Recorded(1, 1)
@@ -96,13 +97,13 @@ async def test_an_event_id_is_stored_once(store: EventStore) -> None:
     assert items_of(store, "anna") == ["book", "pen", "pen"]
 
 
-async def test_concurrent_retries_of_one_event_store_it_once(store: EventStore) -> None:
+async def test_concurrent_retries_of_one_event_store_it_once(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1, event_id="x")
     answers = await asyncio.gather(*(store.record([event]) for _ in range(50)))
     assert (sum(a.accepted for a in answers), sum(a.duplicates for a in answers)) == (1, 49)
 
 
-async def test_concurrent_callers_share_transactions(store: EventStore) -> None:
+async def test_concurrent_callers_share_transactions(store: SqliteEventStore) -> None:
     release, blocked = await block(store)
     calls = [asyncio.create_task(store.record([StoredEvent(f"user-{i}", "book", i)])) for i in range(200)]
     await asyncio.sleep(0)
@@ -113,7 +114,7 @@ async def test_concurrent_callers_share_transactions(store: EventStore) -> None:
     assert sum(store.count(f"user-{i}") for i in range(200)) == 200
 
 
-async def test_the_next_read_knows_what_was_acknowledged(store: EventStore) -> None:
+async def test_the_next_read_knows_what_was_acknowledged(store: SqliteEventStore) -> None:
     async def user(name: str) -> None:
         for i in range(30):
             await store.record([StoredEvent(name, f"item-{i}", i)])
@@ -136,7 +137,7 @@ async def test_the_next_read_knows_what_was_acknowledged(store: EventStore) -> N
             reader.join()
 
 
-async def test_a_cached_history_is_the_same_object_until_the_user_acts(store: EventStore) -> None:
+async def test_a_cached_history_is_the_same_object_until_the_user_acts(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "book", 1), StoredEvent("ben", "book", 1)])
     anna, ben = store.histories(["anna", "ben"])
     await store.record([StoredEvent("anna", "pen", 2)])
@@ -145,7 +146,7 @@ async def test_a_cached_history_is_the_same_object_until_the_user_acts(store: Ev
 
 
 async def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) -> None:
-    with EventStore(path) as mine, EventStore(path) as other:
+    with SqliteEventStore(path) as mine, SqliteEventStore(path) as other:
         for i in range(20):
             await other.record([StoredEvent("anna", f"other-{i}", 2 * i)])
             assert len(mine.history("anna")) == 2 * i + 1
@@ -159,7 +160,7 @@ async def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) 
 async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.create_task(store.record([StoredEvent("anna", "book", 1)]))
@@ -179,7 +180,7 @@ async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
 async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         with monkeypatch.context() as broken:
             broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
             with pytest.raises(ZeroDivisionError):
@@ -189,7 +190,7 @@ async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_o
 
 
 async def test_the_cache_stays_within_its_bound(path: Path) -> None:
-    with EventStore(path, cache_events=100) as store:
+    with SqliteEventStore(path, cache_events=100) as store:
         await store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)])
         for u in range(20):
             assert len(store.history(f"user-{u}")) == 10
@@ -204,7 +205,7 @@ events = st.builds(
     user_id=st.sampled_from(["anna", "ben", "кот"]),
     item_id=st.sampled_from(["a", "b", "c d", "é"]),
     time_ms=st.integers(0, 6),
-    type=st.sampled_from(["", "view", "buy"]),
+    event_type=st.sampled_from(["", "view", "buy"]),
     value=st.one_of(st.none(), st.floats(-5, 5, width=32)),
     event_id=st.sampled_from(["", "", "x", "y"]),
 )
@@ -214,7 +215,7 @@ steps = st.lists(st.one_of(st.lists(events, min_size=1, max_size=6), st.sampled_
 @settings(max_examples=25, deadline=None)
 @given(steps)
 def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) -> None:
-    async def play(store: EventStore) -> None:
+    async def play(store: SqliteEventStore) -> None:
         replay: list[StoredEvent] = []
         for step in steps:
             if isinstance(step, str):
@@ -222,12 +223,13 @@ def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) ->
                 replay = [e for e in replay if e.user_id != step]
                 assert await store.delete_user(step) == len(gone)
             else:
-                known = {e.event_id for e in replay if e.event_id}
+                known = {(e.user_id, e.event_id) for e in replay if e.event_id}
                 fresh = []
                 for event in step:
-                    if event.event_id not in known:
+                    if (event.user_id, event.event_id) not in known:
                         fresh.append(event)
-                    known |= {event.event_id} - {""}
+                    if event.event_id:
+                        known.add((event.user_id, event.event_id))
                 replay += fresh
                 assert await store.record(step) == Recorded(len(fresh), len(step) - len(fresh))
             for user in ("anna", "ben", "кот"):
@@ -236,20 +238,20 @@ def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) ->
                 assert store.count(user) == len(expected)
                 assert store.page(user, 1000).events == expected[::-1]
 
-    with tempfile.TemporaryDirectory() as folder, EventStore(Path(folder) / "events.db") as store:
+    with tempfile.TemporaryDirectory() as folder, SqliteEventStore(Path(folder) / "events.db") as store:
         asyncio.run(play(store))
 
 
-def assert_equal(store: EventStore, history: StoredHistory, expected: list[StoredEvent]) -> None:
+def assert_equal(store: SqliteEventStore, history: StoredHistory, expected: list[StoredEvent]) -> None:
     names, types = store.item_ids(), store.event_types()
     assert [names[i] for i in history.items] == [e.item_id for e in expected]
-    assert [types[i] for i in history.event_type] == [e.type for e in expected]
-    assert history.time_ms.tolist() == [e.time_ms for e in expected]
+    assert [types[i] for i in history.event_types] == [e.event_type for e in expected]
+    assert history.times_ms.tolist() == [e.time_ms for e in expected]
     known = [np.nan if e.value is None else e.value for e in expected]
     np.testing.assert_array_equal(history.value, np.array(known, np.float32))
 
 
-async def test_pages_hold_every_event_once_while_others_are_recorded(store: EventStore) -> None:
+async def test_pages_hold_every_event_once_while_others_are_recorded(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", f"item-{i}", i // 3) for i in range(50)])
     seen: list[str] = []
     token = ""
@@ -262,7 +264,7 @@ async def test_pages_hold_every_event_once_while_others_are_recorded(store: Even
     assert seen == [f"item-{i}" for i in reversed(range(50))]
 
 
-async def test_a_page_that_ends_with_the_last_event_has_no_token(store: EventStore) -> None:
+async def test_a_page_that_ends_with_the_last_event_has_no_token(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", f"item-{i}", i) for i in range(4)])
     first = store.page("anna", 2)
     assert first.next_token
@@ -270,13 +272,13 @@ async def test_a_page_that_ends_with_the_last_event_has_no_token(store: EventSto
 
 
 @pytest.mark.parametrize("token", ["x", "", "AAAA", "ünï", "A" * 32])
-async def test_a_token_of_another_user_or_none_of_ours_is_refused(store: EventStore, token: str) -> None:
+async def test_a_token_of_another_user_or_none_of_ours_is_refused(store: SqliteEventStore, token: str) -> None:
     await store.record([StoredEvent(user, "book", i) for i in range(3) for user in ("anna", "ben")])
     with pytest.raises(InvalidArgument, match=r"page_token is .*; allowed: the next_page_token"):
         store.page("anna", 1, token or store.page("ben", 1).next_token)
 
 
-async def test_a_deleted_user_leaves_no_byte_behind(store: EventStore, path: Path) -> None:
+async def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, path: Path) -> None:
     secret = "forget-me-please"
     await store.record([StoredEvent(secret, f"item-{i}", i, event_id=f"{secret}-{i}") for i in range(300)])
     await store.record([StoredEvent("ben", f"item-{i}", i) for i in range(300)])
@@ -292,9 +294,10 @@ async def test_a_deleted_user_leaves_no_byte_behind(store: EventStore, path: Pat
 _VICTIM = """
 import asyncio, sys
 from pathlib import Path
-from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.store import StoredEvent
 async def main():
-    store = EventStore(Path(sys.argv[1]))
+    store = SqliteEventStore(Path(sys.argv[1]))
     async def caller(c):
         for i in range(1_000_000):
             await store.record([StoredEvent(f"user-{c}", f"item-{i}", i), StoredEvent(f"user-{c}", f"also-{i}", i)])
@@ -312,7 +315,7 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
         lines += victim.stdout.readlines()
     acknowledged = [tuple(map(int, line.split())) for line in lines if line.endswith("\n")]
     assert len(acknowledged) >= 200
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         for caller in range(4):
             last = max(i for c, i in acknowledged if c == caller)
             found = items_of(store, f"user-{caller}")
@@ -321,13 +324,13 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
             assert len(found) >= 2 * (last + 1)
 
 
-def test_the_writer_waits_for_the_disk(store: EventStore) -> None:
+def test_the_writer_waits_for_the_disk(store: SqliteEventStore) -> None:
     assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert store._writer.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: EventStore) -> None:
+async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "book", 1)])
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -340,7 +343,7 @@ async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: EventS
     assert len(store.history("anna")) == 501
 
 
-async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: EventStore) -> None:
+async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: SqliteEventStore) -> None:
     class Full:
         """Is a connection whose checkpoints fail."""
 
@@ -365,7 +368,7 @@ async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(stor
     assert not store._scrub
 
 
-async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: EventStore) -> None:
+async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: SqliteEventStore) -> None:
     calls = [store.record([StoredEvent("anna", f"item-{i}", i)]) for i in range(20)]
     bad = store.record([StoredEvent("anna", "book", 1), StoredEvent("anna", "\ud800", 1)])
     *good, failed = await asyncio.gather(*calls, bad, return_exceptions=True)
@@ -375,7 +378,7 @@ async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: Eve
 
 
 async def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
-    with EventStore(path, max_queued_events=10) as store:
+    with SqliteEventStore(path, max_queued_events=10) as store:
         calls = [store.record([StoredEvent("anna", "book", i)] * 5) for i in range(4)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         refused = [a for a in answers if isinstance(a, OverCapacity)]
@@ -385,7 +388,7 @@ async def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
         assert len(store.history("anna")) == accepted == 20 - 5 * len(refused)
 
 
-async def test_a_cancelled_call_that_still_waits_stores_nothing(store: EventStore) -> None:
+async def test_a_cancelled_call_that_still_waits_stores_nothing(store: SqliteEventStore) -> None:
     release, blocked = await block(store)
     dropped = asyncio.create_task(store.record([StoredEvent("anna", "dropped", 1)]))
     kept = asyncio.create_task(store.record([StoredEvent("anna", "kept", 1)]))
@@ -398,7 +401,7 @@ async def test_a_cancelled_call_that_still_waits_stores_nothing(store: EventStor
 
 
 async def test_closing_waits_for_what_is_queued_and_refuses_the_rest(path: Path) -> None:
-    store = EventStore(path)
+    store = SqliteEventStore(path)
     calls = [asyncio.create_task(store.record([StoredEvent("anna", "book", i)])) for i in range(100)]
     await asyncio.sleep(0)
     store.close()
@@ -416,20 +419,20 @@ def _foreign(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
-    EventStore(path).close()
+    SqliteEventStore(path).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 9")
     db.close()
 
 
 def _truncated(path: Path) -> None:
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         store.import_events(pl.DataFrame({"user_id": ["anna"] * 5000, "item_id": ["i"] * 5000, "time_ms": range(5000)}))
     os.truncate(path, path.stat().st_size // 2)
 
 
 def _garbled(path: Path) -> None:
-    with EventStore(path) as store:
+    with SqliteEventStore(path) as store:
         store.import_events(pl.DataFrame({"user_id": ["anna"] * 5000, "item_id": ["i"] * 5000, "time_ms": range(5000)}))
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2 : len(raw) // 2 + 4096] = b"\xff" * 4096
@@ -442,7 +445,7 @@ def _garbled(path: Path) -> None:
         (lambda path: path.write_bytes(b"not a database, " * 100), "file is not a database"),
         (lambda path: path.mkdir(), "cannot be opened"),
         (_foreign, "a database of another program"),
-        (_newer, "of format 9, while this honeyguide reads format 1"),
+        (_newer, "of format 9, while this honeyguide reads formats 1 to 2"),
         (_truncated, "corrupt|no sound event store"),
         (_garbled, "corrupt|no sound event store"),
     ],
@@ -450,14 +453,14 @@ def _garbled(path: Path) -> None:
 def test_a_foreign_or_corrupt_file_is_refused_by_name(path: Path, spoil, message: str) -> None:
     spoil(path)
     with pytest.raises(ConfigError, match=message) as caught:
-        EventStore(path)
+        SqliteEventStore(path)
     assert str(path) in caught.value.message
     assert "setting `events`" in caught.value.message
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
-        EventStore(tmp_path / "missing" / "events.db")
+        SqliteEventStore(tmp_path / "missing" / "events.db")
 
 
 async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
@@ -477,7 +480,7 @@ async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
         StoredEvent("anna", "book", 2, "buy", event_id="d:2"),
         StoredEvent("anna", "pen", 5, "buy", value=2.0, event_id="d:3"),
     ]
-    with EventStore(path) as imported, EventStore(path.with_name("other.db")) as other:
+    with SqliteEventStore(path) as imported, SqliteEventStore(path.with_name("other.db")) as other:
         assert imported.import_events(frame) == Recorded(4, 0)
         await other.record(recorded)
         for user in ("anna", "ben"):
@@ -487,14 +490,14 @@ async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
         assert imported.count("anna") == 3
 
 
-async def test_an_import_reaches_a_cached_history(store: EventStore) -> None:
+async def test_an_import_reaches_a_cached_history(store: SqliteEventStore) -> None:
     await store.record([StoredEvent("anna", "book", 1)])
     assert len(store.history("anna")) == 1
     store.import_events(pl.DataFrame({"user_id": ["anna"], "item_id": ["pen"], "time_ms": [0]}))
     assert items_of(store, "anna") == ["pen", "book"]
 
 
-async def test_a_hundred_thousand_events_import_while_others_record(store: EventStore) -> None:
+async def test_a_hundred_thousand_events_import_while_others_record(store: SqliteEventStore) -> None:
     count = 100_000
     frame = pl.DataFrame(
         {

@@ -10,7 +10,8 @@ import pytest
 from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
-from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.serving.histories import InlineHistory, UserInput, UserState, build_histories
 
 DWELL = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=10.0, log=False, mean=1.0, std=2.0)
@@ -31,7 +32,7 @@ def numbers(catalogue: Catalogue) -> StoreNumbers:
 async def test_stored_events_come_before_inline_ones(
     catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path
 ) -> None:
-    with EventStore(tmp_path / "events.db") as store:
+    with SqliteEventStore(tmp_path / "events.db") as store:
         await store.record([StoredEvent("u", "b", 10), StoredEvent("u", "gone", 20), StoredEvent("v", "a", 30)])
         users = [
             UserInput("v"),
@@ -51,7 +52,7 @@ async def test_stored_events_come_before_inline_ones(
 
 
 async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
-    with EventStore(tmp_path / "events.db") as store:
+    with SqliteEventStore(tmp_path / "events.db") as store:
         await store.record(
             [
                 StoredEvent("u", "a", 10, "buy", dwell_seconds=99.0),
@@ -88,7 +89,7 @@ def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalo
 
 
 async def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
-    with EventStore(tmp_path / "events.db") as store:
+    with SqliteEventStore(tmp_path / "events.db") as store:
         for moment, item in enumerate(["x", "c", "y", "a"]):
             await store.record([StoredEvent("u", item, moment)])
             found = build_histories([UserInput("u")], store, numbers, catalogue, PLAIN)

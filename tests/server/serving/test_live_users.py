@@ -21,9 +21,9 @@ def _events(random: np.random.Generator, clock: int) -> list[Event]:
     user = random.choice(USERS)
     events = []
     for n in range(int(random.choice([1, 1, 1, 2, 3, 6]))):
-        event = Event(user_id=user, item_id=f"item-{random.integers(60)}")
-        event.time.FromSeconds(1_600_000_000 + (clock + n if random.random() < 0.9 else int(random.integers(1, clock))))
-        events.append(event)
+        item = f"item-{random.integers(60)}"
+        second = 1_600_000_000 + (clock + n if random.random() < 0.9 else int(random.integers(1, clock)))
+        events.append(Event(user_id=user, item_id=item, time_ms=1000 * second))
     return events
 
 

@@ -51,7 +51,9 @@ def _queries() -> list[RecommendQuery]:
             user(*random.integers(0, ITEMS, int(random.integers(0, 40))).tolist()),
             k=int(random.integers(1, 61)),
             drop_seen=[None, True, False][user_number % 3],
-            filter=[None, ItemFilter(any_category=["odd"]), ItemFilter(exclude=["item-1", "nowhere"])][user_number % 3],
+            filter=[None, ItemFilter(any_categories=["odd"]), ItemFilter(exclude=["item-1", "nowhere"])][
+                user_number % 3
+            ],
         )
         for user_number in range(17)
     ]
@@ -88,10 +90,10 @@ def test_whole_history_masks_although_its_end_alone_is_encoded(bundle: LoadedBun
 
 
 def test_k_items_come_when_k_exist(bundle: LoadedBundle) -> None:
-    allow = ItemFilter(allow=[f"item-{i}" for i in range(20, 40)], exclude=["item-20"], any_category=["odd"])
+    allow = ItemFilter(allow=[f"item-{i}" for i in range(20, 40)], exclude=["item-20"], any_categories=["odd"])
     (answer,) = pipeline(bundle).recommend([RecommendQuery(user(21, 23), k=8, filter=allow)])
     assert sorted(rows(answer)) == [25, 27, 29, 31, 33, 35, 37, 39]
-    (empty,) = pipeline(bundle).recommend([RecommendQuery(user(1), k=8, filter=ItemFilter(any_category=["nothing"]))])
+    (empty,) = pipeline(bundle).recommend([RecommendQuery(user(1), k=8, filter=ItemFilter(any_categories=["nothing"]))])
     assert empty.item_ids == []
 
 
@@ -205,7 +207,7 @@ def test_similar_items_are_the_nearest_by_cosine(bundle: LoadedBundle) -> None:
     vectors = bundle.item_vectors / np.linalg.norm(bundle.item_vectors, axis=1, keepdims=True)
     cosine = vectors @ vectors[7]
     want = [row for row in np.argsort(-cosine).tolist() if row != 7 and row % 2][:5]
-    odd = ItemFilter(any_category=["odd"])
+    odd = ItemFilter(any_categories=["odd"])
     found, missing = pipeline(bundle).similar([SimilarQuery("item-7", 5, odd), SimilarQuery("nowhere")])
     assert isinstance(found, Answer)
     assert rows(found) == want

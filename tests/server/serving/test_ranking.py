@@ -94,7 +94,7 @@ def test_behind_the_ranked_the_first_retriever_s_order_goes_on(joint: LoadedBund
 
 def test_batch_equals_singles(joint: LoadedBundle) -> None:
     random = np.random.default_rng(0)
-    filters = [None, ItemFilter(any_category=["first"]), ItemFilter(exclude=["item-1"], any_category=["odd"])]
+    filters = [None, ItemFilter(any_categories=["first"]), ItemFilter(exclude=["item-1"], any_categories=["odd"])]
     queries = [
         RecommendQuery(
             user(*random.integers(0, ITEMS, int(random.integers(0, 30))).tolist()),

@@ -3,9 +3,9 @@
 A bare `pip install honeyguide` is enough; importing this loads gRPC and nothing heavier.
 """
 
-from honeyguide.client.aio import AsyncClient
-from honeyguide.client.answers import (
+from honeyguide.answers import (
     BatchAnswer,
+    BecauseItem,
     Event,
     History,
     Item,
@@ -23,6 +23,7 @@ from honeyguide.client.answers import (
     SimilarItems,
     UserRow,
 )
+from honeyguide.client.aio import AsyncClient
 from honeyguide.client.errors import (
     CancelledError,
     DeadlineError,
@@ -44,6 +45,7 @@ from honeyguide.client.sync import Client
 __all__ = [
     "AsyncClient",
     "BatchAnswer",
+    "BecauseItem",
     "CancelledError",
     "Client",
     "DeadlineError",

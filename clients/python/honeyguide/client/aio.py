@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -13,8 +12,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
+from honeyguide.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client import calls
-from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
 from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, described, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
@@ -60,7 +59,7 @@ class AsyncClient:
         async with AsyncClient("127.0.0.1:50051") as client:
             for item in await client.recommend("user-7", k=5):
                 print(item.item_id, item.title, item.score)
-            async for event in client.history("user-7"):
+            async for event in client.events("user-7"):
                 print(event.item_id)
 
     Methods, parameters, answers and errors are `Client`'s.
@@ -94,7 +93,7 @@ class AsyncClient:
     similar_items = _method(calls.similar_items)
     record = _method(calls.record)
     record_event = _method(calls.record_event)
-    history = _iterating(calls.history)
+    events = _iterating(calls.events)
     delete_user = _method(calls.delete_user)
     models = _listing(calls.models)
     model = _method(calls.model)
@@ -112,9 +111,10 @@ class AsyncClient:
         drop_seen: bool | None = None,
         exclude: Iterable[str] = (),
         allow: Iterable[str] = (),
-        any_category: Iterable[str] = (),
-        now: datetime | None = None,
-        require_models: Sequence[ModelVersion] = (),
+        any_categories: Iterable[str] = (),
+        request_time_ms: int = 0,
+        required_models: Sequence[ModelVersion] = (),
+        titles: bool = False,
         window: int = 4,
         timeout: float = 60.0,  # noqa: ASYNC109  # seconds for one batch; asyncio.timeout would bound the whole stream
     ) -> AsyncIterator[BatchAnswer]:
@@ -125,9 +125,10 @@ class AsyncClient:
             drop_seen=drop_seen,
             exclude=exclude,
             allow=allow,
-            any_category=any_category,
-            now=now,
-            require_models=require_models,
+            any_categories=any_categories,
+            request_time_ms=request_time_ms,
+            required_models=required_models,
+            titles=titles,
         )
         rpc = rpcs(self._stream_channel)["RecommendStream"]
         stream = Stream(rpc, options, window=window, timeout=timeout, target=self.target)

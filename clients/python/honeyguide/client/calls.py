@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from honeyguide.client import answers, messages
+from honeyguide import answers
+from honeyguide.client import messages
 from honeyguide.client.errors import InvalidArgumentError
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
@@ -22,7 +22,7 @@ __all__ = [
     "Call",
     "Pages",
     "delete_user",
-    "history",
+    "events",
     "load_model",
     "model",
     "models",
@@ -72,15 +72,16 @@ def recommend(
     drop_seen: bool | None = None,
     exclude: Iterable[str] = (),
     allow: Iterable[str] = (),
-    any_category: Iterable[str] = (),
-    now: datetime | None = None,
+    any_categories: Iterable[str] = (),
+    request_time_ms: int = 0,
     explain: bool = False,
     timeout: float | None = None,
 ) -> Call[answers.Recommendations]:
     """Recommends up to k items to a user, to a history, or to both together.
 
     A user the server does not know, without history, gets popular items. `drop_seen=None` leaves it to the pipeline;
-    `exclude`, `allow` and `any_category` limit the answer; `now` is the moment the answer is for.
+    `exclude`, `allow` and `any_categories` limit the answer; `request_time_ms` is the moment
+    the answer is for (0: the server's clock).
     """
     request = recommender_service_pb2.RecommendRequest(
         user_id=user_id,
@@ -88,8 +89,8 @@ def recommend(
         k=k,
         pipeline=pipeline,
         drop_seen=drop_seen,
-        filter=messages.filter_message(exclude, allow, any_category),
-        now=messages.timestamp("now", now),
+        filter=messages.filter_message(exclude, allow, any_categories),
+        request_time_ms=request_time_ms,
         explain=explain,
     )
     return Call("Recommend", request, _recommendations, timeout)
@@ -101,7 +102,7 @@ def rank(
     user_id: str | None = None,
     history: answers.History | Sequence[str] | None = None,
     pipeline: str = "",
-    now: datetime | None = None,
+    request_time_ms: int = 0,
     timeout: float | None = None,
 ) -> Call[answers.Ranking]:
     """Scores the caller's own candidates (1–1,000) for one user, best first."""
@@ -110,7 +111,7 @@ def rank(
         history=messages.history_message(history),
         item_ids=messages.ids("item_ids", item_ids),
         pipeline=pipeline,
-        now=messages.timestamp("now", now),
+        request_time_ms=request_time_ms,
     )
     return Call("Rank", request, _ranking, timeout)
 
@@ -122,12 +123,12 @@ def similar_items(
     pipeline: str = "",
     exclude: Iterable[str] = (),
     allow: Iterable[str] = (),
-    any_category: Iterable[str] = (),
+    any_categories: Iterable[str] = (),
     timeout: float | None = None,
 ) -> Call[answers.SimilarItems]:
     """Lists the k items nearest to one item, best first."""
     request = recommender_service_pb2.SimilarItemsRequest(
-        item_id=item_id, k=k, pipeline=pipeline, filter=messages.filter_message(exclude, allow, any_category)
+        item_id=item_id, k=k, pipeline=pipeline, filter=messages.filter_message(exclude, allow, any_categories)
     )
     return Call("SimilarItems", request, _similar_items, timeout)
 
@@ -144,8 +145,8 @@ def record_event(
     user_id: str,
     item_id: str,
     *,
-    type: str = "",
-    time: datetime | None = None,
+    event_type: str = "",
+    time_ms: int = 0,
     dwell_seconds: float | None = None,
     clicks: float | None = None,
     quantity: float | None = None,
@@ -159,16 +160,18 @@ def record_event(
     Raises:
         InvalidArgumentError: the event breaks a rule.
     """
-    event = answers.Event(user_id, item_id, type, time, dwell_seconds, clicks, quantity, value, event_id, request_id)
+    event = answers.Event(
+        user_id, item_id, event_type, time_ms, dwell_seconds, clicks, quantity, value, event_id, request_id
+    )
     return _record([event], _one_recorded, timeout)
 
 
-def history(user_id: str, *, page_size: int = 100, timeout: float | None = None) -> Pages[answers.Event]:
+def events(user_id: str, *, page_size: int = 100, timeout: float | None = None) -> Pages[answers.Event]:
     """Lists one user's recorded events, newest first; `timeout` holds for each page of `page_size` (1–1,000)."""
 
     def page(token: str) -> Call[tuple[Iterable[answers.Event], str]]:
-        request = event_service_pb2.GetHistoryRequest(user_id=user_id, page_size=page_size, page_token=token)
-        return Call("GetHistory", request, partial(_page, "events", messages.event), timeout)
+        request = event_service_pb2.ListEventsRequest(user_id=user_id, page_size=page_size, page_token=token)
+        return Call("ListEvents", request, partial(_page, "events", messages.event), timeout)
 
     return Pages(page)
 
@@ -219,20 +222,22 @@ def stream_options(
     drop_seen: bool | None = None,
     exclude: Iterable[str] = (),
     allow: Iterable[str] = (),
-    any_category: Iterable[str] = (),
-    now: datetime | None = None,
-    require_models: Sequence[answers.ModelVersion] = (),
+    any_categories: Iterable[str] = (),
+    request_time_ms: int = 0,
+    required_models: Sequence[answers.ModelVersion] = (),
+    titles: bool = False,
 ) -> recommender_service_pb2.RecommendStreamRequest:
     """Makes the first message of a batch stream."""
     options = recommender_service_pb2.StreamOptions(
         k=k,
         pipeline=pipeline,
         drop_seen=drop_seen,
-        filter=messages.filter_message(exclude, allow, any_category),
-        now=messages.timestamp("now", now),
+        filter=messages.filter_message(exclude, allow, any_categories),
+        request_time_ms=request_time_ms,
+        include_titles=titles,
     )
-    for pinned in require_models:
-        options.require_models.add(name=pinned.name, version=pinned.version)
+    for pinned in required_models:
+        options.required_models.add(name=pinned.name, version=pinned.version)
     return recommender_service_pb2.RecommendStreamRequest(options=options)
 
 
@@ -259,8 +264,9 @@ def _recommendations(response: recommender_service_pb2.RecommendResponse) -> ans
         shortfall=response.shortfall,
         unknown_history_items=response.unknown_history_items,
         models=tuple(map(messages.model_version, response.models)),
+        user_state=messages.user_state(response.user_state),
         degraded=response.degraded,
-        reasons=tuple(response.reasons),
+        degraded_reasons=messages.degraded_reasons(response.degraded_reasons),
     )
 
 
@@ -271,14 +277,15 @@ def _ranking(response: recommender_service_pb2.RankResponse) -> answers.Ranking:
         unknown_item_ids=tuple(response.unknown_item_ids),
         unknown_history_items=response.unknown_history_items,
         models=tuple(map(messages.model_version, response.models)),
+        user_state=messages.user_state(response.user_state),
         degraded=response.degraded,
-        reasons=tuple(response.reasons),
+        degraded_reasons=messages.degraded_reasons(response.degraded_reasons),
     )
 
 
 def _similar_items(response: recommender_service_pb2.SimilarItemsResponse) -> answers.SimilarItems:
     items = tuple(map(messages.item, response.items))
-    return answers.SimilarItems(items, response.shortfall, messages.model_version(response.model))
+    return answers.SimilarItems(items, response.request_id, response.shortfall, messages.model_version(response.model))
 
 
 def _recorded(response: event_service_pb2.RecordEventsResponse) -> answers.Recorded:
@@ -288,7 +295,7 @@ def _recorded(response: event_service_pb2.RecordEventsResponse) -> answers.Recor
 
 def _one_recorded(response: event_service_pb2.RecordEventsResponse) -> bool:
     for rejected in response.rejected:
-        error = rejected.error
+        error = messages.row_failure(rejected.error)
         raise InvalidArgumentError(error.message, reason=error.reason, field=error.field)
     return response.accepted == 1
 

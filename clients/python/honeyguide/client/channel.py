@@ -1,4 +1,4 @@
-"""Holds what both clients share: address, channel options, rpcs by name, dressed methods, deadlines."""
+"""What both clients share: address, channel options, rpcs by name, dressed methods, deadlines."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
+    # gRPC's default of 4 MiB is below what a server may send: lists of models with many metrics, pages of long events.
+    ("grpc.max_receive_message_length", 64 << 20),
 )
 
 
@@ -65,7 +67,7 @@ def described(describe: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 class Deadline:
-    """Counts down from `seconds`, which tries and the waits between them share."""
+    """Countdown from `seconds`, which tries and the waits between them share."""
 
     def __init__(self, seconds: float) -> None:
         if not seconds > 0:

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,12 +47,19 @@ __all__ = [
 
 
 class HoneyguideClientError(Exception):
-    """Is the root of the tree; catches every error the client raises on purpose."""
+    """Root of the tree: every error that the client raises on purpose."""
 
     reason_by_default: ClassVar[str] = "INTERNAL"
 
     def __init__(
-        self, message: str, *, reason: str = "", field: str = "", remedy: str = "", retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        field: str = "",
+        remedy: str = "",
+        retry_after: float | None = None,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -63,89 +72,92 @@ class HoneyguideClientError(Exception):
         """What to do; "" when the message says it already."""
         self.retry_after = retry_after
         """Seconds the server asks to wait before the next try; None when it asks for nothing."""
+        self.facts = dict(facts or {})
+        """What the server says beside, where it applies: request_id, field, value, allowed, existing, sequence."""
 
     def __str__(self) -> str:
         return f"{self.message}\n  remedy: {self.remedy}" if self.remedy else self.message
 
 
 class InvalidArgumentError(HoneyguideClientError):
-    """Reports a field of a request that is out of its range."""
+    """Request that the server refuses: fields out of their range, too large, or malformed."""
 
     reason_by_default = "INVALID_FIELD"
 
 
 class InputError(InvalidArgumentError):
-    """Reports a file or value that was refused before any call was made."""
+    """File or value that was refused before any call was made."""
 
     reason_by_default = "INVALID_DATA"
 
 
 class NotFoundError(HoneyguideClientError):
-    """Reports a model, pipeline or item that does not exist; the message names what does."""
+    """Model, pipeline or item that does not exist; the message names what does."""
 
     reason_by_default = "NOT_FOUND"
 
 
 class FailedPreconditionError(HoneyguideClientError):
-    """Reports a call that the present state does not allow."""
+    """Call that the present state does not allow."""
 
     reason_by_default = "FAILED_PRECONDITION"
 
 
 class ModelChangedError(FailedPreconditionError):
-    """Reports that another version serves than the one the caller pinned."""
+    """Version that the caller pinned and that does not serve."""
 
     reason_by_default = "MODEL_CHANGED"
 
 
 class ResumeError(FailedPreconditionError):
-    """Reports unfinished work that was begun with another input or other options."""
+    """Unfinished work that was begun with another input or other options."""
 
     reason_by_default = "CANNOT_RESUME"
 
 
 class OverCapacityError(HoneyguideClientError):
-    """Reports that the server has as much work as it takes; `retry_after` says when to come back."""
+    """More work than the server takes; `retry_after` says when to come back."""
 
     reason_by_default = "OVER_CAPACITY"
 
 
 class UnavailableError(HoneyguideClientError):
-    """Reports that the server cannot be reached or cannot answer now."""
+    """Server that cannot be reached or cannot answer now."""
 
     reason_by_default = "UNAVAILABLE"
 
 
 class DeadlineError(HoneyguideClientError):
-    """Reports that no answer came in time."""
+    """Answer that did not come in time."""
 
     reason_by_default = "DEADLINE_EXCEEDED"
 
 
 class CancelledError(HoneyguideClientError):
-    """Reports a call that was cancelled."""
+    """Call that was cancelled."""
 
     reason_by_default = "CANCELLED"
 
 
 class UnimplementedError(HoneyguideClientError):
-    """Reports a call that this server does not offer."""
+    """Call that this server does not offer."""
 
     reason_by_default = "UNIMPLEMENTED"
 
 
 class InternalError(HoneyguideClientError):
-    """Reports a fault of the server, or an answer that breaks the protocol."""
+    """Fault of the server, or an answer that breaks the protocol."""
 
 
 @dataclass(frozen=True)
 class _Details:
-    """What `google.rpc` details say."""
+    """Contents of `google.rpc` details."""
 
     reason: str = ""
     field: str = ""
     remedy: str = ""
     retry_after: float | None = None
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def from_rpc(error: grpc.RpcError, target: str) -> HoneyguideClientError:
@@ -155,16 +167,22 @@ def from_rpc(error: grpc.RpcError, target: str) -> HoneyguideClientError:
     details = _details(error)
     if not details.reason:  # not from Honeyguide: the channel, a proxy, or gRPC itself speaks
         message, details = _in_words(code, message, target)
-    kind = ModelChangedError if details.reason == "MODEL_CHANGED" else _KINDS.get(code, InternalError)
+    kind = _KINDS_BY_REASON.get(details.reason) or _KINDS.get(code, InternalError)
     return kind(
         message,
         reason=details.reason,
         field=details.field,
         remedy="" if details.remedy in message else details.remedy,
         retry_after=details.retry_after,
+        facts=details.facts,
     )
 
 
+_KINDS_BY_REASON: dict[str, type[HoneyguideClientError]] = {
+    "MODEL_CHANGED": ModelChangedError,
+    # Over the transport's own limit gRPC says RESOURCE_EXHAUSTED, and no later try helps.
+    "TOO_LARGE": InvalidArgumentError,
+}
 _KINDS: dict[grpc.StatusCode, type[HoneyguideClientError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
     grpc.StatusCode.OUT_OF_RANGE: InvalidArgumentError,
@@ -186,22 +204,23 @@ def _details(error: grpc.Call | grpc.aio.AioRpcError) -> _Details:
         status = rpc_status.from_call(error)  # type: ignore[arg-type]  # the stub knows the sync call alone; both work
     except ValueError:  # a proxy's details disagree with its status
         status = None
-    reason = field = remedy = ""
+    reason = at_fault = remedy = ""
     retry_after = None
+    facts: dict[str, str] = {}
     for detail in status.details if status else ():
         info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
         help_, retry = error_details_pb2.Help(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            reason = info.reason
-            field = field or info.metadata.get("field", "")
-            remedy = remedy or info.metadata.get("remedy", "")
+            reason, facts = info.reason, dict(info.metadata)
+            at_fault = at_fault or facts.get("field", "")
+            remedy = remedy or facts.get("remedy", "")
         elif detail.Unpack(bad_request) and bad_request.field_violations:
-            field = bad_request.field_violations[0].field
+            at_fault = bad_request.field_violations[0].field
         elif detail.Unpack(help_) and help_.links:
             remedy = remedy or help_.links[0].description
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    return _Details(reason, field, remedy, retry_after)
+    return _Details(reason, at_fault, remedy, retry_after, facts)
 
 
 def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _Details]:
@@ -211,6 +230,8 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
         return f"cannot reach a server at {target} ({_short(message)})", _Details("UNREACHABLE", remedy=remedy)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{target} did not answer in time", _Details(remedy="allow more with `timeout`, or ask for less")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
+        return f"a message is too large for gRPC ({message})", _Details("TOO_LARGE", remedy="send several smaller ones")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         remedy = "check the address, and that server and client have the same version"
         return f"{target} does not offer this call", _Details(remedy=remedy)

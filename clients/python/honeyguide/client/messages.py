@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from honeyguide.client import answers
+from honeyguide import answers
 from honeyguide.client.errors import InputError
-from honeyguide.v1 import event_service_pb2, history_pb2, model_service_pb2, recommender_service_pb2
+from honeyguide.v1 import errors_pb2, event_service_pb2, history_pb2, model_service_pb2, recommender_service_pb2
 
 __all__ = [
     "batch_answer",
     "batch_message",
+    "degraded_reasons",
     "event",
     "event_message",
     "filter_message",
@@ -29,7 +28,7 @@ __all__ = [
     "pipeline",
     "plugin",
     "row_failure",
-    "timestamp",
+    "user_state",
 ]
 
 A = TypeVar("A")
@@ -42,29 +41,14 @@ def ids(field: str, given: Iterable[str]) -> Iterable[str]:
     return given
 
 
-def timestamp(field: str, moment: datetime | None) -> Timestamp | None:
-    """Makes a timestamp; a moment without time zone is refused, as it could mean two different hours."""
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise InputError(
-            f"{field} is {moment.isoformat()}, which has no time zone",
-            field=field,
-            remedy="use datetime.now(UTC), or add tzinfo",
-        )
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
 def filter_message(
-    exclude: Iterable[str], allow: Iterable[str], any_category: Iterable[str]
+    exclude: Iterable[str], allow: Iterable[str], any_categories: Iterable[str]
 ) -> recommender_service_pb2.Filter:
     """Makes the limits on an answer."""
     return recommender_service_pb2.Filter(
         exclude_item_ids=ids("exclude", exclude),
         allow_item_ids=ids("allow", allow),
-        any_category=ids("any_category", any_category),
+        any_categories=ids("any_categories", any_categories),
     )
 
 
@@ -76,12 +60,12 @@ def history_message(history: answers.History | Sequence[str] | None) -> history_
         return history_pb2.History(item_ids=ids("history", history))
     return history_pb2.History(
         item_ids=ids("history.item_ids", history.item_ids),
-        time_ms=history.time_ms,
-        event_type=ids("history.event_type", history.event_type),
+        times_ms=history.times_ms,
+        event_types=ids("history.event_types", history.event_types),
         dwell_seconds=history.dwell_seconds,
         clicks=history.clicks,
-        quantity=history.quantity,
-        value=history.value,
+        quantities=history.quantities,
+        values=history.values,
     )
 
 
@@ -105,8 +89,8 @@ def event_message(given: answers.Event) -> event_service_pb2.Event:
         event_id=uuid.uuid4().hex if given.event_id is None else given.event_id,
         user_id=given.user_id,
         item_id=given.item_id,
-        time=timestamp("time", given.time),
-        type=given.type,
+        time_ms=given.time_ms,
+        event_type=given.event_type,
         dwell_seconds=given.dwell_seconds,
         clicks=given.clicks,
         quantity=given.quantity,
@@ -124,7 +108,6 @@ def event(message: event_service_pb2.Event) -> answers.Event:
     return _same_fields(
         answers.Event,
         message,
-        time=_moment(message, "time"),
         dwell_seconds=known("dwell_seconds"),
         clicks=known("clicks"),
         quantity=known("quantity"),
@@ -140,7 +123,7 @@ def item(message: recommender_service_pb2.Item) -> answers.Item:
         source=_enum_word(recommender_service_pb2.Source, "SOURCE_", message.source),
         source_model=message.source_model,
         title=message.title,
-        because=tuple(message.because),
+        because_items=tuple(answers.BecauseItem(item.item_id, item.title) for item in message.because_items),
     )
 
 
@@ -149,9 +132,21 @@ def model_version(message: history_pb2.ModelVersion) -> answers.ModelVersion:
     return answers.ModelVersion(message.name, message.version)
 
 
-def row_failure(message: history_pb2.RowError) -> answers.RowFailure:
-    """Reads why one row failed."""
-    return _same_fields(answers.RowFailure, message)
+def row_failure(message: errors_pb2.RowError) -> answers.RowFailure:
+    """Reads why one row, or one batch, failed."""
+    return _same_fields(
+        answers.RowFailure, message, reason=_enum_word(errors_pb2.ErrorReason, "ERROR_REASON_", message.reason)
+    )
+
+
+def user_state(number: int) -> str:
+    """Names what an answer knows of its user."""
+    return _enum_word(recommender_service_pb2.UserState, "USER_STATE_", number)
+
+
+def degraded_reasons(numbers: Iterable[int]) -> tuple[str, ...]:
+    """Names why parts of a pipeline did not run."""
+    return tuple(_enum_word(recommender_service_pb2.DegradedReason, "DEGRADED_REASON_", n) for n in numbers)
 
 
 def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> answers.BatchAnswer:
@@ -162,14 +157,30 @@ def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> an
     rows: list[answers.Ranked | answers.RowFailure] = []
     for row in message.rows:
         if row.WhichOneof("result") == "ranked":
-            sources = tuple(words.get(source, str(source)) for source in row.ranked.sources)
-            scores, unknown = tuple(row.ranked.scores), row.ranked.unknown_history_items
-            why = tuple(row.ranked.reasons)
-            ranked = answers.Ranked(tuple(row.ranked.item_ids), scores, sources, unknown, row.ranked.degraded, why)
-            rows.append(ranked)
+            rows.append(_ranked(row.ranked, words))
         else:
             rows.append(row_failure(row.error))
-    return answers.BatchAnswer(message.sequence, tuple(map(model_version, message.models)), tuple(rows))
+    return answers.BatchAnswer(
+        sequence=message.sequence,
+        models=tuple(map(model_version, message.models)),
+        rows=tuple(rows),
+        request_id=message.request_id,
+        error=row_failure(message.error) if message.HasField("error") else None,
+    )
+
+
+def _ranked(message: recommender_service_pb2.Ranked, sources: Mapping[int, str]) -> answers.Ranked:
+    return _same_fields(
+        answers.Ranked,
+        message,
+        item_ids=tuple(message.item_ids),
+        scores=tuple(message.scores),
+        sources=tuple(sources.get(source, str(source)) for source in message.sources),
+        titles=tuple(message.titles),
+        user_id=message.user_id if message.HasField("user_id") else None,
+        user_state=user_state(message.user_state),
+        degraded_reasons=degraded_reasons(message.degraded_reasons),
+    )
 
 
 def model(message: model_service_pb2.Model) -> answers.Model:
@@ -179,7 +190,6 @@ def model(message: model_service_pb2.Model) -> answers.Model:
         message,
         state=_enum_word(model_service_pb2.ModelState, "MODEL_STATE_", message.state),
         metrics=dict(message.metrics),
-        create_time=_moment(message, "create_time"),
         retrievers=tuple(map(model_version, message.retrievers)),
     )
 
@@ -204,11 +214,6 @@ def _same_fields(answer: type[A], message: Message, **converted: Any) -> A:
     """Makes an answer of the message's fields of the same names, except those given converted."""
     names = [f.name for f in fields(answer)]  # type: ignore[arg-type]  # every answer is a dataclass
     return answer(**{name: converted[name] if name in converted else getattr(message, name) for name in names})
-
-
-def _moment(message: Message, field: str) -> datetime | None:
-    """Reads an optional timestamp as a moment in UTC."""
-    return getattr(message, field).ToDatetime(tzinfo=UTC) if message.HasField(field) else None
 
 
 def _enum_word(enum: Any, prefix: str, number: int) -> str:

@@ -12,7 +12,7 @@ __all__ = ["RetryPolicy"]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Tries again after failures that pass: the server is away, stops, or has too much work.
+    """Rule for further tries after failures that pass: the server is away, stops, or has too much work.
 
     gRPC's own `retryPolicy` is not used: it does not read the delay a server asks for in `google.rpc.RetryInfo`.
     """

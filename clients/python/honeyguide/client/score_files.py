@@ -21,19 +21,19 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from honeyguide.client.answers import History, ModelVersion, Ranked, RowFailure, UserRow
+from honeyguide.answers import History, ModelVersion, Ranked, RowFailure, UserRow
 from honeyguide.client.errors import InputError, ModelChangedError, ResumeError
 
 __all__ = ["Journal", "Parts", "UserFile"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 READ_ROWS = 256
 """Users in memory at once while reading; a history may have 4,096 events."""
 
 
 class UserFile:
-    """Reads a Parquet file of users.
+    """Parquet file of users.
 
     Columns: `user_id` (text), or `history` (lists of item ids), or both; optionally `history_time_ms` (lists of whole
     numbers) beside `history`. Other columns are ignored.
@@ -125,13 +125,13 @@ def _lists(column: pa.Array, kind: pa.DataType, missing: object) -> list[list[An
 
 @dataclass(frozen=True)
 class Journal:
-    """Says what the finished parts belong to, and where to go on."""
+    """Record of what the finished parts belong to, and where to go on."""
 
     input: str
     """SHA-256 of the input file."""
     options: Mapping[str, Any]
     """What shapes the answers: k, pipeline, …."""
-    now_ms: int
+    request_time_ms: int
     """The moment every answer is for: fixed by the first run, so that a resumed one gives the same answers."""
     models: tuple[ModelVersion, ...] = ()
     """The bundles that answer; () until the first answer."""
@@ -145,7 +145,7 @@ class Journal:
 
 
 class Parts:
-    """Collects answers into numbered part files, and makes the output of them."""
+    """Numbered part files of answers, and the output that is made of them."""
 
     def __init__(self, output: Path, journal: Journal, *, part_rows: int, has_ids: bool) -> None:
         self.journal = journal

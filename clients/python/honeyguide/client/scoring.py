@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from honeyguide.client.answers import BatchAnswer, History, ModelVersion, UserRow
+from honeyguide.answers import BatchAnswer, History, ModelVersion, UserRow
 from honeyguide.client.errors import (
     CancelledError,
     InputError,
+    InternalError,
     ModelChangedError,
     OverCapacityError,
     ResumeError,
@@ -29,14 +29,14 @@ MAX_BATCH_USERS = 256
 MAX_BATCH_ITEMS = 20_000
 """Users × k that one message of the stream may ask for."""
 MAX_BATCH_BYTES = 2_000_000
-"""Bytes of history in one message; gRPC servers refuse messages above 4 MiB unless told otherwise."""
+"""Bytes of history in one message, well below the 8 MiB that a server takes."""
 PART_ITEMS = 20_000
 """Items in one part file: enough to make writing cheap, few enough to lose seconds, not minutes, to a kill."""
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """Says what to ask for and how."""
+    """What to ask for and how."""
 
     k: int = 10
     """Items for each user, 1–1,000."""
@@ -160,7 +160,7 @@ def _journal(source: UserFile, output: Path, options: ScoreOptions) -> Journal:
     }
     fingerprint, found = source.fingerprint(), Parts.found(output)
     if found is None:
-        return Journal(input=fingerprint, options=asked, now_ms=time.time_ns() // 1_000_000)
+        return Journal(input=fingerprint, options=asked, request_time_ms=time.time_ns() // 1_000_000)
     changes = [f"{name} was {found.options.get(name)!r}, is {asked[name]!r}" for name in asked]
     changes = [change for name, change in zip(asked, changes, strict=True) if found.options.get(name) != asked[name]]
     if found.input != fingerprint:
@@ -201,7 +201,6 @@ def _answers(
     """Streams the batches and yields each with its answer; connects again when the server goes away for a while."""
     policy = RetryPolicy(attempts=options.reconnects, initial_delay=0.2)
     waiting: deque[list[UserRow]] = deque()  # sent, not answered: at most the window
-    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=parts.journal.now_ms)
     failures, answered = 0, False
 
     def outgoing() -> Iterator[list[UserRow]]:
@@ -217,12 +216,15 @@ def _answers(
                 k=options.k,
                 pipeline=options.pipeline,
                 drop_seen=options.drop_seen,
-                now=now,
-                require_models=parts.journal.models,
+                request_time_ms=parts.journal.request_time_ms,
+                required_models=parts.journal.models,
                 window=options.window,
                 timeout=options.batch_timeout,
             ):
                 failures, answered = 0, True
+                if answer.error is not None:
+                    problem = f"batch {answer.sequence} failed: {answer.error.message}"
+                    raise InternalError(problem, reason=answer.error.reason)
                 yield waiting.popleft(), answer
         except (CancelledError, OverCapacityError, UnavailableError) as error:
             failures += 1

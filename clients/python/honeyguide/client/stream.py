@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 
+from honeyguide.answers import BatchAnswer, UserRow
 from honeyguide.client import messages
-from honeyguide.client.answers import BatchAnswer, UserRow
 from honeyguide.client.errors import DeadlineError, InputError, InternalError, from_rpc
 from honeyguide.v1 import recommender_service_pb2
 
@@ -19,7 +19,7 @@ __all__ = ["Stream"]
 
 
 class Stream:
-    """Sends batches at once and receives their answers in order; `receive` alone waits."""
+    """Batch stream that sends at once and receives answers in order; `receive` alone waits."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Stream:
         if message is None:
             raise InternalError(f"the stream ended before batch {sequence} was answered", reason="STREAM_ENDED")
         answer = messages.batch_answer(message)
-        if answer.sequence != sequence or len(answer.rows) != users:
+        if answer.sequence != sequence or (answer.error is None and len(answer.rows) != users):
             raise InternalError(
                 f"batch {sequence} of {users} users was answered as batch {answer.sequence} with {len(answer.rows)} "
                 "rows; the server breaks the protocol",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import count
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 import grpc
 
+from honeyguide.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client import calls
-from honeyguide.client.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.client.calls import Call, Pages
 from honeyguide.client.channel import DEFAULT_TARGET, Deadline, described, dressed, open_channel, rpcs
 from honeyguide.client.errors import from_rpc
@@ -90,7 +89,7 @@ class Client:
     similar_items = _method(calls.similar_items)
     record = _method(calls.record)
     record_event = _method(calls.record_event)
-    history = _iterating(calls.history)
+    events = _iterating(calls.events)
     delete_user = _method(calls.delete_user)
     models = _listing(calls.models)
     model = _method(calls.model)
@@ -108,13 +107,16 @@ class Client:
         drop_seen: bool | None = None,
         exclude: Iterable[str] = (),
         allow: Iterable[str] = (),
-        any_category: Iterable[str] = (),
-        now: datetime | None = None,
-        require_models: Sequence[ModelVersion] = (),
+        any_categories: Iterable[str] = (),
+        request_time_ms: int = 0,
+        required_models: Sequence[ModelVersion] = (),
+        titles: bool = False,
         window: int = 4,
         timeout: float = 60.0,
     ) -> Iterator[BatchAnswer]:
         """Recommends to many users over one stream; yields one answer for each batch, in order.
+
+        A batch that breaks a rule fails alone: its answer has an `error` and no rows.
 
         Args:
             batches: Lists of 1–256 users; users × k is at most 20,000. Read as answers come, in the caller's thread.
@@ -123,9 +125,10 @@ class Client:
             drop_seen: None: the pipeline's setting.
             exclude: Items never to answer.
             allow: When not empty, only these.
-            any_category: When not empty, only items of one of these.
-            now: The moment the answers are for; None: the server's clock.
-            require_models: When not empty, the versions that must answer; others raise ModelChangedError.
+            any_categories: When not empty, only items of one of these.
+            request_time_ms: The moment the answers are for; 0: the server's clock.
+            required_models: When not empty, the versions that must answer; others raise ModelChangedError.
+            titles: Whether the answers carry the items' titles.
             window: Batches under way at once, 1 or more.
             timeout: Seconds to wait for the answer to one batch; the stream as a whole has no limit.
 
@@ -137,9 +140,10 @@ class Client:
             drop_seen=drop_seen,
             exclude=exclude,
             allow=allow,
-            any_category=any_category,
-            now=now,
-            require_models=require_models,
+            any_categories=any_categories,
+            request_time_ms=request_time_ms,
+            required_models=required_models,
+            titles=titles,
         )
         stream = Stream(self._rpcs["RecommendStream"], options, window=window, timeout=timeout, target=self.target)
         try:

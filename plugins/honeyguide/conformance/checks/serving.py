@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,8 +64,8 @@ async def _ask(client: AsyncClient, subject: Subject, manifest: Manifest) -> Non
     users = walks(8, 60).histories
     chosen = users.take(np.array([int(users.lengths.argmax())]))
     seen = [IDS[row] for row in chosen.items]
-    history, now = _history(seen), _moment(len(seen))
-    plain = await client.recommend(history=history, now=now, k=_K)
+    history, moment = _history(seen), _moment(len(seen))
+    plain = await client.recommend(history=history, request_time_ms=moment, k=_K)
     _check_items("an answer", plain, _K, without=seen)
     expected = _expected(subject, chosen)
     own = np.array([expected[IDS.index(item.item_id)] for item in plain])
@@ -77,13 +76,13 @@ async def _ask(client: AsyncClient, subject: Subject, manifest: Manifest) -> Non
             "let encode and the network act alike in training and in serving"
         )
     excluded = _named(plain)[:2]
-    answer = await client.recommend(history=history, now=now, k=_K, exclude=excluded)
+    answer = await client.recommend(history=history, request_time_ms=moment, k=_K, exclude=excluded)
     _check_items(f"an answer without {excluded}", answer, _K, without=[*seen, *excluded])
-    answer = await client.recommend(history=history, now=now, k=ITEMS, drop_seen=False)
+    answer = await client.recommend(history=history, request_time_ms=moment, k=ITEMS, drop_seen=False)
     _check_items("an answer of the whole catalogue", answer, ITEMS, without=[])
 
     strange = _history([*seen[:2], "no such item", *seen[2:]], skipped=2)
-    known = await client.recommend(history=strange, now=now, k=_K)
+    known = await client.recommend(history=strange, request_time_ms=moment, k=_K)
     _check_same("a history with an unknown item in it", known, plain)
     nobody = await client.recommend("nobody", k=_K)
     _check_items("an answer to a user without history", nobody, _K, without=[])
@@ -91,13 +90,13 @@ async def _ask(client: AsyncClient, subject: Subject, manifest: Manifest) -> Non
         raise ConformanceError("a user without history gets other than popular items; encode is never asked for those")
 
     for place, item in enumerate(seen):  # one event at a time, so that a network that steps does
-        await client.record_event("somebody", item, type="view", time=_moment(place), **_FEATURES)
-        recorded = await client.recommend("somebody", now=_moment(place + 1), k=_K)
-        inline = await client.recommend(history=_history(seen[: place + 1]), now=_moment(place + 1), k=_K)
+        await client.record_event("somebody", item, event_type="view", time_ms=_moment(place), **_FEATURES)
+        recorded = await client.recommend("somebody", request_time_ms=_moment(place + 1), k=_K)
+        inline = await client.recommend(history=_history(seen[: place + 1]), request_time_ms=_moment(place + 1), k=_K)
         _check_same(f"a user whose first {place + 1} events came one by one", recorded, inline)
     if manifest.explains:
-        explained = await client.recommend(history=history, now=now, k=_K, explain=True)
-        because = {event for item in explained for event in item.because}
+        explained = await client.recommend(history=history, request_time_ms=moment, k=_K, explain=True)
+        because = {because.item_id for item in explained for because in item.because_items}
         if not because or not because <= set(seen):
             raise ConformanceError(f"served, the history {seen} is explained by {sorted(because)}, which are not of it")
 
@@ -108,14 +107,21 @@ def _history(item_ids: Sequence[str], skipped: int | None = None) -> History:
 
     places = np.arange(len(item_ids))
     places -= 0 if skipped is None else (places >= skipped).astype(int)
-    columns = {name: [raw] * len(places) for name, raw in _FEATURES.items()}
-    times = (START_MS + MINUTE_MS * places).tolist()
-    return History(item_ids, time_ms=times, event_type=["view"] * len(places), **columns)
+    ones = [1.0] * len(places)
+    return History(
+        item_ids,
+        times_ms=(START_MS + MINUTE_MS * places).tolist(),
+        event_types=["view"] * len(places),
+        dwell_seconds=ones,
+        clicks=ones,
+        quantities=ones,
+        values=ones,
+    )
 
 
-def _moment(place: int) -> datetime:
-    """Returns when a walk's event at some place happens."""
-    return datetime.fromtimestamp((START_MS + MINUTE_MS * place) / 1000, UTC)
+def _moment(place: int) -> int:
+    """Returns when a walk's event at some place happens, in milliseconds."""
+    return START_MS + MINUTE_MS * place
 
 
 def _check_items(what: str, answer: Recommendations, k: int, without: Sequence[str]) -> None:
@@ -128,7 +134,7 @@ def _check_items(what: str, answer: Recommendations, k: int, without: Sequence[s
     elif not np.isfinite([item.score for item in answer]).all():
         problem = "has scores that are not finite"
     elif answer.degraded:
-        problem = f"is degraded ({', '.join(answer.reasons)}): a part of the pipeline failed"
+        problem = f"is degraded ({', '.join(answer.degraded_reasons)}): a part of the pipeline failed"
     if problem:
         raise ConformanceError(f"served, {what} {problem}; the server's log says more")
 

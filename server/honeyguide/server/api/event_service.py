@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,12 @@ from typing import Any
 import grpc
 
 from honeyguide.sdk.errors import InvalidArgument
-from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES
+from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
 from honeyguide.server.api.interceptor import to_row_error
-from honeyguide.server.events.sqlite import EventStore, StoredEvent
+from honeyguide.server.api.paging import size_of_page
+from honeyguide.server.api.validation import check_text, check_time
+from honeyguide.server.api.violations import Violations
+from honeyguide.server.events.store import EventStore, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1 import event_service_pb2_grpc
@@ -23,20 +27,18 @@ __all__ = ["EventServicer", "to_message", "to_stored"]
 
 MAX_EVENTS = 1000
 """Events in one RecordEvents."""
-MAX_PAGE = 1000
-"""Events in one page of GetHistory."""
-_DEFAULT_PAGE = 100
-_DAY_MS = 86_400_000
+_MAX_KEY_BYTES = 128
+"""Bytes of an event's or a request's id."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 async def _nothing_kept(user_id: str) -> None:
-    """Is for a server that keeps nothing of users but their events."""
+    """Stands where a server keeps nothing of users but their events."""
 
 
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
-    """Translates between messages and the store."""
+    """Servicer of events, which the store keeps."""
 
     def __init__(
         self,
@@ -85,83 +87,62 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             self._metrics.events.labels(outcome).inc(count)
         return response
 
-    async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:  # noqa: ARG002, N802  # gRPC's
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:  # noqa: ARG002, N802  # gRPC's
         """Lists a page of a user's events."""
-        _check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
-        if not 0 <= request.page_size <= MAX_PAGE:
-            raise InvalidArgument("page_size", request.page_size, f"1–{MAX_PAGE:,}, or 0 for {_DEFAULT_PAGE}")
+        violations = Violations()
+        violations.check(check_text, "user_id", request.user_id, 1, MAX_ID_BYTES)
+        size = violations.check(size_of_page, request.page_size)
+        violations.refuse()
         loop = asyncio.get_running_loop()
-        size = request.page_size or _DEFAULT_PAGE
         page = await loop.run_in_executor(self._executor, self._store.page, request.user_id, size, request.page_token)
         total = await loop.run_in_executor(self._executor, self._store.count, request.user_id)
-        return pb.GetHistoryResponse(
+        return pb.ListEventsResponse(
             events=map(to_message, page.events), next_page_token=page.next_token, total_size=total
         )
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""
-        _check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
+        check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
         deleted = await self._store.delete_user(request.user_id)
         await self._deleted(request.user_id)
         return pb.DeleteUserResponse(deleted_events=deleted)
 
 
 def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
-    """Checks one event and makes it storable; raises `InvalidArgument` naming field, value and range."""
-    _check_text("event_id", event.event_id, 0, 128)
-    _check_text("user_id", event.user_id, 1, MAX_ID_BYTES)
-    _check_text("item_id", event.item_id, 1, MAX_ID_BYTES)
-    _check_text("type", event.type, 0, MAX_EVENT_TYPE_BYTES)
-    _check_text("request_id", event.request_id, 0, 128)
-    time_ms = now_ms
-    if event.HasField("time"):
-        time_ms = event.time.seconds * 1000 + event.time.nanos // 1_000_000
-        if not 0 <= event.time.nanos < 1_000_000_000:
-            raise InvalidArgument("time.nanos", event.time.nanos, "0–999,999,999")
-        if not 0 <= time_ms <= now_ms + _DAY_MS:
-            given = f"{event.time.seconds} seconds after 1970"
-            raise InvalidArgument("time", given, f"0–{(now_ms + _DAY_MS) // 1000}, one day ahead of the server's clock")
-    return StoredEvent(
+    """Checks one event and makes it storable; raises `InvalidArgument` naming every field at fault."""
+    violations = Violations()
+    for field, least, most in (
+        ("event_id", 0, _MAX_KEY_BYTES),
+        ("user_id", 1, MAX_ID_BYTES),
+        ("item_id", 1, MAX_ID_BYTES),
+        ("event_type", 0, MAX_EVENT_TYPE_BYTES),
+        ("request_id", 0, _MAX_KEY_BYTES),
+    ):
+        violations.check(check_text, field, getattr(event, field), least, most)
+    stored = StoredEvent(
         user_id=event.user_id,
         item_id=event.item_id,
-        time_ms=time_ms,
-        type=event.type,
-        dwell_seconds=_number(event, "dwell_seconds", 0.0),
-        clicks=_number(event, "clicks", 0.0),
-        quantity=_number(event, "quantity", 0.0),
-        value=_number(event, "value", -math.inf),
+        time_ms=violations.check(check_time, "time_ms", event.time_ms, now_ms),
+        event_type=event.event_type,
         request_id=event.request_id,
         event_id=event.event_id,
+        **{feature: violations.check(_number, event, feature) for feature in EVENT_FEATURES},
     )
+    violations.refuse()
+    return stored
 
 
 def to_message(event: StoredEvent) -> pb.Event:
     """Makes the message of a stored event."""
-    message = pb.Event(
-        event_id=event.event_id,
-        user_id=event.user_id,
-        item_id=event.item_id,
-        type=event.type,
-        dwell_seconds=event.dwell_seconds,
-        clicks=event.clicks,
-        quantity=event.quantity,
-        value=event.value,
-        request_id=event.request_id,
-    )
-    message.time.FromMilliseconds(event.time_ms)
-    return message
+    return pb.Event(**dataclasses.asdict(event))
 
 
-def _check_text(field: str, text: str, least: int, most: int) -> None:
-    if not least <= len(text.encode()) <= most:
-        raise InvalidArgument(field, text, f"{least}–{most} bytes")
-
-
-def _number(event: pb.Event, field: str, least: float) -> float | None:
+def _number(event: pb.Event, feature: str) -> float | None:
     """Returns an optional number of an event; None where it is unset."""
-    if not event.HasField(field):
+    if not event.HasField(feature):
         return None
-    number = float(getattr(event, field))
-    if not math.isfinite(number) or number < least:
-        raise InvalidArgument(field, number, "any finite number" if least < 0 else "finite, 0 or more")
+    number = float(getattr(event, feature))
+    signed = feature not in NON_NEGATIVE_FEATURES
+    if not math.isfinite(number) or (number < 0 and not signed):
+        raise InvalidArgument(feature, number, "any finite number" if signed else "finite, 0 or more")
     return number

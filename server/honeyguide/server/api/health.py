@@ -14,7 +14,7 @@ _LAST_WORD_SECONDS = 0.2
 
 
 class HealthServicer(aio.HealthServicer):
-    """Is the library's servicer, but for watches: they end when the server stops, after their last NOT_SERVING.
+    """The library's servicer, but for watches: they end when the server stops, after their last NOT_SERVING.
 
     The library's go on until the client leaves, so that a stop would wait for them as long as it waits for any call.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.sdk.host import PluginHost, PluginInfo
@@ -122,19 +122,17 @@ def _model(entry: BundleEntry) -> pb.Model:
 
 
 def _described(manifest: Manifest) -> pb.Model:
-    created = Timestamp()
-    created.FromJsonString(manifest.created)
     return pb.Model(
         model_class=manifest.model_class,
         plugin=manifest.plugin,
         dimension=manifest.dimension,
-        items=manifest.data.items,
-        ranks=manifest.ranks,
+        item_count=manifest.data.items,
+        has_ranker=manifest.ranks,
         max_length=manifest.max_length,
-        index=manifest.index.kind if manifest.index else "",
+        index_kind=manifest.index.kind if manifest.index else "",
         index_recall=manifest.index.recall_at_100 if manifest.index else 0.0,
         metrics=manifest.metrics,
-        create_time=created,
+        create_time_ms=int(datetime.fromisoformat(manifest.created).timestamp() * 1000),
         data_fingerprint=manifest.data.fingerprint,
         retrievers=map(_version, manifest.retrievers),
     )

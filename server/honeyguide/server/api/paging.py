@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from honeyguide.sdk.errors import InvalidArgument
 
-__all__ = ["page"]
+__all__ = ["page", "size_of_page"]
 
 T = TypeVar("T")
 _LARGEST, _DEFAULT = 1000, 100
@@ -22,17 +22,22 @@ def page(items: Sequence[T], kind: str, page_size: int, page_token: str) -> tupl
     Args:
         items: the whole list, in its fixed order.
         kind: what is listed; a token of another list is refused.
-        page_size: 1–1,000; 0 is 100.
+        page_size: 1–1,000, and no more whatever is asked; 0 is 100.
         page_token: "" is the first page.
 
     Raises `InvalidArgument`.
     """
-    if not 0 <= page_size <= _LARGEST:
-        raise InvalidArgument("page_size", page_size, f"1 to {_LARGEST:,}, or 0 for {_DEFAULT}")
     start = _place(kind, page_token)
-    end = start + (page_size or _DEFAULT)
+    end = start + size_of_page(page_size)
     token = base64.urlsafe_b64encode(json.dumps([kind, end]).encode()).decode() if end < len(items) else ""
     return items[start:end], token
+
+
+def size_of_page(page_size: int) -> int:
+    """Returns how many entries a page has: as asked, 0 is 100, at most 1,000 (AIP-158); raises `InvalidArgument`."""
+    if page_size < 0:
+        raise InvalidArgument("page_size", page_size, f"1 to {_LARGEST:,}, or 0 for {_DEFAULT}")
+    return min(page_size or _DEFAULT, _LARGEST)
 
 
 def _place(kind: str, token: str) -> int:

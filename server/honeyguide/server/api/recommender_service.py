@@ -1,25 +1,28 @@
 """Serves RecommenderService: message → query → message."""
 
-# ruff: noqa: N802  # gRPC names the methods and their arguments
+# ruff: noqa: ARG002, N802  # gRPC names the methods and their arguments
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from uuid import uuid4
 
 import grpc
+import structlog
 
 from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, ModelChanged
 from honeyguide.server.api import validation
-from honeyguide.server.api.interceptor import to_row_error
-from honeyguide.server.ops.logs import request_id
+from honeyguide.server.api.context import current_context
+from honeyguide.server.api.interceptor import reason_of, to_row_error
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.batching import Queues
 from honeyguide.server.serving.context import RequestContext
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.queries import Answer, RecommendQuery, Source
-from honeyguide.v1.history_pb2 import ModelVersion, RowError
+from honeyguide.v1.errors_pb2 import RowError
+from honeyguide.v1.history_pb2 import ModelVersion
 from honeyguide.v1.recommender_service_pb2 import (
+    BecauseItem,
     Item,
     Ranked,
     RankRequest,
@@ -47,46 +50,55 @@ class RecommenderServicer(RecommenderServiceServicer):
 
     def __init__(self, queues: Queues, pipelines: Pipelines, metrics: Metrics) -> None:
         self._queues, self._pipelines, self._metrics = queues, pipelines, metrics
+        self._log = structlog.get_logger("honeyguide.requests")
 
     async def Recommend(
         self, request: RecommendRequest, context: grpc.aio.ServicerContext[RecommendRequest, RecommendResponse]
     ) -> RecommendResponse:
         """Recommends items to one user."""
-        query = validation.recommend_query(request)
-        (answer,) = await self._queues.recommend(request.pipeline, [query], _context(context))
+        query, call = validation.recommend_query(request), current_context()
+        (answer,) = await self._queues.recommend(request.pipeline, [query], call)
         return RecommendResponse(
-            request_id=request_id(),
+            request_id=call.request_id,
             items=_items(answer),
             shortfall=query.k - len(answer.item_ids),
             unknown_history_items=answer.unknown_history_items,
             models=_models(answer.models),
             degraded=bool(answer.degraded_reasons),
-            reasons=answer.degraded_reasons,
+            degraded_reasons=_degraded(answer.degraded_reasons),
+            user_state=answer.user_state,  # type: ignore[arg-type]  # UserState holds the proto's numbers
         )
 
     async def Rank(
         self, request: RankRequest, context: grpc.aio.ServicerContext[RankRequest, RankResponse]
     ) -> RankResponse:
         """Scores the caller's candidates."""
-        answer = await self._queues.rank(request.pipeline, validation.rank_query(request), _context(context))
+        query, call = validation.rank_query(request), current_context()
+        answer = await self._queues.rank(request.pipeline, query, call)
         return RankResponse(
-            request_id=request_id(),
+            request_id=call.request_id,
             items=_items(answer),
             unknown_item_ids=answer.unknown_item_ids,
             unknown_history_items=answer.unknown_history_items,
             models=_models(answer.models),
             degraded=bool(answer.degraded_reasons),
-            reasons=answer.degraded_reasons,
+            degraded_reasons=_degraded(answer.degraded_reasons),
+            user_state=answer.user_state,  # type: ignore[arg-type]  # UserState holds the proto's numbers
         )
 
     async def SimilarItems(
         self, request: SimilarItemsRequest, context: grpc.aio.ServicerContext[SimilarItemsRequest, SimilarItemsResponse]
     ) -> SimilarItemsResponse:
         """Lists an item's neighbours."""
-        query = validation.similar_query(request)
-        answer = await self._queues.similar(request.pipeline, query, _context(context))
+        query, call = validation.similar_query(request), current_context()
+        answer = await self._queues.similar(request.pipeline, query, call)
         (model,) = _models(answer.models)
-        return SimilarItemsResponse(items=_items(answer), shortfall=query.k - len(answer.item_ids), model=model)
+        return SimilarItemsResponse(
+            request_id=call.request_id,
+            items=_items(answer),
+            shortfall=query.k - len(answer.item_ids),
+            model=model,
+        )
 
     async def RecommendStream(
         self,
@@ -99,15 +111,14 @@ class RecommenderServicer(RecommenderServiceServicer):
             raise InvalidArgument("message", first and first.WhichOneof("message"), "`options` in the first message")
         options, defaults = first.options, validation.stream_defaults(first.options)
         self._check_models(options)
-        request_context = _context(context)
+        call = current_context()
         answers: asyncio.Queue[asyncio.Task[RecommendStreamResponse] | Exception | None] = asyncio.Queue(_BATCHES_AHEAD)
         tasks: set[asyncio.Task[RecommendStreamResponse]] = set()
 
         async def read() -> None:
             try:
                 async for message in request_iterator:
-                    validation.check_batch(message, defaults.k)
-                    task = asyncio.create_task(self._answer(message.batch, options, defaults, request_context))
+                    task = asyncio.create_task(self._answer(message, options, defaults, call))
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
@@ -127,42 +138,59 @@ class RecommenderServicer(RecommenderServiceServicer):
             await asyncio.gather(reader, *tasks, return_exceptions=True)
 
     async def _answer(
-        self, batch: UserBatch, options: StreamOptions, defaults: RecommendQuery, context: RequestContext
+        self, message: RecommendStreamRequest, options: StreamOptions, defaults: RecommendQuery, call: RequestContext
+    ) -> RecommendStreamResponse:
+        """Answers one batch. One that breaks a rule, or meets a fault, fails alone; what ends the stream names it."""
+        sequence = message.batch.sequence
+        try:
+            validation.check_batch(message, defaults.k)
+            return await self._answer_batch(message.batch, options, defaults, call)
+        except Exception as error:  # boundary: one batch of a stream
+            if isinstance(error, HoneyguideError) and not isinstance(error, InvalidArgument):
+                error.facts["sequence"] = str(sequence)
+                raise
+            if not isinstance(error, HoneyguideError):
+                self._log.exception("batch failed", sequence=sequence)
+            row_error = to_row_error(error)
+            self._metrics.row_errors.labels(reason_of(row_error)).inc()
+            return RecommendStreamResponse(sequence=sequence, request_id=uuid4().hex, error=row_error)
+
+    async def _answer_batch(
+        self, batch: UserBatch, options: StreamOptions, defaults: RecommendQuery, call: RequestContext
     ) -> RecommendStreamResponse:
         queries: list[RecommendQuery] = []
         errors: dict[int, RowError] = {}
         for place, row in enumerate(batch.rows):
             try:
-                queries.append(validation.row_query(row, defaults, now_given=options.HasField("now")))
+                queries.append(validation.row_query(row, defaults, at_own_time=not options.request_time_ms))
             except HoneyguideError as error:  # boundary: one row; its mates go on
                 errors[place] = to_row_error(error)
                 self._metrics.row_errors.labels(error.reason).inc()
-        answers = await self._queues.recommend(options.pipeline, queries, context, patient=True) if queries else []
+        answers = await self._queues.recommend(options.pipeline, queries, call, patient=True) if queries else []
         models = answers[0].models if answers else self._pipelines.get(options.pipeline).plan().models
         _require(options, models)
-        found = iter(answers)
+        following = iter(zip(queries, answers, strict=True))
         rows = [
-            ResultRow(error=errors[place]) if place in errors else ResultRow(ranked=_ranked(next(found)))
+            ResultRow(error=errors[place])
+            if place in errors
+            else ResultRow(ranked=_ranked(*next(following), with_titles=options.include_titles))
             for place in range(len(batch.rows))
         ]
-        return RecommendStreamResponse(sequence=batch.sequence, models=_models(models), rows=rows)
+        return RecommendStreamResponse(
+            sequence=batch.sequence, request_id=uuid4().hex, models=_models(models), rows=rows
+        )
 
     def _check_models(self, options: StreamOptions) -> None:
         """Checks the pipeline and the pinned versions before the first batch."""
         _require(options, self._pipelines.get(options.pipeline).plan().models)
 
 
-def _context(context: grpc.aio.ServicerContext[Any, Any]) -> RequestContext:
-    left = context.time_remaining()
-    deadline = float("inf") if left is None else asyncio.get_running_loop().time() + left
-    return RequestContext(request_id(), deadline)
-
-
 def _require(options: StreamOptions, models: Iterable[tuple[str, int]]) -> None:
-    wanted = {(m.name, m.version) for m in options.require_models}
-    if wanted and wanted != (serving := set(models)):
+    required = {(m.name, m.version) for m in options.required_models}
+    if required and required != (serving := set(models)):
         raise ModelChanged(
-            f"require_models are {_named(wanted)}; {_named(serving)} serve: start over without, or load what you need"
+            f"required_models are {_named(required)}; {_named(serving)} serve: "
+            "start over without, or load what you need"
         )
 
 
@@ -183,7 +211,7 @@ def _items(answer: Answer) -> list[Item]:
             source=source,  # type: ignore[arg-type]  # Source holds the proto's numbers
             source_model="" if source == Source.POPULAR else answer.source_model,
             title=title,
-            because=[item_id for item_id, _ in because],
+            because_items=[BecauseItem(item_id=item_id, title=title) for item_id, title in because],
         )
         for item_id, score, source, title, because in zip(
             answer.item_ids,
@@ -196,12 +224,21 @@ def _items(answer: Answer) -> list[Item]:
     ]
 
 
-def _ranked(answer: Answer) -> Ranked:
+def _degraded(reasons: Sequence[str]) -> list[str]:
+    return [f"DEGRADED_REASON_{reason}" for reason in reasons]  # enums may be given by name
+
+
+def _ranked(query: RecommendQuery, answer: Answer, *, with_titles: bool) -> Ranked:
     return Ranked(
         item_ids=answer.item_ids,
         scores=answer.scores,
         sources=answer.sources,  # type: ignore[arg-type]  # Source holds the proto's numbers
+        titles=answer.titles if with_titles else (),
+        source_model=answer.source_model,
+        user_id=query.user.user_id,
+        user_state=answer.user_state,  # type: ignore[arg-type]  # as above
+        shortfall=query.k - len(answer.item_ids),
         unknown_history_items=answer.unknown_history_items,
         degraded=bool(answer.degraded_reasons),
-        reasons=answer.degraded_reasons,
+        degraded_reasons=_degraded(answer.degraded_reasons),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]  # Google ships no stubs
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
@@ -18,13 +19,15 @@ _OLD, _NEW = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 
 
 def add_reflection(server: grpc.aio.Server, files: Iterable[Any]) -> None:
-    """Adds reflection of every service in ``files`` (file descriptors), and of itself."""
+    """Adds reflection of every service in ``files`` (file descriptors), of itself, and of what errors carry."""
     pool = DescriptorPool()  # of our own: another library of this process may define grpc.reflection.v1, too
     known: set[str] = set()
     names = [f"{_NEW}.ServerReflection"]
     for file in (*files, reflection_pb2.DESCRIPTOR):
         _add(pool, file, known)
         names += [service.full_name for service in file.services_by_name.values()]
+    for file in (code_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR):
+        _add(pool, file, known)
     pool.Add(_as_v1(reflection_pb2.DESCRIPTOR))
     servicer = aio.ReflectionServicer(names, pool)
     add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated without types

@@ -1,4 +1,4 @@
-"""Turns requests into queries; every field that is out of its range is refused by name, value and range."""
+"""Turns requests into queries; every field that is out of its range is named, with its value and range."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
+from honeyguide.server.api.violations import Violations
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.serving.histories import InlineHistory, UserInput
 from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
@@ -26,7 +26,10 @@ from honeyguide.v1.recommender_service_pb2 import (
 )
 
 __all__ = [
+    "DAY_MS",
     "check_batch",
+    "check_text",
+    "check_time",
     "rank_query",
     "recommend_query",
     "row_query",
@@ -34,57 +37,68 @@ __all__ = [
     "stream_defaults",
 ]
 
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _MAX_EVENTS = 4096
 _MAX_K = 1000
 _DEFAULT_K = 10
 _MAX_BATCH = 256
 _MAX_ANSWERS = 20_000
+_FEATURE_OF = dict(zip(("dwell_seconds", "clicks", "quantities", "values"), EVENT_FEATURES, strict=True))
+"""Feature of an event by the column of a history that holds it: repeated fields are plural."""
 
 
 def recommend_query(request: RecommendRequest) -> RecommendQuery:
     """Checks a request for one user."""
-    return RecommendQuery(
-        user=_user(request, _now(request)),
-        k=_k(request),
+    violations = Violations()
+    query = RecommendQuery(
+        user=_user(request, violations.check(_request_time, request), violations),
+        k=violations.check(_k, request),
         drop_seen=request.drop_seen if request.HasField("drop_seen") else None,
-        filter=_filter(request),
+        filter=_filter(request, violations),
         explain=request.explain,
     )
+    violations.refuse()
+    return query
 
 
 def rank_query(request: RankRequest) -> RankQuery:
     """Checks a request to score candidates."""
-    ids = list(request.item_ids)
-    if not 1 <= len(ids) <= _MAX_K:
-        raise InvalidArgument("item_ids", f"{len(ids)} items", f"1 to {_MAX_K:,} items")
-    _check_texts("item_ids", ids, 1, MAX_ID_BYTES)
-    if len(set(ids)) < len(ids):
-        twice = next(item for i, item in enumerate(ids) if item in ids[:i])
-        raise InvalidArgument("item_ids", twice, "each item once")
-    return RankQuery(_user(request, _now(request)), ids)
+    violations = Violations()
+    ids = violations.check(_candidates, request)
+    query = RankQuery(_user(request, violations.check(_request_time, request), violations), ids)
+    violations.refuse()
+    return query
 
 
 def similar_query(request: SimilarItemsRequest) -> SimilarQuery:
     """Checks a request for an item's neighbours."""
-    _check_texts("item_id", [request.item_id], 1, MAX_ID_BYTES)
-    return SimilarQuery(request.item_id, _k(request), _filter(request))
+    violations = Violations()
+    violations.check(check_text, "item_id", request.item_id, 1, MAX_ID_BYTES)
+    query = SimilarQuery(request.item_id, violations.check(_k, request), _filter(request, violations))
+    violations.refuse()
+    return query
 
 
 def stream_defaults(options: StreamOptions) -> RecommendQuery:
     """Checks a stream's options; returns the query that each of its users' is made from by `row_query`."""
-    return RecommendQuery(
-        user=UserInput(request_time_ms=_now(options)),
-        k=_k(options),
+    violations = Violations()
+    query = RecommendQuery(
+        user=UserInput(request_time_ms=violations.check(_request_time, options)),
+        k=violations.check(_k, options),
         drop_seen=options.drop_seen if options.HasField("drop_seen") else None,
-        filter=_filter(options),
+        filter=_filter(options, violations),
     )
+    violations.refuse()
+    return query
 
 
-def row_query(row: UserRow, defaults: RecommendQuery, *, now_given: bool) -> RecommendQuery:
-    """Checks one user of a stream; ``now_given``: the options name the moment, else it is the server's clock."""
-    now = defaults.user.request_time_ms if now_given else _clock_ms()
-    return RecommendQuery(_user(row, now), defaults.k, defaults.drop_seen, defaults.filter)
+def row_query(row: UserRow, defaults: RecommendQuery, *, at_own_time: bool) -> RecommendQuery:
+    """Checks one user of a stream; ``at_own_time``: the options name no moment, so it is the server's clock."""
+    violations = Violations()
+    moment = _clock_ms() if at_own_time else defaults.user.request_time_ms
+    query = RecommendQuery(_user(row, moment, violations), defaults.k, defaults.drop_seen, defaults.filter)
+    violations.refuse()
+    return query
 
 
 def check_batch(message: RecommendStreamRequest, k: int) -> None:
@@ -100,11 +114,38 @@ def check_batch(message: RecommendStreamRequest, k: int) -> None:
         )
 
 
-def _user(request: RecommendRequest | RankRequest | UserRow, now_ms: int) -> UserInput:
+def check_text(field: str, text: str, shortest: int, longest: int) -> None:
+    """Raises `InvalidArgument` for a text of too few or too many bytes of UTF-8."""
+    _check_texts(field, (text,), shortest, longest)
+
+
+def check_time(field: str, time_ms: int, clock_ms: int) -> int:
+    """Returns a moment, 0 as the server's clock; raises `InvalidArgument` before 1970 or a day ahead of the clock."""
+    latest = clock_ms + DAY_MS
+    if not 0 <= time_ms <= latest:
+        raise InvalidArgument(
+            field, time_ms, f"0 to {latest} (one day ahead of the server's clock), milliseconds since 1970"
+        )
+    return time_ms or clock_ms
+
+
+def _user(request: RecommendRequest | RankRequest | UserRow, moment_ms: int, violations: Violations) -> UserInput:
     user_id = request.user_id if request.HasField("user_id") else None
     if user_id is not None:
-        _check_texts("user_id", [user_id], 1, MAX_ID_BYTES)
-    return UserInput(user_id, _history(request.history) if request.HasField("history") else None, now_ms)
+        violations.check(check_text, "user_id", user_id, 1, MAX_ID_BYTES)
+    history = _history(request.history, violations) if request.HasField("history") else None
+    return UserInput(user_id, history, moment_ms)
+
+
+def _candidates(request: RankRequest) -> list[str]:
+    ids = list(request.item_ids)
+    if not 1 <= len(ids) <= _MAX_K:
+        raise InvalidArgument("item_ids", f"{len(ids)} items", f"1 to {_MAX_K:,} items")
+    _check_texts("item_ids", ids, 1, MAX_ID_BYTES)
+    if len(set(ids)) < len(ids):
+        twice = next(item for i, item in enumerate(ids) if item in ids[:i])
+        raise InvalidArgument("item_ids", twice, "each item once")
+    return ids
 
 
 def _k(request: RecommendRequest | SimilarItemsRequest | StreamOptions) -> int:
@@ -114,68 +155,78 @@ def _k(request: RecommendRequest | SimilarItemsRequest | StreamOptions) -> int:
     return k
 
 
-def _now(request: RecommendRequest | RankRequest | StreamOptions) -> int:
-    clock = _clock_ms()
-    if not request.HasField("now"):
-        return clock
-    given: Timestamp = request.now
-    now = given.seconds * 1000 + given.nanos // 1_000_000
-    if not 0 <= now <= clock + _DAY_MS or not 0 <= given.nanos < 1_000_000_000:
-        raise InvalidArgument(
-            "now", f"{given.seconds} s {given.nanos} ns", "1970 to one day ahead of the server's clock"
-        )
-    return now
+def _request_time(request: RecommendRequest | RankRequest | StreamOptions) -> int:
+    return check_time("request_time_ms", request.request_time_ms, _clock_ms())
 
 
-def _filter(request: RecommendRequest | SimilarItemsRequest | StreamOptions) -> ItemFilter | None:
+def _filter(
+    request: RecommendRequest | SimilarItemsRequest | StreamOptions, violations: Violations
+) -> ItemFilter | None:
     if not request.HasField("filter"):
         return None
     given: Filter = request.filter
-    for name, most in (("exclude_item_ids", 10_000), ("allow_item_ids", 10_000), ("any_category", 100)):
-        values = getattr(given, name)
-        if len(values) > most:
-            raise InvalidArgument(f"filter.{name}", f"{len(values)} entries", f"at most {most:,}")
-        _check_texts(f"filter.{name}", values, 1, MAX_ID_BYTES)
-    return ItemFilter(list(given.exclude_item_ids), list(given.allow_item_ids), list(given.any_category))
+    for name, most in (("exclude_item_ids", 10_000), ("allow_item_ids", 10_000), ("any_categories", 100)):
+        violations.check(_check_entries, f"filter.{name}", getattr(given, name), most)
+    return ItemFilter(list(given.exclude_item_ids), list(given.allow_item_ids), list(given.any_categories))
 
 
-def _history(given: History) -> InlineHistory:
+def _check_entries(field: str, values: Sequence[str], most: int) -> None:
+    if len(values) > most:
+        raise InvalidArgument(field, f"{len(values)} entries", f"at most {most:,}")
+    _check_texts(field, values, 1, MAX_ID_BYTES)
+
+
+def _history(given: History, violations: Violations) -> InlineHistory:
     ids = list(given.item_ids)
+    violations.check(_check_events, ids)
+    for name in ("times_ms", "event_types", *_FEATURE_OF):
+        violations.check(_check_length, name, len(getattr(given, name)), len(ids))
+    violations.check(_check_texts, "history.event_types", given.event_types, 0, MAX_EVENT_TYPE_BYTES)
+    features = {
+        feature: violations.check(_feature, name, feature, column)
+        for name, feature in _FEATURE_OF.items()
+        if (column := getattr(given, name))
+    }
+    return InlineHistory(ids, violations.check(_times, given), list(given.event_types), features)
+
+
+def _check_events(ids: Sequence[str]) -> None:
     if len(ids) > _MAX_EVENTS:
         raise InvalidArgument("history.item_ids", f"{len(ids)} events", f"at most {_MAX_EVENTS:,} events")
     _check_texts("history.item_ids", ids, 1, MAX_ID_BYTES)
-    for name in ("time_ms", "event_type", *EVENT_FEATURES):
-        length = len(getattr(given, name))
-        if length not in (0, len(ids)):
-            raise InvalidArgument(f"history.{name}", f"{length} entries", f"0 or {len(ids)}, as many as item_ids")
-    _check_texts("history.event_type", given.event_type, 0, MAX_EVENT_TYPE_BYTES)
-    features = {}
-    for name in EVENT_FEATURES:
-        if column := getattr(given, name):
-            values = np.array(column, np.float32)
-            signed = name not in NON_NEGATIVE_FEATURES
-            bad = np.isinf(values) if signed else np.isinf(values) | (values < 0)
-            if bad.any():
-                allowed = "finite" if signed else "finite, 0 or more"
-                raise InvalidArgument(f"history.{name}", float(values[bad][0]), f"{allowed}; NaN where it is not known")
-            features[name] = values
-    return InlineHistory(ids, _times(given), list(given.event_type), features)
+
+
+def _check_length(name: str, length: int, events: int) -> None:
+    if length not in (0, events):
+        raise InvalidArgument(f"history.{name}", f"{length} entries", f"0 or {events}, as many as item_ids")
+
+
+def _feature(name: str, feature: str, column: Sequence[float]) -> NDArray[np.float32]:
+    values = np.array(column, np.float32)
+    signed = feature not in NON_NEGATIVE_FEATURES
+    bad = np.isinf(values) if signed else np.isinf(values) | (values < 0)
+    if bad.any():
+        allowed = "finite" if signed else "finite, 0 or more"
+        raise InvalidArgument(f"history.{name}", float(values[bad][0]), f"{allowed}; NaN where it is not known")
+    return values
 
 
 def _times(given: History) -> NDArray[np.int64] | None:
-    if not given.time_ms:
+    if not given.times_ms:
         return None
-    times = np.array(given.time_ms, np.int64)
-    latest = _clock_ms() + _DAY_MS
+    times = np.array(given.times_ms, np.int64)
+    latest = _clock_ms() + DAY_MS
     if times.min() < 0 or times.max() > latest:
         bad = int(times[(times < 0) | (times > latest)][0])
         raise InvalidArgument(
-            "history.time_ms", bad, f"0 to {latest} (one day ahead of the server's clock), milliseconds since 1970"
+            "history.times_ms", bad, f"0 to {latest} (one day ahead of the server's clock), milliseconds since 1970"
         )
     if (falls := np.flatnonzero(np.diff(times) < 0)).size:
         first = int(falls[0])
         raise InvalidArgument(
-            "history.time_ms", f"{times[first]}, then {times[first + 1]}", "non-decreasing times: send the oldest first"
+            "history.times_ms",
+            f"{times[first]}, then {times[first + 1]}",
+            "non-decreasing times: send the oldest first",
         )
     return times
 

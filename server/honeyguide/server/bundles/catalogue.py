@@ -27,7 +27,7 @@ class ItemFilter:
     """Items never to answer."""
     allow: Sequence[str] = ()
     """When not empty, only these."""
-    any_category: Sequence[str] = ()
+    any_categories: Sequence[str] = ()
     """When not empty, only items with at least one of these."""
 
 
@@ -105,9 +105,9 @@ class Catalogue:
             rows = self.rows(limit.allow)
             mask = np.zeros(len(self), np.bool_)
             mask[rows[rows >= 0]] = True
-        if limit.any_category:
+        if limit.any_categories:
             inside = np.zeros(len(self), np.bool_)
-            for name in limit.any_category:
+            for name in limit.any_categories:
                 inside[self._categories.get(name, _NONE)] = True
             mask = inside if mask is None else mask & inside
         return mask

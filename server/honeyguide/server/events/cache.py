@@ -7,48 +7,24 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from honeyguide.server.events.store import StoredHistory
 
-__all__ = ["HistoryCache", "StoredHistory", "Ticket"]
+__all__ = ["HistoryCache", "Ticket"]
 
 _OVERHEAD = 16
 """Events' worth of memory that an entry costs whatever it holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredHistory:
-    """Holds one user's events, oldest first, as (events,) columns that cannot be written to."""
-
-    items: NDArray[np.int64]
-    """Store numbers of the items: places in `EventStore.item_ids`."""
-    time_ms: NDArray[np.int64]
-    """Milliseconds since 1970-01-01 UTC, non-decreasing."""
-    event_type: NDArray[np.int32]
-    """Store numbers of the types: places in `EventStore.event_types`; 0 is the event without a type."""
-    dwell_seconds: NDArray[np.float32]
-    """Seconds; NaN: not known."""
-    clicks: NDArray[np.float32]
-    """NaN: not known."""
-    quantity: NDArray[np.float32]
-    """NaN: not known."""
-    value: NDArray[np.float32]
-    """NaN: not known."""
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """Stands for one read under way; a write that meanwhile touches the user spoils it."""
+    """Token of one read under way; a write that meanwhile touches the user spoils it."""
 
     user_id: str
     fresh: bool = True
 
 
 class HistoryCache:
-    """Keeps the histories asked for last, up to a number of events; thread-safe."""
+    """Histories asked for last, up to a number of events; thread-safe."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -63,10 +39,10 @@ class HistoryCache:
     def get(self, user_id: str) -> StoredHistory | None:
         """Returns what is kept for a user."""
         with self._lock:
-            found = self._entries.get(user_id)
-            if found is not None:
+            history = self._entries.get(user_id)
+            if history is not None:
                 self._entries.move_to_end(user_id)
-            return found
+            return history
 
     def begin(self, user_id: str) -> Ticket:
         """Announces a read of the file; to be called before the read begins, and ended by `end` in any case."""

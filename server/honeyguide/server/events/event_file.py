@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.server.events.store import Recorded, StoredEvent
 
-__all__ = ["BUSY_SECONDS", "Recorded", "StoredEvent", "connect", "delete_user", "import_frame", "open_file", "record"]
+__all__ = ["BUSY_SECONDS", "connect", "delete_user", "import_frame", "open_file", "record"]
 
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
-_FORMAT = 1
+_FORMAT = 2
+"""Since 2 an event's id is unique within its user; in 1 it was among all."""
 BUSY_SECONDS = 5.0
 _CHECK_BYTES = 256 << 20  # a full check of this much takes about a second; beyond, pages are checked as they are read
 _SCHEMA = """
@@ -28,14 +29,15 @@ CREATE TABLE events (
     dwell_seconds REAL, clicks REAL, quantity REAL, value REAL, request_id TEXT, event_id TEXT,
     PRIMARY KEY (user, time_ms, id)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX event_ids ON events (event_id) WHERE event_id IS NOT NULL;
+CREATE UNIQUE INDEX event_ids ON events (user, event_id) WHERE event_id IS NOT NULL;
 CREATE TABLE state (next_event INTEGER NOT NULL, commits INTEGER NOT NULL);
 INSERT INTO types VALUES (0, '');
 INSERT INTO state VALUES (1, 0);
 """
 # A history is one range of the clustered key: users × time × order of insertion.
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_NEW = _INSERT + " ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING"
+_INSERT_NEW = _INSERT + " ON CONFLICT (user, event_id) WHERE event_id IS NOT NULL DO NOTHING"
+_FIND_EVENT = "SELECT 1 FROM events WHERE user = ? AND event_id = ?"
 _FIND = {
     "users": "SELECT id FROM users WHERE name = ?",
     "items": "SELECT id FROM items WHERE name = ?",
@@ -47,37 +49,6 @@ _ADD = {
     "items": "INSERT INTO items SELECT coalesce(max(id) + 1, 0), ? FROM items",
     "types": "INSERT INTO types SELECT coalesce(max(id) + 1, 0), ? FROM types",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """Is one event, as recorded and as read back."""
-
-    user_id: str
-    item_id: str
-    time_ms: int
-    """Milliseconds since 1970-01-01 UTC."""
-    type: str = ""
-    """"": an event without a type."""
-    dwell_seconds: float | None = None
-    """Seconds; None: not known."""
-    clicks: float | None = None
-    quantity: float | None = None
-    value: float | None = None
-    request_id: str = ""
-    """The answer the event follows from; "": none."""
-    event_id: str = ""
-    """"": no idempotency."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Counts what became of events."""
-
-    accepted: int
-    """Stored by this call."""
-    duplicates: int
-    """Not stored, because their event_id was stored before."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -121,12 +92,12 @@ def _problem(db: sqlite3.Connection, path: Path) -> str:
         return ""
     if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
         return "a database of another program"
-    if (found := db.execute("PRAGMA user_version").fetchone()[0]) != _FORMAT:
-        return f"of format {found}, while this honeyguide reads format {_FORMAT}"
+    if not 1 <= (form := db.execute("PRAGMA user_version").fetchone()[0]) <= _FORMAT:
+        return f"of format {form}, while this honeyguide reads formats 1 to {_FORMAT}"
     if path.stat().st_size > _CHECK_BYTES:
         return ""
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    return "" if found == "ok" else f"which is corrupt ({found})"
+    finding = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if finding == "ok" else f"which is corrupt ({finding})"
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -137,33 +108,43 @@ def _prepare(db: sqlite3.Connection) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {_FORMAT}")
+    elif db.execute("PRAGMA user_version").fetchone()[0] == 1:
+        _migrate(db)
     db.execute("COMMIT")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Brings a file of format 1 to format 2, within the caller's transaction: a kill leaves it as it was."""
+    db.execute("DROP INDEX event_ids")
+    db.execute("CREATE UNIQUE INDEX event_ids ON events (user, event_id) WHERE event_id IS NOT NULL")
+    db.execute("PRAGMA user_version = 2")
 
 
 def _number(db: sqlite3.Connection, table: str, name: str) -> int:
     """Returns the number of a name; a new name gets the next one."""
-    found = db.execute(_FIND[table], (name,)).fetchone()
-    if found:
-        return int(found[0])
+    row = db.execute(_FIND[table], (name,)).fetchone()
+    if row:
+        return int(row[0])
     return db.execute(_ADD[table], (name,)).lastrowid or 0
 
 
 def record(db: sqlite3.Connection, events: Sequence[StoredEvent]) -> Recorded:
-    """Writes events, within the caller's transaction; an event_id that is there already is a duplicate."""
+    """Writes events, within the caller's transaction; an event_id that its user has already is a duplicate."""
     first = number = int(db.execute("SELECT next_event FROM state").fetchone()[0])
     for e in events:
-        if e.event_id and db.execute("SELECT 1 FROM events WHERE event_id = ?", (e.event_id,)).fetchone():
+        user = _number(db, "users", e.user_id)  # a user who is new has no event, and so no duplicate
+        if e.event_id and db.execute(_FIND_EVENT, (user, e.event_id)).fetchone():
             continue
-        names = (_number(db, "users", e.user_id), _number(db, "items", e.item_id), _number(db, "types", e.type))
+        names = _number(db, "items", e.item_id), _number(db, "types", e.event_type)
         features = (e.dwell_seconds, e.clicks, e.quantity, e.value, e.request_id or None, e.event_id or None)
-        db.execute(_INSERT, (names[0], e.time_ms, number, *names[1:], *features))
+        db.execute(_INSERT, (user, e.time_ms, number, *names, *features))
         number += 1
     db.execute("UPDATE state SET next_event = ?", (number,))
     return Recorded(number - first, len(events) - (number - first))
 
 
 def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> Recorded:
-    """Writes a table of events, as in `EventStore.import_events`, within the caller's transaction."""
+    """Writes a table of events, as in `SqliteEventStore.import_events`, within the caller's transaction."""
     if events.is_empty():
         return Recorded(0, 0)
     first = int(db.execute("SELECT next_event FROM state").fetchone()[0])
@@ -196,7 +177,7 @@ def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> Recorded:
 
 def delete_user(db: sqlite3.Connection, user_id: str) -> int:
     """Deletes a user with all events, within the caller's transaction; returns how many."""
-    gone = db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
-    deleted = gone.rowcount
+    deletion = db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
+    deleted = deletion.rowcount
     db.execute("DELETE FROM users WHERE name = ?", (user_id,))
     return deleted

@@ -28,19 +28,18 @@ import polars as pl
 import structlog
 
 from honeyguide.sdk.errors import InvalidArgument, OverCapacity, Unavailable
-from honeyguide.server.events.cache import HistoryCache, StoredHistory
+from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.event_file import (
     BUSY_SECONDS,
-    Recorded,
-    StoredEvent,
     connect,
     delete_user,
     import_frame,
     open_file,
     record,
 )
+from honeyguide.server.events.store import Page, Recorded, StoredEvent, StoredHistory
 
-__all__ = ["EventStore", "Page", "Recorded", "StoredEvent", "StoredHistory"]
+__all__ = ["SqliteEventStore"]
 
 _GROUP_EVENTS = 10_000  # a commit larger than this gains nothing more from sharing its fsync
 _HISTORY = """SELECT item, time_ms, type, dwell_seconds, clicks, quantity, value FROM events
@@ -53,15 +52,6 @@ _PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, va
 _COUNT = "SELECT count(*) FROM events WHERE user = (SELECT id FROM users WHERE name = ?)"
 _NEWEST = (1 << 62, 1 << 62)
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Is a page of one user's events, newest first."""
-
-    events: list[StoredEvent]
-    next_token: str
-    """"": this was the last."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,8 +72,8 @@ class _Reader:
     data_version: int = -1
 
 
-class EventStore:
-    """Is the store; every method may be called from any thread."""
+class SqliteEventStore:
+    """`EventStore` in one file of this machine."""
 
     def __init__(self, path: Path, *, cache_events: int = 2_000_000, max_queued_events: int = 50_000) -> None:
         """Opens the store.
@@ -128,7 +118,7 @@ class EventStore:
             self._readers.get().connection.close()
         self._writer.close()
 
-    def __enter__(self) -> EventStore:
+    def __enter__(self) -> SqliteEventStore:
         return self
 
     def __exit__(
@@ -180,7 +170,7 @@ class EventStore:
         return job.future
 
     def _run(self) -> None:
-        """Is the writer thread: takes all that waits, commits it at once."""
+        """Takes all that waits and commits it at once, until the store is closed."""
         more = True
         while more:
             waiting = [self._jobs.get()]
@@ -191,12 +181,12 @@ class EventStore:
             more = waiting[-1] is not None
             jobs = [job for job in waiting if job is not None]
             # A caller that went away while it waited is dropped before anything is written.
-            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if wanted:
+            live = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            if live:
                 try:
-                    self._commit(wanted)
+                    self._commit(live)
                 except Exception as error:  # boundary: a writer that ends would leave every later caller waiting
-                    for job in wanted:
+                    for job in live:
                         if not job.future.done():
                             job.future.set_exception(error)
             with self._lock:
@@ -285,10 +275,10 @@ class EventStore:
         """Returns the history of each user, in the given order."""
         with self._reader() as reader:
             self._notice_others(reader)
-            kept = [self._cache.get(user_id) for user_id in user_ids]
+            cached = [self._cache.get(user_id) for user_id in user_ids]
             return [
                 self._read(reader, user_id) if history is None else history
-                for user_id, history in zip(user_ids, kept, strict=True)
+                for user_id, history in zip(user_ids, cached, strict=True)
             ]
 
     def count(self, user_id: str) -> int:

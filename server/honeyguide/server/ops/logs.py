@@ -1,4 +1,4 @@
-"""Sets up structured logs, and carries the request's id into every line."""
+"""Sets up structured logs; every line of a request carries its id."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import logging
 import sys
 from contextlib import suppress
 from typing import TextIO, cast
-from uuid import uuid4
 
 import structlog
-from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import ExceptionRenderer, JSONRenderer
 from structlog.tracebacks import ExceptionDictTransformer
@@ -17,7 +16,7 @@ from structlog.typing import Processor
 
 from honeyguide.sdk.host import PluginHost
 
-__all__ = ["begin_request", "configure_logs", "log_plugins", "request_id"]
+__all__ = ["bind_request", "configure_logs", "log_plugins"]
 
 
 def configure_logs(level: str = "info", form: str = "console") -> None:
@@ -58,17 +57,10 @@ class _StandardError:
             sys.stderr.flush()
 
 
-def begin_request(method: str) -> str:
-    """Starts the log context of one request and returns its id: 32 hexadecimal digits."""
+def bind_request(request_id: str, method: str) -> None:
+    """Makes every further line of this task carry a request's id and its rpc."""
     clear_contextvars()
-    new = uuid4().hex
-    bind_contextvars(request_id=new, method=method)
-    return new
-
-
-def request_id() -> str:
-    """Returns the id of the request under way; a new one outside of any."""
-    return str(get_contextvars().get("request_id") or uuid4().hex)
+    bind_contextvars(request_id=request_id, method=method)
 
 
 def log_plugins(host: PluginHost) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
-from honeyguide.server.events.sqlite import EventStore, StoredHistory
+from honeyguide.server.events.store import EventStore, StoredHistory
 
 __all__ = ["Histories", "InlineHistory", "UserInput", "UserState", "build_histories"]
 
@@ -139,7 +139,7 @@ class _Columns:
         names = chain.from_iterable(h.event_types or repeat("", len(h.item_ids)) for h in self._inline)
         parts = [self._numbers.names(list(names))]
         if self._store is not None and self._past:
-            parts.insert(0, self._numbers.types(self._stored("event_type", np.int32), self._store.event_types))
+            parts.insert(0, self._numbers.types(self._stored("event_types", np.int32), self._store.event_types))
         return np.concatenate(parts)
 
     def times(self, moments: Long) -> Long:
@@ -148,7 +148,7 @@ class _Columns:
             np.full(length, moment) if h.times_ms is None else h.times_ms
             for h, length, moment in zip(self._inline, self.inline_lengths, moments, strict=True)
         ]
-        return np.concatenate([self._stored("time_ms", np.int64), *inline])
+        return np.concatenate([self._stored("times_ms", np.int64), *inline])
 
     def feature(self, name: str) -> NDArray[np.float32]:
         inline = [

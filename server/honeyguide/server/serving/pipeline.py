@@ -14,7 +14,7 @@ from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
-from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.answers import fill, make_answers
 from honeyguide.server.serving.encoding import EncodedUsers

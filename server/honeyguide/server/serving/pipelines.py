@@ -8,7 +8,7 @@ from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, NothingServed, PipelineNotFound
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import Repository
-from honeyguide.server.events.sqlite import EventStore
+from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.pipeline import Pipeline
 from honeyguide.server.serving.plan import PipelineOptions
@@ -68,7 +68,7 @@ class Pipelines:
         there = [p.options.name for p in self.all()]
         if not there:
             raise NothingServed("no model is loaded; an operator can load one with LoadModel")
-        raise PipelineNotFound(f"no pipeline {name!r}; there are: {', '.join(there)}")
+        raise PipelineNotFound(f"no pipeline {name!r}; there are: {', '.join(there)}", there)
 
     def forget(self, user_id: str) -> None:
         """Drops what the bundles keep of a user."""

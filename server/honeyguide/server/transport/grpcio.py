@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
+from honeyguide.server.api.interceptor import MAX_MESSAGE_BYTES
 from honeyguide.server.api.reflection import add_reflection
 from honeyguide.server.transport.ports import address_of, port_taken
 from honeyguide.server.transport.services import Services
@@ -22,7 +23,8 @@ _FILES = (
     model_service_pb2.DESCRIPTOR,
     HEALTH_FILE,
 )
-_MAX_REQUEST_BYTES = 8 << 20
+_MAX_RECEIVED_BYTES = 2 * MAX_MESSAGE_BYTES
+"""Beyond, gRPC itself refuses, with RESOURCE_EXHAUSTED; up to it, callers are told what is allowed."""
 
 
 class GrpcioTransport:
@@ -43,8 +45,7 @@ class GrpcioTransport:
             options=[
                 # Else a second server binds the same port in silence and takes half of the calls.
                 ("grpc.so_reuseport", 0),
-                # gRPC's default of 4 MiB is below a filter and a history of the sizes that the protos allow.
-                ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
+                ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
             ],
         )
         add_RecommenderServiceServicer_to_server(services.recommender, self._server)

@@ -1,0 +1,119 @@
+"""Says what the server asks of an event store, and in which values events go in and come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EventStore", "Page", "Recorded", "StoredEvent", "StoredHistory"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event, as recorded and as read back."""
+
+    user_id: str
+    item_id: str
+    time_ms: int
+    """Milliseconds since 1970-01-01 UTC."""
+    event_type: str = ""
+    """"": an event without a type."""
+    dwell_seconds: float | None = None
+    """Seconds; None: not known."""
+    clicks: float | None = None
+    quantity: float | None = None
+    value: float | None = None
+    request_id: str = ""
+    """The answer the event follows from; "": none."""
+    event_id: str = ""
+    """"": no idempotency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Count of what became of events."""
+
+    accepted: int
+    """Stored by this call."""
+    duplicates: int
+    """Not stored, because their event_id was stored for their user before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """One user's events, oldest first, as (events,) columns that cannot be written to."""
+
+    items: NDArray[np.int64]
+    """Store numbers of the items: places in `EventStore.item_ids`."""
+    times_ms: NDArray[np.int64]
+    """Milliseconds since 1970-01-01 UTC, non-decreasing."""
+    event_types: NDArray[np.int32]
+    """Store numbers of the types: places in `EventStore.event_types`; 0 is the event without a type."""
+    dwell_seconds: NDArray[np.float32]
+    """Seconds; NaN: not known."""
+    clicks: NDArray[np.float32]
+    """NaN: not known."""
+    quantity: NDArray[np.float32]
+    """NaN: not known."""
+    value: NDArray[np.float32]
+    """NaN: not known."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of one user's events, newest first."""
+
+    events: list[StoredEvent]
+    next_token: str
+    """"": this was the last."""
+
+
+class EventStore(Protocol):
+    """Keeper of what users did; every method may be called from any thread.
+
+    The store numbers items and event types as it meets them, from 0 and without gaps. A number never changes, so that
+    whoever reads histories may keep what it made of one.
+    """
+
+    async def record(self, events: Sequence[StoredEvent]) -> Recorded:
+        """Stores events; returns when they are on disk and every later read knows them.
+
+        An event whose id is stored for its user already is a duplicate. Raises `OverCapacity` when too many wait, and
+        `Unavailable` when the disk refuses; then none of them is stored.
+        """
+        ...  # pragma: no cover
+
+    async def delete_user(self, user_id: str) -> int:
+        """Deletes all events of a user; returns how many there were. Raises as `record` does."""
+        ...  # pragma: no cover
+
+    def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
+        """Returns the history of each user, in the given order; an unknown user's is empty. Raises `Unavailable`."""
+        ...  # pragma: no cover
+
+    def item_ids(self, start: int = 0) -> list[str]:
+        """Returns the item ids from store number ``start`` on. Raises `Unavailable`."""
+        ...  # pragma: no cover
+
+    def event_types(self, start: int = 0) -> list[str]:
+        """Returns the event types from store number ``start`` on; number 0 is "". Raises `Unavailable`."""
+        ...  # pragma: no cover
+
+    def page(self, user_id: str, page_size: int, token: str = "") -> Page:
+        """Returns a page of a user's events, newest first; see `Page.next_token`. Raises `InvalidArgument`."""
+        ...  # pragma: no cover
+
+    def count(self, user_id: str) -> int:
+        """Returns how many events a user has. Raises `Unavailable`."""
+        ...  # pragma: no cover
+
+    def close(self) -> None:
+        """Waits until what is queued is on disk, then frees everything; no other call may be under way."""
+        ...  # pragma: no cover
