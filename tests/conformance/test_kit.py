@@ -2,10 +2,10 @@
 
 import inspect
 
-from honeyguide.conformance.checks import encoding, exporting, learning, network, observing, serving
+from honeyguide.conformance.checks import capabilities, encoding, exporting, learning, network, observing, serving
 from honeyguide.conformance.kit import checks
 
-MODULES = (encoding, exporting, learning, network, observing, serving)
+MODULES = (capabilities, encoding, exporting, learning, network, observing, serving)
 
 
 def is_check(function: object) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from honeyguide.conformance.checks import encoding, exporting, learning, network, observing, serving
+from honeyguide.conformance.checks import capabilities, encoding, exporting, learning, network, observing, serving
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.errors import ConformanceError, HoneyguideError
 from honeyguide.sdk.host import PluginHost
@@ -26,9 +26,9 @@ _FUNCTIONS = (
     network.padding_is_never_returned,
     network.user_is_the_last_position,
     network.no_position_sees_the_future,
-    network.candidates_stand_alone,
-    network.explanations_are_shares,
-    network.stepping_equals_encoding_again,
+    capabilities.candidates_stand_alone,
+    capabilities.explanations_are_shares,
+    capabilities.stepping_equals_encoding_again,
     observing.observing_starts_anew,
     learning.the_checkerboard_is_learnt,
     exporting.axes_are_free,
