@@ -71,10 +71,10 @@ class Fading:
         self.batches: list[tuple[int, int]] = []
         """(users, length) of each run."""
 
-    def run(self, offered: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:
-        tokens, numbers = offered["tokens"], offered["numbers"]
+    def run(self, arrays: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:
+        tokens, numbers = arrays["tokens"], arrays["numbers"]
         self.batches.append(tokens.shape)
-        state = offered.get("state", np.zeros((len(tokens), 3), np.float32)).astype(np.float32)
+        state = arrays.get("state", np.zeros((len(tokens), 3), np.float32)).astype(np.float32)
         for column in range(tokens.shape[1]):
             event = np.column_stack([tokens[:, column], numbers[:, column]])
             state = np.where(tokens[:, column, None] > 0, state / 2 + event, state).astype(np.float32)
@@ -86,14 +86,14 @@ def bundle(*, users: int = 100, steps: bool = True) -> tuple[RetrievingBundle, F
     manifest: Any = SimpleNamespace(
         name="timed", version=1, data=DATA, max_length=LENGTH, dimension=2, steps=steps, index=IndexInfo("flat", 1.0)
     )
-    whole, step = Fading(), Fading()
-    graphs: Any = {USER_GRAPH: whole, STEP_GRAPH: step}
+    encoder, step = Fading(), Fading()
+    graphs: Any = {USER_GRAPH: encoder, STEP_GRAPH: step}
     catalogue = Catalogue([str(row) for row in range(ITEMS)], [""] * ITEMS, np.ones(ITEMS, np.int64), {})
     vectors = np.ones((ITEMS, 2), np.float32)
     model = Timed(Timed.Config(), DATA)
     return (
         RetrievingBundle(manifest, model, catalogue, graphs, vectors, ExactSearch(vectors), VectorCache(users)),
-        whole,
+        encoder,
         step,
     )
 
@@ -116,8 +116,8 @@ def histories(*users: Sequence[Event]) -> HistoryBatch:
 def vectors(
     of: RetrievingBundle, users: dict[str, Sequence[Event]], metrics: Metrics | None = None
 ) -> dict[str, np.ndarray]:
-    found = EncodedUsers(list(users), histories(*users.values()), metrics or Metrics()).vectors(of)
-    return dict(zip(users, found, strict=True))
+    result = EncodedUsers(list(users), histories(*users.values()), metrics or Metrics()).vectors(of)
+    return dict(zip(users, result, strict=True))
 
 
 EVENTS = st.tuples(st.integers(0, ITEMS - 1), st.integers(0, 3), st.integers(0, 2))
@@ -141,7 +141,7 @@ CHANGES = st.one_of(
 def test_what_is_kept_changes_no_vector(
     story: list[tuple[str, tuple[str, list[Event]], set[str]]], steps: bool, room: int
 ) -> None:
-    kept, *_ = bundle(users=room, steps=steps)
+    cached, *_ = bundle(users=room, steps=steps)
     fresh, *_ = bundle(users=0)
     known: dict[str, list[Event]] = {"a": [(1, 0, 0)], "b": [(1, 0, 0)], "c": [(2, 1, 1)]}
     for who, (what, events), asked in story:
@@ -157,19 +157,19 @@ def test_what_is_kept_changes_no_vector(
         }[what]
         if asked:
             users = {name: known[name] for name in sorted(asked)}
-            want, found = vectors(fresh, users), vectors(kept, users)
+            expected, result = vectors(fresh, users), vectors(cached, users)
             for name in users:
-                np.testing.assert_allclose(found[name], want[name], rtol=1e-5, atol=1e-5)
+                np.testing.assert_allclose(result[name], expected[name], rtol=1e-5, atol=1e-5)
 
 
 def test_new_events_are_stepped_together_and_nothing_else_runs() -> None:
-    kept, whole, step = bundle()
+    cached, encoder, step = bundle()
     metrics = Metrics()
     a, b, c = [(1, 0, 0), (2, 5, 1)], [(3, 0, 0)], [(4, 0, 0)]
-    vectors(kept, {"a": a, "b": b, "c": c}, metrics)
-    assert (whole.batches, step.batches) == ([(3, 2)], [])
-    vectors(kept, {"a": [*a, (3, 9, 2)], "b": [*b, (1, 1, 0), (2, 2, 0)], "c": c, "d": [(5, 0, 0)]}, metrics)
-    assert whole.batches == [(3, 2), (1, 1)]  # d alone
+    vectors(cached, {"a": a, "b": b, "c": c}, metrics)
+    assert (encoder.batches, step.batches) == ([(3, 2)], [])
+    vectors(cached, {"a": [*a, (3, 9, 2)], "b": [*b, (1, 1, 0), (2, 2, 0)], "c": c, "d": [(5, 0, 0)]}, metrics)
+    assert encoder.batches == [(3, 2), (1, 1)]  # d alone
     assert step.batches == [(2, 1), (1, 1)]  # a and b, then b
     count = metrics.registry.get_sample_value
     labels = {"model": "timed"}
@@ -179,33 +179,33 @@ def test_new_events_are_stepped_together_and_nothing_else_runs() -> None:
 
 
 def test_a_window_that_moved_and_many_new_events_are_encoded_whole() -> None:
-    kept, whole, step = bundle()
+    cached, encoder, step = bundle()
     events = [(1, n, 0) for n in range(LENGTH + 2)]
     for count in (1, 6, LENGTH + 1, LENGTH + 2):
-        vectors(kept, {"a": events[:count]})
-    assert whole.batches == [(1, 1), (1, 6), (1, LENGTH), (1, LENGTH)]
+        vectors(cached, {"a": events[:count]})
+    assert encoder.batches == [(1, 1), (1, 6), (1, LENGTH), (1, LENGTH)]
     assert step.batches == []
 
 
 def test_a_user_without_a_name_is_not_kept() -> None:
-    kept, *_ = bundle()
-    EncodedUsers([None, "a"], histories([(1, 0, 0)], [(2, 0, 0)]), Metrics()).vectors(kept)
-    assert len(kept.cache) == 1
+    cached, *_ = bundle()
+    EncodedUsers([None, "a"], histories([(1, 0, 0)], [(2, 0, 0)]), Metrics()).vectors(cached)
+    assert len(cached.cache) == 1
 
 
 def test_a_bundle_without_steps_reuses_and_never_steps() -> None:
-    kept, whole, step = bundle(steps=False)
+    cached, encoder, step = bundle(steps=False)
     for history in ([(1, 0, 0)], [(1, 0, 0)], [(1, 0, 0), (2, 1, 0)]):
-        vectors(kept, {"a": history})
-    assert (whole.batches, step.batches) == ([(1, 1), (1, 2)], [])
+        vectors(cached, {"a": history})
+    assert (encoder.batches, step.batches) == ([(1, 1), (1, 2)], [])
 
 
 def test_what_is_computed_is_computed_once() -> None:
-    kept, whole, _ = bundle(users=0)
+    cached, encoder, _ = bundle(users=0)
     users = EncodedUsers(["a"], histories([(1, 0, 0)]), Metrics())
-    assert users.vectors(kept) is users.vectors(kept)
-    assert users.arrays(kept) is users.arrays(kept)
-    assert len(whole.batches) == 1
+    assert users.vectors(cached) is users.vectors(cached)
+    assert users.arrays(cached) is users.arrays(cached)
+    assert len(encoder.batches) == 1
 
 
 @pytest.mark.parametrize(("model", "depends"), [(Timed, False), (Aged, True)])
@@ -226,12 +226,12 @@ def test_without_times_nothing_depends_on_the_moment() -> None:
 
 def test_the_longest_unasked_user_makes_room_and_the_deleted_one_goes() -> None:
     cache = VectorCache(2)
-    kept = ReadUser(b"x", 1, np.ones(1, np.float32), np.ones(1, np.float32))
-    cache.put("a", kept)
-    cache.put("b", kept)
-    assert cache.get(["a", None]) == [kept, None]
-    cache.put("c", kept)
-    assert cache.get(["a", "b", "c"]) == [kept, None, kept]
+    cached = ReadUser(b"x", 1, np.ones(1, np.float32), np.ones(1, np.float32))
+    cache.put("a", cached)
+    cache.put("b", cached)
+    assert cache.get(["a", None]) == [cached, None]
+    cache.put("c", cached)
+    assert cache.get(["a", "b", "c"]) == [cached, None, cached]
     cache.forget("a")
     cache.forget("nobody")
     assert len(cache) == 1

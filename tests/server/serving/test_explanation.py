@@ -130,11 +130,11 @@ def test_a_failing_explanation_degrades_the_answers_that_asked_for_it(
     bundle: LoadedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = pipeline(bundle)
-    want = asked.recommend([query(3, 5), query(3, 5, explain=False)])
+    expected = asked.recommend([query(3, 5), query(3, 5, explain=False)])
     for shares in (lambda *_: 1 / 0, lambda *_: np.full((1, 10, 2), np.nan), lambda *_: np.ones((1, 10, 3))):
         monkeypatch.setattr(bundle, "explain", shares)
         explained, plain = asked.recommend([query(3, 5), query(3, 5, explain=False)])
         assert (explained.degraded_reasons, explained.because_items) == (("EXPLAIN_FAILED",), ())
         assert (plain.degraded_reasons, plain.because_items) == ((), ())
-        assert [a.item_ids for a in (explained, plain)] == [a.item_ids for a in want]
+        assert [a.item_ids for a in (explained, plain)] == [a.item_ids for a in expected]
     assert asked._metrics.degraded.labels("EXPLAIN_FAILED")._value.get() == 3

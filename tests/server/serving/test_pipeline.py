@@ -206,10 +206,10 @@ def test_rank_scores_the_callers_candidates_as_recommend_does(bundle: LoadedBund
 def test_similar_items_are_the_nearest_by_cosine(bundle: LoadedBundle) -> None:
     vectors = bundle.item_vectors / np.linalg.norm(bundle.item_vectors, axis=1, keepdims=True)
     cosine = vectors @ vectors[7]
-    want = [row for row in np.argsort(-cosine).tolist() if row != 7 and row % 2][:5]
+    expected = [row for row in np.argsort(-cosine).tolist() if row != 7 and row % 2][:5]
     odd = ItemFilter(any_categories=["odd"])
-    found, missing = pipeline(bundle).similar([SimilarQuery("item-7", 5, odd), SimilarQuery("nowhere")])
-    assert isinstance(found, Answer)
-    assert rows(found) == want
-    np.testing.assert_allclose(found.scores, cosine[want], rtol=1e-5)
+    neighbours, missing = pipeline(bundle).similar([SimilarQuery("item-7", 5, odd), SimilarQuery("nowhere")])
+    assert isinstance(neighbours, Answer)
+    assert rows(neighbours) == expected
+    np.testing.assert_allclose(neighbours.scores, cosine[expected], rtol=1e-5)
     assert isinstance(missing, ItemNotFound)

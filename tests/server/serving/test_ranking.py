@@ -51,18 +51,18 @@ def rows(answer: Answer) -> list[int]:
 def _naive(joint: LoadedBundle, history: list[int], count: int) -> tuple[list[int], np.ndarray]:
     """The union of each retriever's best unseen items, and what the ranker says of it, one item at a time."""
     given = user(*history)
-    found: list[int] = []
+    answer: list[int] = []
     vectors = []
     for retriever in joint.retrievers:
         (alone,) = pipeline(retriever, rank=False).recommend([RecommendQuery(given, k=count)])
-        found += [row for row in rows(alone) if row not in found]
+        answer += [row for row in rows(alone) if row not in answer]
         batch = _encoded(retriever, history)
         vectors.append(retriever.read(batch)[0][0])
     sources = np.array(
-        [[v @ r.item_vectors[row] for v, r in zip(vectors, joint.retrievers, strict=True)] for row in found]
+        [[v @ r.item_vectors[row] for v, r in zip(vectors, joint.retrievers, strict=True)] for row in answer]
     )
-    scores = joint.rank(_encoded(joint, history), np.array([found], np.int32), sources[None].astype(np.float32))[0]
-    return found, scores
+    scores = joint.rank(_encoded(joint, history), np.array([answer], np.int32), sources[None].astype(np.float32))[0]
+    return answer, scores
 
 
 def _encoded(bundle: LoadedBundle, history: list[int]) -> Any:
@@ -71,11 +71,11 @@ def _encoded(bundle: LoadedBundle, history: list[int]) -> Any:
 
 def test_union_is_ranked_with_every_source_s_score(joint: LoadedBundle) -> None:
     history = [3, 5, 8, 13]
-    found, scores = _naive(joint, history, 10)
-    assert len(found) > 10  # else the second retriever would add nothing
-    (answer,) = pipeline(joint).recommend([RecommendQuery(user(*history), k=len(found))])
+    answer, scores = _naive(joint, history, 10)
+    assert len(answer) > 10  # else the second retriever would add nothing
+    (answer,) = pipeline(joint).recommend([RecommendQuery(user(*history), k=len(answer))])
     order = np.argsort(-scores, kind="stable")
-    assert rows(answer) == [found[i] for i in order]
+    assert rows(answer) == [answer[i] for i in order]
     np.testing.assert_allclose(answer.scores, scores[order], rtol=1e-4, atol=1e-5)
     assert (answer.models, answer.source_model) == (MODELS, "joint")
     assert set(answer.sources) == {Source.RETRIEVED}
