@@ -56,6 +56,7 @@ def test_module_opens_with_what_it_is_for(path):
         ("honeyguide.conformance.pytest_plugin", {"numpy", "torch", "honeyguide.sdk"}),
         ("honeyguide.exporters", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
         ("honeyguide.training", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "grpc"}),
+        ("honeyguide.server", {"numpy", "pydantic", "torch", "onnxruntime", "faiss", "polars", "grpc"}),
         ("honeyguide.server.app", {"torch", "lightning", "onnx", "onnxscript"}),
         ("honeyguide.cli.app", {"torch", "onnxruntime", "faiss", "polars", "pyarrow", "numpy", "grpc"}),
     ],
