@@ -74,10 +74,10 @@ def union(lists: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:
     ascending = np.take_along_axis(rows, order, axis=1)
     first = ascending >= 0
     first[:, 1:] &= ascending[:, 1:] != ascending[:, :-1]
-    kept = np.empty_like(first)
-    np.put_along_axis(kept, order, first, axis=1)
-    front = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(kept.sum(1).max(initial=0)))]
-    return np.take_along_axis(np.where(kept, rows, -1), front, axis=1)
+    distinct = np.empty_like(first)
+    np.put_along_axis(distinct, order, first, axis=1)
+    front = np.argsort(~distinct, axis=1, kind="stable")[:, : max(1, int(distinct.sum(1).max(initial=0)))]
+    return np.take_along_axis(np.where(distinct, rows, -1), front, axis=1)
 
 
 def sourced_candidates(scores: Sequence[NDArray[np.float32]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
