@@ -45,6 +45,8 @@ _MAX_BATCH = 256
 _MAX_ANSWERS = 20_000
 _FEATURE_OF = dict(zip(("dwell_seconds", "clicks", "quantities", "values"), EVENT_FEATURES, strict=True))
 """Feature of an event by the column of a history that holds it: repeated fields are plural."""
+_COLUMNS = ("times_ms", "event_types", *_FEATURE_OF)
+"""Columns of a history beside its items; each is empty or as long."""
 
 
 def recommend_query(request: RecommendRequest) -> RecommendQuery:
@@ -179,15 +181,18 @@ def _check_entries(field: str, values: Sequence[str], most: int) -> None:
 def _history(given: History, violations: Violations) -> InlineHistory:
     ids = list(given.item_ids)
     violations.check(_check_events, ids)
-    for name in ("times_ms", "event_types", *_FEATURE_OF):
-        violations.check(_check_length, name, len(getattr(given, name)), len(ids))
-    violations.check(_check_texts, "history.event_types", given.event_types, 0, MAX_EVENT_TYPE_BYTES)
+    columns = {name: column for name in _COLUMNS if (column := getattr(given, name))}  # most requests bring none
+    for name, column in columns.items():
+        violations.check(_check_length, name, len(column), len(ids))
+    if given.event_types:
+        violations.check(_check_texts, "history.event_types", given.event_types, 0, MAX_EVENT_TYPE_BYTES)
     features = {
-        feature: violations.check(_feature, name, feature, column)
+        feature: violations.check(_feature, name, feature, columns[name])
         for name, feature in _FEATURE_OF.items()
-        if (column := getattr(given, name))
+        if name in columns
     }
-    return InlineHistory(ids, violations.check(_times, given), list(given.event_types), features)
+    times = violations.check(_times, given) if given.times_ms else None
+    return InlineHistory(ids, times, list(given.event_types), features)
 
 
 def _check_events(ids: Sequence[str]) -> None:
@@ -211,9 +216,7 @@ def _feature(name: str, feature: str, column: Sequence[float]) -> NDArray[np.flo
     return values
 
 
-def _times(given: History) -> NDArray[np.int64] | None:
-    if not given.times_ms:
-        return None
+def _times(given: History) -> NDArray[np.int64]:
     times = np.array(given.times_ms, np.int64)
     latest = _clock_ms() + DAY_MS
     if times.min() < 0 or times.max() > latest:

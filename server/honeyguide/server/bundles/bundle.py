@@ -42,11 +42,6 @@ class LoadedBundle(ABC):
         """The bundles that retrieve for it, in the order of the ranker's sources; one or more."""
 
     @property
-    def explainer(self) -> LoadedBundle | None:
-        """The bundle that explains its answers: itself, or else the first of its retrievers that can."""
-        return next((b for b in (self, *self.retrievers) if b.manifest.explains), None)
-
-    @property
     def key(self) -> tuple[str, int]:
         """Name and version."""
         return self.manifest.name, self.manifest.version

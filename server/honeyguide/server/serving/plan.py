@@ -54,7 +54,8 @@ class Plan:
     def of(cls, options: PipelineOptions, bundle: LoadedBundle) -> Plan:
         """Works the plan out."""
         ranker = bundle if bundle.manifest.ranks and options.rank is not False else None
-        retrievers = bundle.retrievers if ranker else bundle.retrievers[:1]
+        own = bundle.retrievers
+        retrievers = own if ranker else own[:1]
         count = options.candidates or (bundle.manifest.candidates if ranker else 0)
         return cls(
             options=options,
@@ -63,7 +64,8 @@ class Plan:
             ranker=ranker,
             candidate_count=min(count or (_CANDIDATES_FOR_RULES if options.rules else 0), len(bundle.catalogue)),
             drop_seen=not bundle.manifest.data.repeats if options.drop_seen is None else options.drop_seen,
-            explainer=bundle.explainer,
+            # Itself, or else the first of its retrievers that can.
+            explainer=next((part for part in (bundle, *own) if part.manifest.explains), None),
             models=tuple(part.key for part in _parts(retrievers, ranker)),
         )
 
