@@ -34,8 +34,8 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.evaluation.stages import rank_targets
-from honeyguide.training.fit.joint import sources_of
 from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint
+from honeyguide.training.runs.retrievers import sources_of
 from honeyguide.training.scoring.candidates import Source, retrieve
 from record import machine
 

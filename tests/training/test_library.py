@@ -1,3 +1,5 @@
+import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,26 @@ def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
     assert "writing" in words
     run = training.train("cf", data, out=tmp_path / "run", epochs=1, candidates=0, option={"dimension": 4})
     assert Path(run) == run.folder == tmp_path / "run"
+    assert run.history["epoch"].to_list() == [0, 1]
+    assert run.history.columns == ["phase", "epoch", "loss", "ndcg@10", "seconds"]
     again = training.Run.open(run)
     assert again == run
     assert again.checkpoint.config["dimension"] == 4
+
+
+def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(5)))
+    data = training.prepare(log, out=tmp_path / "data")
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def train(name: str) -> training.Run:
+        return training.train("cf", data, out=tmp_path / name, epochs=1, candidates=0, option={"dimension": 4})
+
+    async def cells() -> None:
+        here = train("here")
+        there = await asyncio.to_thread(train, "there")
+        assert here.checkpoint.metrics == there.checkpoint.metrics
+
+    asyncio.run(cells())
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,10 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.evaluation.stages import rank_targets
-from honeyguide.training.fit.joint import TrainedRetriever, read_runs, sources_of, train_joint
 from honeyguide.training.fit.options import FitOptions
-from honeyguide.training.fit.recipe import fit_model
+from honeyguide.training.fit.recipe import Trained, fit_model
 from honeyguide.training.runs.checkpoint import Checkpoint, copy_run, load_checkpoint, save_checkpoint
+from honeyguide.training.runs.retrievers import RetrieverRun, read_retrievers, sources_of
 from honeyguide.training.scoring.candidates import retrieve
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
@@ -60,6 +62,10 @@ def runs(host: PluginHost, checkerboard: Board, tmp_path_factory: pytest.TempPat
     return folders
 
 
+def fit_joint(model: Model, read: Sequence[RetrieverRun], *arguments: Any, **keywords: Any) -> Trained:
+    return fit_model(model, *arguments, retrievers=read, **keywords)
+
+
 def joint(host: PluginHost, spec: DataSpec, sources: int = 2) -> Model:
     cls = host.model("joint")
     return cls(cls.Config(sources=sources, max_length=8, neighbours=6, events=3, ranker_hidden=8), spec)
@@ -69,7 +75,7 @@ def test_candidates_are_the_union_and_every_source_scores_all_of_them(
     host: PluginHost, checkerboard: Board, runs: list[Path]
 ) -> None:
     spec, _, validation = checkerboard
-    sources = [run.source for run in read_runs(runs, host, spec.fingerprint)]
+    sources = [run.source for run in read_retrievers(runs, host, spec.fingerprint)]
     rows, scores = retrieve(sources, validation.histories, 4)
     alone = [retrieve([source], validation.histories, 4)[0] for source in sources]
     whole = [retrieve([source], validation.histories, spec.items) for source in sources]
@@ -88,8 +94,8 @@ def test_a_joint_ranker_is_fitted_on_the_first_retrievers_and_judged_on_the_fina
 ) -> None:
     spec, training, validation = checkerboard
     torch.manual_seed(1)
-    read = read_runs(runs, host, spec.fingerprint)
-    trained = train_joint(joint(host, spec), read, training, validation, options(host, "joint"))
+    read = read_retrievers(runs, host, spec.fingerprint)
+    trained = fit_joint(joint(host, spec), read, training, validation, options(host, "joint"))
     assert trained.report["ranker_fit"]["lists"] > 50
     metrics = [run.checkpoint.metrics for run in read]
     retrieved = max(values["retrieve/ndcg@10"] for values in metrics)
@@ -110,8 +116,14 @@ def test_a_joint_ranker_that_observes_is_shown_the_items(
     cls = type(joint(host, spec).network())
     monkeypatch.setattr(cls, "observe", lambda _, histories, items: shown.append((histories, items)))
     items = ItemTable.from_lists([f"sku-{row}" for row in range(spec.items)])
-    given = (joint(host, spec), read_runs(runs, host, spec.fingerprint), training, validation, options(host, "joint"))
-    train_joint(*given, items=items)
+    given = (
+        joint(host, spec),
+        read_retrievers(runs, host, spec.fingerprint),
+        training,
+        validation,
+        options(host, "joint"),
+    )
+    fit_joint(*given, items=items)
     assert {id(table) for _, table in shown} == {id(items)}
     assert shown[-1][0] is training  # what serves has seen all
 
@@ -120,9 +132,9 @@ def test_a_stopped_joint_training_goes_on_to_the_same_ranker(
     host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path
 ) -> None:
     spec, training, validation = checkerboard
-    read = read_runs(runs, host, spec.fingerprint)
+    read = read_retrievers(runs, host, spec.fingerprint)
     given = (joint(host, spec), read, training, validation, options(host, "joint", ranker_epochs=2))
-    whole = train_joint(*given)
+    whole = fit_joint(*given)
     stopped = 0
 
     def stop(_moment: object) -> None:
@@ -132,13 +144,13 @@ def test_a_stopped_joint_training_goes_on_to_the_same_ranker(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_joint(*given, progress=tmp_path, report=stop)
-    resumed = train_joint(*given, progress=tmp_path)
+        fit_joint(*given, state=tmp_path, progress=stop)
+    resumed = fit_joint(*given, state=tmp_path)
     assert resumed.report["resumed"]
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, msg=name)
     with pytest.raises(ConfigError, match="another retrievers"):
-        train_joint(given[0], read[::-1], *given[2:], progress=tmp_path)
+        fit_joint(given[0], read[::-1], *given[2:], state=tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"candidates": 0}, {"target_weight": "dwell_seconds"}])
@@ -146,24 +158,24 @@ def test_an_option_that_would_do_nothing_is_refused_before_anything_is_written(
     host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path, wrong: dict[str, object]
 ) -> None:
     spec, training, validation = checkerboard
-    read = read_runs(runs, host, spec.fingerprint)
+    read = read_retrievers(runs, host, spec.fingerprint)
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        train_joint(
+        fit_joint(
             joint(host, spec),
             read,
             training,
             validation,
             options(host, "joint", **wrong),
-            progress=tmp_path / "progress",
+            state=tmp_path / "progress",
         )
     assert not (tmp_path / "progress").exists()
 
 
 def test_too_few_lists_are_no_ranker(host: PluginHost, checkerboard: Board, runs: list[Path]) -> None:
     spec, training, validation = checkerboard
-    read = read_runs(runs, host, spec.fingerprint)
+    read = read_retrievers(runs, host, spec.fingerprint)
     with pytest.raises(DataError, match="a ranker learns from 50 or more"):
-        train_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_lists=49))
+        fit_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_lists=49))
 
 
 def test_a_run_carries_its_retrievers_along(
@@ -182,21 +194,21 @@ def test_a_run_carries_its_retrievers_along(
         _, _, own = load_checkpoint(folder, host)
         assert all(torch.equal(a, b) for a, b in zip(network.parameters(), own.parameters(), strict=True))
     with pytest.raises(DataError, match="retrieves nothing"):
-        read_runs([tmp_path], host, spec.fingerprint)
+        read_retrievers([tmp_path], host, spec.fingerprint)
 
 
 def test_a_retriever_of_other_data_is_refused(host: PluginHost, runs: list[Path]) -> None:
     with pytest.raises(DataError, match="another data set"):
-        read_runs(runs, host, "f" * 64)
+        read_retrievers(runs, host, "f" * 64)
 
 
 def test_a_retriever_that_saw_the_held_back_steps_is_refused(
     host: PluginHost, checkerboard: Board, runs: list[Path]
 ) -> None:
     spec, training, validation = checkerboard
-    read = read_runs(runs, host, spec.fingerprint)
-    with pytest.raises(ConfigError, match="held 3 steps back, the ranker is to learn from 4: give --fit ranker_tail=3"):
-        train_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_tail=4))
+    read = read_retrievers(runs, host, spec.fingerprint)
+    with pytest.raises(ConfigError, match=r"held 3 baskets back, .* learn from 4: give --fit ranker_tail=3"):
+        fit_joint(joint(host, spec), read, training, validation, options(host, "joint", ranker_tail=4))
 
 
 def test_a_retriever_without_its_first_state_is_refused(
@@ -206,12 +218,12 @@ def test_a_retriever_without_its_first_state_is_refused(
     copy_run(runs[0], tmp_path)
     raw = json.loads((tmp_path / "checkpoint.json").read_text())
     (tmp_path / "checkpoint.json").write_text(json.dumps(raw | {"first": ""}))
-    read = [TrainedRetriever(tmp_path, *load_checkpoint(tmp_path, host))]
+    read = [RetrieverRun(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="the data has too few steps"):
-        train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
+        fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
     (tmp_path / "checkpoint.json").write_text(
         json.dumps(raw | {"first": "", "options": raw["options"] | {"candidates": 0}})
     )
-    read = [TrainedRetriever(tmp_path, *load_checkpoint(tmp_path, host))]
+    read = [RetrieverRun(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="without holding steps back"):
-        train_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
+        fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))

@@ -7,9 +7,10 @@ from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.fit.loop import Moment
+from honeyguide.training.fit.gate import paired_bootstrap
 from honeyguide.training.fit.options import FitOptions
-from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists, paired_bootstrap
+from honeyguide.training.fit.progress import Progress
+from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.recipe import fit_model
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
@@ -158,14 +159,14 @@ def test_training_killed_in_any_phase_ends_the_same(
     options = FitOptions.for_model(cls, {"epochs": 3, "ranker_epochs": 3, "candidates": 24})
     model = cls(cls.Config(width=1), checkerboard[0])
 
-    def kill(moment: Moment) -> None:
-        if (moment.phase, moment.epoch) == (phase, 2):
+    def kill(now: Progress) -> None:
+        if (now.phase, now.epoch) == (phase, 2):
             raise InterruptedError
 
     folder = tmp_path_factory.mktemp(phase)
     with pytest.raises(InterruptedError):
-        fit_model(model, *checkerboard[1:], options, progress=folder, report=kill)
-    resumed = fit_model(model, *checkerboard[1:], options, progress=folder)
+        fit_model(model, *checkerboard[1:], options, state=folder, progress=kill)
+    resumed = fit_model(model, *checkerboard[1:], options, state=folder)
     whole = fit_model(model, *checkerboard[1:], options)
     assert resumed.metrics == whole.metrics
     for one, two in zip(resumed.network.state_dict().values(), whole.network.state_dict().values(), strict=True):

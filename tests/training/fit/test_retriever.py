@@ -17,10 +17,11 @@ from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.fit.loop import Moment, Report
 from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.progress import OnProgress, Progress
 from honeyguide.training.fit.recipe import Trained, fit_model
 from honeyguide.training.fit.retriever import check_target_weight, fit
+from honeyguide.training.runs.history import read_history
 from honeyguide.training.runs.tensor_file import load_tree, save_tree
 from honeyguide.training.scoring.candidates import score_all
 from honeyguide.training.scoring.device import tensors
@@ -88,15 +89,15 @@ def test_a_killed_training_goes_on_and_ends_the_same(host: PluginHost, checkerbo
     whole, killed = network_of(model), network_of(model)
     expected = fit(model, whole, *checkerboard[1:], options)
 
-    def kill(moment: Moment) -> None:
-        if moment.epoch == 4 and moment.batch == 2:
+    def kill(now: Progress) -> None:
+        if now.epoch == 4 and now.batch == 2:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fit(model, killed, *checkerboard[1:], options, progress=tmp_path, report=kill)
+        fit(model, killed, *checkerboard[1:], options, state=tmp_path, progress=kill)
     epochs: list[int] = []
     resumed = network_of(model)
-    result = fit(model, resumed, *checkerboard[1:], options, progress=tmp_path, report=lambda m: epochs.append(m.epoch))
+    result = fit(model, resumed, *checkerboard[1:], options, state=tmp_path, progress=lambda m: epochs.append(m.epoch))
     assert min(epochs) == 4
     assert result == expected
     assert same(whole, resumed)
@@ -107,15 +108,15 @@ import os, pathlib, signal, sys
 sys.path.insert(0, {here!r})
 from test_retriever import transformer_on_walks
 
-def kill(moment):
-    if (moment.phase, moment.epoch, moment.batch) == ("retriever", 2, 3):
+def kill(now):
+    if (now.phase, now.epoch, now.batch) == ("retriever", 2, 3):
         os.kill(os.getpid(), signal.SIGKILL)
 
 transformer_on_walks(pathlib.Path({folder!r}), kill)
 """
 
 
-def transformer_on_walks(progress: Path | None, report: Report | None = None) -> Trained:
+def transformer_on_walks(state: Path | None, progress: OnProgress | None = None) -> Trained:
     """Trains a small transformer with its ranker."""
     rng = np.random.default_rng(7)
     walks = [[int(s + 2 * i) % 24 for i in range(9)] for s in rng.integers(0, 24, 80)]
@@ -124,16 +125,21 @@ def transformer_on_walks(progress: Path | None, report: Report | None = None) ->
     model = Transformer(small(Transformer), DataSpec(items=24, repeats=False))
     given = {"epochs": 3, "final_epochs": 3, "ranker_epochs": 1, "min_batches": 6, "candidates": 12}
     options = FitOptions.for_model(Transformer, given)
-    return fit_model(model, training, validation, options, progress=progress, report=report)
+    return fit_model(model, training, validation, options, state=state, progress=progress)
 
 
 def test_a_training_ended_by_sigkill_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     program = _KILLED.format(here=str(Path(__file__).parent), folder=str(tmp_path))
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    moments: list[Moment] = []
-    resumed = transformer_on_walks(tmp_path, moments.append)
-    assert (moments[0].phase, moments[0].epoch, moments[0].batch) == ("retriever", 2, 1)
+    reports: list[Progress] = []
+    resumed = transformer_on_walks(tmp_path, reports.append)
+    assert (reports[0].phase, reports[0].epoch, reports[0].batch) == ("retriever", 2, 1)
+    history = read_history(tmp_path)  # each epoch of each phase once
+    phases = {"first": range(4), "ranker": range(2), "retriever": range(4)}
+    assert history.select("phase", "epoch").rows() == [(phase, e) for phase, epochs in phases.items() for e in epochs]
+    assert history["ndcg@10"].to_list()[-4:] == list(resumed.report["retriever"]["scores"])
+    assert history["loss"].is_null().to_list() == [epoch == 0 for epoch in history["epoch"]]
     whole = transformer_on_walks(None)
     assert resumed.metrics == whole.metrics
     assert same(resumed.network, whole.network)
@@ -167,7 +173,7 @@ def test_a_wrong_weight_is_refused_before_anything_is_written(
     host: PluginHost, checkerboard: Board, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="'clicks'; the data's features: none"):
-        fit_model(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), progress=tmp_path)
+        fit_model(make(host, checkerboard), *checkerboard[1:], FitOptions(target_weight="clicks"), state=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,7 +184,7 @@ def test_weights_that_a_model_would_not_read_are_refused(host: PluginHost, tmp_p
     options = FitOptions(target_weight=weight)
     tiny = host.model("tiny")
     with pytest.raises(ConfigError, match="the loss of tiny takes no weights"):
-        fit_model(tiny(tiny.Config(), spec), training, watched, options, progress=tmp_path)
+        fit_model(tiny(tiny.Config(), spec), training, watched, options, state=tmp_path)
     assert list(tmp_path.iterdir()) == []
     for cls in (CollaborativeFiltering, Gru):
         check_target_weight(cls(small(cls), spec), training, options)
@@ -188,11 +194,11 @@ def test_ctrl_c_stays_an_interrupt(host: PluginHost, checkerboard: Board) -> Non
     model = make(host, checkerboard)
     before = signal.getsignal(signal.SIGINT)
 
-    def interrupt(moment: Moment) -> None:
+    def interrupt(now: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(model, network_of(model), *checkerboard[1:], FitOptions(), report=interrupt)
+        fit(model, network_of(model), *checkerboard[1:], FitOptions(), progress=interrupt)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -200,10 +206,10 @@ def test_a_finished_phase_is_not_trained_again(host: PluginHost, checkerboard: B
     model = make(host, checkerboard)
     options = FitOptions.for_model(type(model), {"epochs": 3})
     first, second = network_of(model), network_of(model)
-    result = fit(model, first, *checkerboard[1:], options, progress=tmp_path)
-    moments: list[Moment] = []
-    assert fit(model, second, *checkerboard[1:], options, progress=tmp_path, report=moments.append) == result
-    assert moments == []
+    result = fit(model, first, *checkerboard[1:], options, state=tmp_path)
+    reports: list[Progress] = []
+    assert fit(model, second, *checkerboard[1:], options, state=tmp_path, progress=reports.append) == result
+    assert reports == []
     assert same(first, second)
 
 

@@ -13,8 +13,9 @@ from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.batches import TrainingBatches
-from honeyguide.training.fit.loop import Moment, Task, run
+from honeyguide.training.fit.loop import Task, run
 from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.progress import Progress
 from honeyguide.training.fit.recipe import fit_model
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
@@ -101,10 +102,10 @@ def test_a_batch_tells_what_came_before_its_windows(host: PluginHost) -> None:
 
 def test_the_final_retriever_may_go_on_for_fewer_epochs(host: PluginHost, checkerboard: Board) -> None:
     cls = host.model("tiny_ranking")
-    moments: list[Moment] = []
+    reports: list[Progress] = []
     options = FitOptions.for_model(cls, {"epochs": 3, "final_epochs": 1, "ranker_epochs": 1, "candidates": 24})
-    fit_model(cls(cls.Config(width=1), checkerboard[0]), *checkerboard[1:], options, report=moments.append)
-    assert {(m.phase, m.epochs) for m in moments} == {("first", 3), ("ranker", 1), ("retriever", 1)}
+    fit_model(cls(cls.Config(width=1), checkerboard[0]), *checkerboard[1:], options, progress=reports.append)
+    assert {(m.phase, m.epochs) for m in reports} == {("first", 3), ("ranker", 1), ("retriever", 1)}
 
 
 @pytest.mark.parametrize("phase", ["first", "ranker", "retriever"])
@@ -115,13 +116,13 @@ def test_cf_killed_in_any_phase_ends_the_same(checkerboard: Board, tmp_path: Pat
         CollaborativeFiltering, {"epochs": 3, "final_epochs": 3, "ranker_epochs": 3, "candidates": 20, "min_batches": 4}
     )
 
-    def kill(moment: Moment) -> None:
-        if (moment.phase, moment.epoch) == (phase, 2):
+    def kill(now: Progress) -> None:
+        if (now.phase, now.epoch) == (phase, 2):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fit_model(model, *checkerboard[1:], options, progress=tmp_path, report=kill)
-    resumed = fit_model(model, *checkerboard[1:], options, progress=tmp_path)
+        fit_model(model, *checkerboard[1:], options, state=tmp_path, progress=kill)
+    resumed = fit_model(model, *checkerboard[1:], options, state=tmp_path)
     whole = fit_model(model, *checkerboard[1:], options)
     assert (resumed.report["resumed"], whole.report["resumed"]) == (True, False)
     assert resumed.metrics == whole.metrics

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from honeyguide.cli.app import build
 from honeyguide.sdk import DataSpec, HistoryBatch
-from honeyguide.sdk.errors import DataError, PluginError
+from honeyguide.sdk.errors import DataError, InvalidArgument, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset import Dataset, fingerprint
@@ -67,7 +67,7 @@ def test_train_then_evaluate_finds_the_known_answer(run: Run, dataset: Path, tmp
     told = json.loads(trained.stdout)
     assert told["metrics"]["retrieve/ndcg@10"] == 1.0
     assert f"honeyguide evaluate {out} {dataset}" in trained.stderr
-    assert {file.name for file in out.iterdir()} == {"checkpoint.json", "weights.safetensors"}
+    assert {file.name for file in out.iterdir()} == {"checkpoint.json", "weights.safetensors", "history.csv"}
     written = json.loads((out / "checkpoint.json").read_text())
     assert (written["seed"], written["config"]["width"], written["plugin"]) == (4, 12, "tiny-plugin 1.2")
     measured = run("evaluate", out, dataset, "--k", "1,10", "--json")
@@ -97,7 +97,9 @@ def test_train_says_whether_the_ranker_stays(run: Run, dataset: Path, tmp_path: 
 def test_an_unfinished_training_with_other_arguments_is_not_mixed_in(run: Run, dataset: Path, tmp_path: Path) -> None:
     progress = tmp_path / "run" / "progress"
     progress.mkdir(parents=True)
-    (progress / "training.json").write_text('{"model": "tiny", "config": {}, "options": {}, "data": ""}')
+    (progress / "training.json").write_text(
+        '{"model": "tiny", "config": {}, "options": {}, "data": "", "retrievers": []}'
+    )
     with pytest.raises(Exception, match="another config and data and options lies in"):
         run("train", "tiny", dataset, "--out", tmp_path / "run")
 
@@ -128,6 +130,11 @@ def test_an_unknown_model_is_named_with_those_that_exist(run: Run, dataset: Path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_model_that_retrieves_takes_no_retrievers(run: Run, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="none: model 'tiny' retrieves for itself"):
+        run("train", "tiny", dataset, "--out", tmp_path / "run", "--retriever", tmp_path)
+
+
 def test_another_data_set_is_refused(run: Run, dataset: Path, checkerboard: Board, tmp_path: Path) -> None:
     run("train", "tiny", dataset, "--out", tmp_path / "run", "--epochs", "1")
     other = write(checkerboard, tmp_path / "other", shift=1)
@@ -140,7 +147,6 @@ def test_another_data_set_is_refused(run: Run, dataset: Path, checkerboard: Boar
     [
         (("train", "tiny", "x", "--out", "y", "--option", "width"), "KEY=VALUE"),
         (("evaluate", "x", "y", "--k", "many"), "--k"),
-        (("train", "tiny", "x", "--out", "y", "--retriever", "z"), "--retriever"),
     ],
 )
 def test_wrong_usage_exits_with_2(run: Run, arguments: tuple[str, ...], word: str) -> None:

@@ -83,8 +83,8 @@ def evaluate(
 
     from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure
     from honeyguide.training.evaluation.stages import rank_targets
-    from honeyguide.training.fit.joint import sources_of
     from honeyguide.training.runs.checkpoint import load_checkpoint
+    from honeyguide.training.runs.retrievers import sources_of
     from honeyguide.training.scoring.device import best_device
 
     _, model, network = load_checkpoint(folder, host)

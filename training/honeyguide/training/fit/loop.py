@@ -1,59 +1,43 @@
-"""Runs Lightning's training loop: early stopping on a score, best weights, resuming; one thin module for all."""
+"""Trains a network for epochs: early stopping on a score, best weights, resuming; one loop for all phases.
+
+A plain loop, since Lightning's needed more code around it than it saved: see docs/adr/0009-a-plain-training-loop.md.
+"""
 
 from __future__ import annotations
 
-import logging
-import signal
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor, nn
 
-from honeyguide.training.runs.tensor_file import SafetensorsIO, load_tree, state_of
+from honeyguide.sdk.errors import DataError
+from honeyguide.training.fit.progress import OnProgress, Progress
+from honeyguide.training.runs.history import Epoch, record
+from honeyguide.training.runs.tensor_file import load_tree, save_tree, state_of
+from honeyguide.training.scoring.device import best_device
 
-__all__ = ["LoopResult", "Moment", "Report", "Task", "run"]
+__all__ = ["Batches", "LoopResult", "Task", "run"]
 
-_SCORE = "score"
-_EXTRA = "honeyguide"
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Says how far training is; made after every batch."""
-
-    phase: str
-    epoch: int
-    """From 1."""
-    epochs: int
-    """The most there will be."""
-    batch: int
-    """Batches done in this epoch."""
-    batches: int
-    score: float
-    """The best validation NDCG@10 so far."""
-
-
-Report = Callable[[Moment], None]
+_FORMAT = 2
+"""Of the file that a phase resumes from."""
 
 
 class Batches(Protocol):
-    """Is one epoch's batches, their number known."""
+    """One epoch's batches, their number known."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
 class Task:
-    """Says what one phase of training does."""
+    """One phase of training."""
 
     phase: str
     """Its name, also of the file it resumes from."""
@@ -84,7 +68,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class LoopResult:
-    """Says how a phase went; the network holds its best weights."""
+    """Outcome of a phase; the network holds its best weights."""
 
     epochs: int
     """The epoch of the best weights; 0 is the state before the first."""
@@ -92,151 +76,153 @@ class LoopResult:
     """The score before the first epoch, then after each."""
 
 
-def run(network: nn.Module, task: Task, *, progress: Path | None = None, report: Report | None = None) -> LoopResult:
+def run(network: nn.Module, task: Task, *, state: Path | None = None, progress: OnProgress | None = None) -> LoopResult:
     """Trains a network by a task and leaves it with the best weights, in eval mode, on the CPU.
 
     Args:
         network: changed in place.
         task: what to do.
-        progress: a folder that keeps the state after each epoch; where it holds this phase already, training goes on
-            from there, and ends with the same weights as one that was never stopped.
-        report: told of every batch.
+        state: a folder that keeps the state after each epoch; where it holds this phase already, training goes on from
+            there, and ends with the same weights as one that was never stopped. The epochs are recorded there too, see
+            `honeyguide.training.runs.history`.
+        progress: called after every batch.
+
+    Raises:
+        DataError: the state is broken, or another version of Honeyguide wrote it.
     """
-    module = _Module(network, task, report)
-    state = None if progress is None else progress / f"{task.phase}.safetensors"
-    resumed = state is not None and state.exists()
-    if state is not None and resumed:
-        module.extra = load_tree(state)[_EXTRA]
-    if not module.extra.get("finished", False):
-        network.train()  # Lightning warns of modules in eval mode; the task sets them at each epoch
-        callbacks: list[Callback] = [EarlyStopping(_SCORE, mode="max", patience=task.patience)]
-        if state is not None:
-            callbacks.append(_Keep(state))
-        with _quiet():
-            trainer = Trainer(
-                accelerator="auto",
-                devices=1,
-                max_epochs=task.epochs,
-                callbacks=callbacks,
-                plugins=[SafetensorsIO()],
-                reload_dataloaders_every_n_epochs=1,  # each epoch draws its targets anew
-                logger=False,
-                enable_checkpointing=state is not None,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-            )
-            interrupt = signal.getsignal(signal.SIGINT)
-            try:
-                trainer.fit(module, ckpt_path=state if resumed else None)
-            except SystemExit as stop:
-                if isinstance(stop.__context__, KeyboardInterrupt):
-                    # Lightning turns Ctrl+C into exit code 1, and is deaf to it from then on.
-                    signal.signal(signal.SIGINT, interrupt)
-                    raise KeyboardInterrupt from None
-                raise
-    network.cpu().load_state_dict(module.extra["best"])
+    device = best_device()
+    network.to(device)
+    optimizer = _optimizer(task)
+    schedule = _schedule(optimizer, task)
+    file = None if state is None else state / f"{task.phase}.safetensors"
+    if file is not None and file.exists():
+        course = _resume(file, network, optimizer, schedule)
+    else:  # a state that was observed or warm-started may be better than any epoch after it
+        course = _Course()
+        course.add(network, task, None, time.perf_counter())
+    if state is not None:
+        record(state, task.phase, course.epochs)
+    while not course.over(task):
+        started = time.perf_counter()
+        loss = _train_epoch(task, course, optimizer, schedule, device, progress)
+        course.add(network, task, loss, started)
+        if file is not None and state is not None:
+            parts = {"network": state_of(network), "optimizer": optimizer.state_dict(), "course": course.to_tree()}
+            save_tree(file, parts | {"format": _FORMAT, "schedule": schedule.state_dict() if schedule else {}})
+            record(state, task.phase, course.epochs)
+    network.cpu().load_state_dict(course.best)
     network.eval()
-    return LoopResult(epochs=module.extra["epoch"], scores=tuple(module.extra["scores"]))
+    return LoopResult(epochs=course.best_epoch, scores=course.scores)
 
 
-class _Module(LightningModule):
-    """Hands Lightning a task."""
+class _Course:
+    """Epochs so far, and the weights of the best one."""
 
-    def __init__(self, network: nn.Module, task: Task, report: Report | None) -> None:
-        super().__init__()
-        self.network = network
-        self.task = task
-        self.told = report
-        self.extra: dict[str, Any] = {}
-        """What is kept beside Lightning's own state: the best weights, their epoch, the scores, whether it is done."""
-        self._batches = 0
+    def __init__(self, epochs: Sequence[Epoch] = (), best: dict[str, Tensor] | None = None) -> None:
+        self.epochs = list(epochs)
+        self.best = best or {}
 
-    def configure_optimizers(self) -> Any:
-        task = self.task
-        groups = [
-            {"params": [p for p in task.parameters if p.ndim >= 2], "weight_decay": task.weight_decay},
-            {"params": [p for p in task.parameters if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=task.lr, betas=(0.9, task.beta2))
-        if task.schedule == "constant":
-            return optimizer
-        steps = task.epochs * len(task.batches(0)) + 1  # it is stepped once before the first batch
-        cycle = torch.optim.lr_scheduler.OneCycleLR(  # Smith & Topin, "Super-convergence" (2018)
-            optimizer,
-            task.lr,
-            total_steps=steps,
-            pct_start=max(0.1, 2.0 / steps),  # with the rise over in the first step, torch divides by zero
-            div_factor=10,
-            final_div_factor=50,
+    @property
+    def scores(self) -> tuple[float, ...]:
+        return tuple(epoch.score for epoch in self.epochs)
+
+    @property
+    def best_epoch(self) -> int:
+        return int(np.argmax(self.scores))  # the first of equals
+
+    def over(self, task: Task) -> bool:
+        """Whether training is to end: all epochs are done, or those since the best one are as many as the patience.
+
+        The state before the first epoch does not count here: who starts well is not stopped for it.
+        """
+        scores = np.array(self.scores[1:], np.float32)  # a gain below its precision is none
+        return len(scores) >= task.epochs or (
+            len(scores) > 0 and len(scores) - 1 - int(np.argmax(scores)) >= task.patience
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
-    def train_dataloader(self) -> Iterable[Any]:
-        batches = self.task.batches(self.current_epoch)
-        self._batches = len(batches)
-        return batches
+    def add(self, network: nn.Module, task: Task, loss: float | None, started: float) -> None:
+        """Measures the network after an epoch that began at ``started``, and keeps its weights if they are best."""
+        network.eval()
+        score = task.score()
+        better = score > max(self.scores, default=float("-inf"))
+        self.epochs.append(Epoch(len(self.epochs), loss, score, time.perf_counter() - started))
+        if better:
+            self.best = state_of(network)
 
-    def training_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
-        loss = self.task.loss(batch)
-        if self.told is not None:
-            best = max(self.extra["scores"])
-            done = self.current_epoch + 1
-            self.told(Moment(self.task.phase, done, self.task.epochs, index + 1, self._batches, best))
-        return loss
-
-    def on_train_start(self) -> None:
-        if not self.extra:  # a state that was observed or warm-started may be better than any epoch after it
-            self._measure(0)
-
-    def on_train_epoch_start(self) -> None:
-        # Dropout depends on seed and epoch alone, so that a resumed training draws the same.
-        torch.manual_seed(self.task.seed * 1_000_003 + self.current_epoch)
-        self.task.train_mode()
-
-    def on_train_epoch_end(self) -> None:
-        self.log(_SCORE, self._measure(self.current_epoch + 1))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        finished = self.trainer.should_stop or self.current_epoch + 1 >= self.task.epochs
-        checkpoint[_EXTRA] = self.extra | {"finished": finished}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.extra = checkpoint[_EXTRA]
-
-    def _measure(self, epoch: int) -> float:
-        self.network.eval()
-        score = self.task.score()
-        scores = [*self.extra.get("scores", []), score]
-        if score > max(scores[:-1], default=float("-inf")):
-            self.extra |= {"best": state_of(self.network), "epoch": epoch}
-        self.extra["scores"] = scores
-        return score
+    def to_tree(self) -> dict[str, Any]:
+        return {"epochs": [tuple(epoch) for epoch in self.epochs], "best": self.best}
 
 
-class _Keep(Checkpoint):
-    """Saves the state after each epoch; Lightning calls a Checkpoint last, when score and patience are counted."""
+def _resume(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> _Course:
+    """Puts everything back as it was after the last whole epoch."""
+    tree = load_tree(file)
+    if tree.get("format") != _FORMAT:
+        raise DataError(
+            "another version of Honeyguide left this unfinished training",
+            file=str(file),
+            remedy="go on with that version, or remove the folder to begin anew",
+        )
+    network.load_state_dict(tree["network"])
+    optimizer.load_state_dict(tree["optimizer"])
+    if schedule:
+        schedule.load_state_dict(tree["schedule"])
+    return _Course([Epoch(*values) for values in tree["course"]["epochs"]], tree["course"]["best"])
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        trainer.save_checkpoint(self._path, weights_only=False)
+def _train_epoch(
+    task: Task,
+    course: _Course,
+    optimizer: torch.optim.Optimizer,
+    schedule: Any,
+    device: torch.device,
+    progress: OnProgress | None,
+) -> float:
+    """Trains for one epoch; returns the mean loss of its batches."""
+    done = len(course.epochs) - 1
+    best = max(course.scores)
+    batches = task.batches(done)
+    torch.manual_seed(
+        task.seed * 1_000_003 + done
+    )  # dropout depends on seed and epoch alone, so resuming draws the same
+    task.train_mode()
+    total = torch.zeros((), device=device)
+    for place, batch in enumerate(batches, 1):
+        optimizer.zero_grad()
+        loss = task.loss(_to(batch, device))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
+        optimizer.step()
+        if schedule:
+            schedule.step()
+        total += loss.detach()  # read once an epoch: each reading waits for the accelerator
+        if progress is not None:
+            progress(Progress(task.phase, done + 1, task.epochs, place, len(batches), best))
+    return float(total) / max(len(batches), 1)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back Lightning's notes on devices, its tips and one warning; others still come through."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            # Lightning 2.6 builds a LeafSpec in a way that torch 2.13 deprecates; nothing of ours does.
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _to(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Moves a batch, of tensors or of more such batches."""
+    return {
+        name: _to(value, device) if isinstance(value, Mapping) else value.to(device) for name, value in batch.items()
+    }
+
+
+def _optimizer(task: Task) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in task.parameters if p.ndim >= 2], "weight_decay": task.weight_decay},
+        {"params": [p for p in task.parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=task.lr, betas=(0.9, task.beta2))
+
+
+def _schedule(optimizer: torch.optim.Optimizer, task: Task) -> torch.optim.lr_scheduler.OneCycleLR | None:
+    if task.schedule == "constant":
+        return None
+    total = task.epochs * len(task.batches(0)) + 1  # it is stepped once before the first batch
+    return torch.optim.lr_scheduler.OneCycleLR(  # Smith & Topin, "Super-convergence" (2018)
+        optimizer,
+        task.lr,
+        total_steps=total,
+        pct_start=max(0.1, 2.0 / total),  # with the rise over in the first batch, torch divides by zero
+        div_factor=10,
+        final_div_factor=50,
+    )

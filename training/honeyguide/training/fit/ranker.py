@@ -25,8 +25,9 @@ from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
 from honeyguide.training.fit.batches import before, buckets, find_steps
-from honeyguide.training.fit.loop import LoopResult, Report, Task, run
+from honeyguide.training.fit.loop import LoopResult, Task, run
 from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.progress import OnProgress
 from honeyguide.training.scoring.candidates import Source, rerank, retrieve
 from honeyguide.training.scoring.device import device_of, tensors
 
@@ -38,7 +39,6 @@ __all__ = [
     "fit_ranker",
     "hold_back",
     "make_lists",
-    "paired_bootstrap",
 ]
 
 FEWEST_LISTS = 50
@@ -157,8 +157,8 @@ def fit_ranker(
     lists: Lists,
     options: FitOptions,
     *,
-    progress: Path | None = None,
-    report: Report | None = None,
+    state: Path | None = None,
+    progress: OnProgress | None = None,
 ) -> LoopResult:
     """Fits a network's ranking module on candidate lists, all else frozen; a tenth of the users decides when to stop.
 
@@ -205,7 +205,7 @@ def fit_ranker(
             beta2=options.beta2,
             schedule=options.schedule,
         )
-        return run(network, task, progress=progress, report=report)
+        return run(network, task, state=state, progress=progress)
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
@@ -250,27 +250,3 @@ def _list_ndcg(model: Model, network: nn.Module, histories: HistoryBatch, lists:
         scores = rerank(network, batch, part.rows, part.scores)
         ranks.append(target_ranks(scores, np.arange(len(part)), part.places))
     return float(per_user_at(np.concatenate(ranks), np.arange(len(lists)), len(lists), 10)["ndcg"].mean())
-
-
-def paired_bootstrap(
-    before: NDArray[np.float64], after: NDArray[np.float64], seed: int, samples: int = 10_000
-) -> float:
-    """Returns the one-sided p-value that ``after`` is no better than ``before``, by resampling users in pairs.
-
-    The share of resampled mean differences that are not above 0 (Efron & Tibshirani, 1993), one more counted in, so
-    never 0. How often each distinct difference is drawn is multinomial, so users need not be drawn one by one.
-
-    Args:
-        before: (users,) a metric of each user.
-        after: (users,) the same users' metric, to be shown better.
-        seed: of the resampling.
-        samples: how many times to resample.
-    """
-    values, counts = np.unique(after - before, return_counts=True)
-    rng = np.random.default_rng(seed)
-    rows = max((1 << 22) // len(values), 1)
-    not_better = 0
-    for start in range(0, samples, rows):
-        drawn = rng.multinomial(len(before), counts / len(before), size=min(rows, samples - start))
-        not_better += int((drawn @ values <= 1e-12 * len(before)).sum())
-    return (1 + not_better) / (1 + samples)

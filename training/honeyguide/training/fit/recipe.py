@@ -1,54 +1,51 @@
-"""Trains one model from histories to a network that may serve: retriever, ranker, and the gate between them."""
+"""Trains a model from histories to a network that may serve: retriever, ranker, and the gate between them.
+
+There is one recipe. A model that retrieves is the only source of its own candidates; one that only ranks has several,
+which are trained already. Either ranker learns from the lists of first retrievers, which never saw what they are asked
+about (see `honeyguide.training.fit.ranker`), and serves over the final ones.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from honeyguide.sdk.capabilities import capabilities_of, ranking_parameters
 from honeyguide.sdk.config import config_to
-from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
-from honeyguide.training.fit.loop import Report
+from honeyguide.training.fit.gate import judge
 from honeyguide.training.fit.options import FitOptions
-from honeyguide.training.fit.ranker import (
-    FEWEST_LISTS,
-    first_steps,
-    fit_ranker,
-    hold_back,
-    make_lists,
-    paired_bootstrap,
-)
+from honeyguide.training.fit.progress import OnProgress
+from honeyguide.training.fit.ranker import FEWEST_LISTS, first_steps, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.retriever import check_target_weight, fit, observe
+from honeyguide.training.runs.retrievers import RetrieverRun
 from honeyguide.training.runs.tensor_file import state_of
+from honeyguide.training.runs.unfinished import claim
+from honeyguide.training.scoring.candidates import Source
 from honeyguide.training.scoring.device import best_device
 
-__all__ = ["Trained", "claim", "fit_model", "gate"]
-
-_SIGNIFICANT = 0.05
+__all__ = ["Trained", "fit_model"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Holds what training gives."""
+    """Outcome of a training."""
 
     network: nn.Module
     """In eval mode, on the CPU, with its best weights."""
     epochs: int
-    """The final retriever's best epoch; 0 where none was better than its start."""
+    """The final retriever's best epoch; 0 where none was better than its start, or there is none."""
     candidates: int
     """How many retrieved items to rerank; 0 where there is no ranker, or it did not earn its place."""
     metrics: Mapping[str, float]
@@ -66,118 +63,135 @@ def fit_model(
     validation: EvaluationSet,
     options: FitOptions,
     *,
+    retrievers: Sequence[RetrieverRun] = (),
     items: ItemTable | None = None,
-    progress: Path | None = None,
-    report: Report | None = None,
+    state: Path | None = None,
+    progress: OnProgress | None = None,
 ) -> Trained:
-    """Trains a model; where its network ranks, by the recipe of `honeyguide.training.fit.ranker`.
+    """Trains a model; where its network ranks, with a ranker that must earn its place.
 
-    With a ranker to fit, a first retriever learns on part A, the ranker on its lists, and the final retriever goes on
-    from both on all training events. Then one look at the validation users decides whether the ranker stays.
+    With a ranker to fit, first retrievers learn on part A (those of ``retrievers`` did so already), the ranker on their
+    lists, and a model that retrieves goes on from both on all training events. Then one look at the validation users
+    decides whether the ranker stays.
 
     Args:
         model: a model with its config.
-        training: all training histories.
+        training: all training histories, the same that the retrievers learnt from.
         validation: the users that early stopping and the gate watch.
-        options: how to train.
+        options: how to train; ``candidates`` counts for each source.
+        retrievers: what retrieves for a model that only ranks, as many as its config's ``sources``. Their first ones
+            held back as many events as ``options`` asks for, or more, by one seed.
         items: what is known of the catalogue; None: nothing but its rows.
-        progress: a folder for the state of an unfinished training. Called again with the same arguments after a kill,
-            it goes on and ends with the same network. The caller removes it at the end.
-        report: told of every batch.
+        state: a folder for the state of an unfinished training. Called again with the same arguments after a kill, it
+            goes on and ends with the same network. The caller removes it at the end; the history of all epochs lies
+            in it then, see `honeyguide.training.runs.history`.
+        progress: called after every batch.
 
     Raises:
-        ConfigError: ``progress`` holds a training with other arguments, or the data or the model knows no such
-            ``target_weight``.
-        DataError: there is nothing to predict.
-        PluginError: the network has half of a capability.
+        ConfigError: ``state`` holds a training with other arguments, a retriever held back less, an option makes no
+            sense for a model that only ranks, or the data or the model knows no such ``target_weight``.
+        DataError: there is nothing to predict, a retriever kept no first one, or there are too few candidate lists for
+            a model that only ranks.
+        PluginError: the network has half of a capability, or one that only ranks ranks nothing.
     """
     started = time.perf_counter()
+    _check_retrievers(retrievers, options)
     check_target_weight(model, training, options, items)  # before anything is written
     torch.manual_seed(options.seed)
     network = model.network()
     one = training.take(np.arange(len(training))[:1])
     observe(model, network, one, items)  # a network may refuse the items, before anything is written
-    resumed = progress is not None and claim(progress, model, options)
-    told: dict[str, Any] = {"resumed": resumed}
-    state: Mapping[str, Tensor] | None = None
     ranks = capabilities_of(network).ranks is not None
+    if retrievers and not ranks:
+        raise PluginError(f"the network of model {model.name!r} ranks nothing, and retrieves nothing either")
     n = min(options.candidates, model.data.items) if ranks and model.data.items > 1 else 0
     verdict = "" if n else ("switched off" if ranks else "the model has none")
-    if n and ranking_parameters(network):  # one that counts alone goes straight to the gate
+    resumed = state is not None and claim(state, _identity(model, options, retrievers))
+    report: dict[str, Any] = {"resumed": resumed}
+    learns = bool(n and ranking_parameters(network))  # one that counts alone goes straight to the gate
+    progress = _planned(progress, model, options, ranker=learns)
+    first: Mapping[str, Tensor] | None = None
+    epochs = 0
+    if learns:
         part, examples = hold_back(training, options.ranker_tail, options.seed)
         lists = None
         if len(examples) >= FEWEST_LISTS:
-            first = first_steps(training, examples)
-            result = fit(
-                model, network, part, first, options, items=items, phase="first", progress=progress, report=report
-            )
-            told["first"] = dataclasses.asdict(result)
-            state = state_of(network)
+            sources: list[Source] = [run.first() for run in retrievers]
+            if model.retrieves:
+                watched = first_steps(training, examples)
+                result = fit(
+                    model, network, part, watched, options, items=items, phase="first", state=state, progress=progress
+                )
+                report["first"] = dataclasses.asdict(result)
+                first = state_of(network)
+                sources = [(model, network.to(best_device()))]
+            else:
+                observe(model, network, part, items)
             examples = examples.sample(options.ranker_lists, options.seed)
-            lists = make_lists([(model, network.to(best_device()))], training, examples, n)
+            lists = make_lists(sources, training, examples, n)
             network.cpu()
-        if lists is None or not lists.suffice:
-            n, verdict = 0, f"not fitted: fewer than {FEWEST_LISTS} candidate lists with their target, or one user's"
-        else:
-            result = fit_ranker(model, network, training, lists, options, progress=progress, report=report)
-            told["ranker_fit"] = dataclasses.asdict(result) | {
+        if lists is not None and lists.suffice:
+            result = fit_ranker(model, network, training, lists, options, state=state, progress=progress)
+            report["ranker_fit"] = dataclasses.asdict(result) | {
                 "lists": len(lists),
                 "target_retrieved": len(lists) / len(examples),
             }
-    if "first" in told and options.final_epochs:
-        options = dataclasses.replace(options, epochs=options.final_epochs)
-    result = fit(model, network, training, validation, options, items=items, progress=progress, report=report)
-    told["retriever"] = dataclasses.asdict(result)
-    network.to(best_device())
-    if n:
-        stages = rank_targets(model, network, validation, candidates=n)
-        before, after = stages["retrieve"].ndcg(validation), stages["rank"].ndcg(validation)
-        told["gate"], verdict = gate(before, after, n, options.seed)
-        n = n if told["gate"]["kept"] else 0
-    popularity = popularity_of(training, model.data.items)
-    metrics = evaluate_stages(model, network, validation, candidates=n, popularity=popularity)
-    told |= {"ranker": verdict, "seconds": round(time.perf_counter() - started, 1)}
-    return Trained(network.cpu(), result.epochs, n, flatten(metrics), state, told)
+        elif model.retrieves:
+            n, verdict = 0, f"not fitted: fewer than {FEWEST_LISTS} candidate lists with their target, or one user's"
+        else:
+            raise DataError(
+                f"only {0 if lists is None else len(lists)} candidate lists hold their target; a ranker learns from "
+                f"{FEWEST_LISTS} or more, of several users",
+                remedy="give more --candidates, or train on more data",
+            )
+    if model.retrieves:
+        if "first" in report and options.final_epochs:
+            options = dataclasses.replace(options, epochs=options.final_epochs)
+        result = fit(model, network, training, validation, options, items=items, state=state, progress=progress)
+        report["retriever"] = dataclasses.asdict(result)
+        epochs = result.epochs
+    else:
+        observe(model, network, training, items)
+    judged = judge(model, network.to(best_device()), retrievers, training, validation, n, options.seed)
+    report |= judged.report
+    report |= {"ranker": judged.words or verdict, "seconds": round(time.perf_counter() - started, 1)}
+    return Trained(network.cpu(), epochs, judged.candidates, judged.metrics, first, report)
 
 
-def gate(
-    before: NDArray[np.float64], after: NDArray[np.float64], candidates: int, seed: int
-) -> tuple[dict[str, Any], str]:
-    """Decides whether a ranker stays: the (users,) NDCG@10 with it is significantly above that without it.
+def _check_retrievers(retrievers: Sequence[RetrieverRun], options: FitOptions) -> None:
+    """Raises `ConfigError` where options and retrievers do not go together."""
+    for run in retrievers:
+        held = int(run.checkpoint.options.get("ranker_tail", 0))
+        if held < options.ranker_tail:
+            raise ConfigError(
+                f"{run.folder} held {held} baskets back, the ranker is to learn from {options.ranker_tail}: "
+                f"give --fit ranker_tail={held}"
+            )
+    if retrievers and options.candidates < 2:
+        raise ConfigError(f"option 'candidates' is {options.candidates}; a joint ranker needs 2 or more")
+    if retrievers and options.target_weight:
+        raise ConfigError("option 'target_weight' is for what retrieves: give it where the retrievers are trained")
 
-    Returns:
-        What was found, JSON-ready, and the verdict in words.
-    """
-    p = paired_bootstrap(before, after, seed)
-    gain = float(after.mean() - before.mean())
-    kept = gain > 0 and p < _SIGNIFICANT
-    words = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(before)} users, p = {p:.4f}"
-    return {"candidates": candidates, "ndcg10_gain": gain, "p": p, "kept": kept}, words
 
-
-def claim(progress: Path, model: Model, options: FitOptions, more: Mapping[str, Any] | None = None) -> bool:
-    """Writes down whose training this is, or checks that it is the same one; returns whether one was under way.
-
-    Raises `ConfigError` where it is another one.
-    """
-    mine = {
+def _identity(model: Model, options: FitOptions, retrievers: Sequence[RetrieverRun]) -> dict[str, Any]:
+    """Says which training this is, so that no other goes on from its state."""
+    return {
         "model": model.name,
         "config": config_to(model.config),
         "options": dataclasses.asdict(options),
         "data": model.data.fingerprint,
-        **(more or {}),
+        "retrievers": [run.checkpoint.weights for run in retrievers],
     }
-    file = progress / "training.json"
-    if not file.exists():
-        progress.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(mine, indent=2) + "\n", "utf-8")
-        unfinished.replace(file)  # a kill leaves the whole file or none
-        return False
-    theirs = json.loads(file.read_text("utf-8"))
-    if changed := sorted(name for name in mine if theirs.get(name) != mine[name]):
-        raise ConfigError(
-            f"an unfinished training with another {' and '.join(changed)} lies in {progress}; "
-            "train with the same arguments to go on, or remove that folder to begin anew"
-        )
-    return True
+
+
+def _planned(progress: OnProgress | None, model: Model, options: FitOptions, *, ranker: bool) -> OnProgress | None:
+    """Adds to each report the phases that there will be, and the most epochs of each."""
+    if progress is None:
+        return None
+    plan = {}
+    if ranker:
+        plan = {"first": options.epochs} if model.retrieves else {}
+        plan["ranker"] = options.ranker_epochs
+    if model.retrieves:
+        plan["retriever"] = (ranker and options.final_epochs) or options.epochs
+    return lambda now: progress(dataclasses.replace(now, plan=plan))

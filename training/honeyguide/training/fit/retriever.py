@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +16,10 @@ from honeyguide.sdk.items import ItemTable
 from honeyguide.sdk.model import Model, Network
 from honeyguide.training.evaluation.stages import rank_targets
 from honeyguide.training.fit.batches import TrainingBatches
-from honeyguide.training.fit.loop import LoopResult, Report, Task, run
+from honeyguide.training.fit.loop import LoopResult, Task, run
 from honeyguide.training.fit.options import FitOptions
+from honeyguide.training.fit.progress import OnProgress
+from honeyguide.training.runs.history import Epoch, record
 
 __all__ = ["check_target_weight", "fit", "observe"]
 
@@ -30,14 +33,14 @@ def fit(
     *,
     items: ItemTable | None = None,
     phase: str = "retriever",
-    progress: Path | None = None,
-    report: Report | None = None,
+    state: Path | None = None,
+    progress: OnProgress | None = None,
 ) -> LoopResult:
     """Lets a network observe the training histories and the items, then trains all of it but its ranking module.
 
     The state before the first epoch counts too: a network that learns by `observe` alone, or was warm-started, keeps it
     where no epoch is better. Where ``items`` is None, nothing is known of the items but their rows. Arguments
-    ``progress`` and ``report`` are those of `honeyguide.training.fit.loop.run`.
+    ``state`` and ``progress`` are those of `honeyguide.training.fit.loop.run`.
     """
     observe(model, network, training, items)
 
@@ -47,8 +50,12 @@ def fit(
     others = {id(parameter) for parameter in ranking_parameters(network)}
     parameters = [p for p in network.parameters() if id(p) not in others and p.requires_grad]
     if not parameters:
+        started = time.perf_counter()
         network.eval()
-        return LoopResult(epochs=0, scores=(score(),))
+        value = score()
+        if state is not None:
+            record(state, phase, [Epoch(0, None, value, time.perf_counter() - started)])
+        return LoopResult(epochs=0, scores=(value,))
     batches = TrainingBatches(
         model,
         training,
@@ -72,7 +79,7 @@ def fit(
         beta2=options.beta2,
         schedule=options.schedule,
     )
-    return run(network, task, progress=progress, report=report)
+    return run(network, task, state=state, progress=progress)
 
 
 def observe(model: Model, network: nn.Module, histories: HistoryBatch, items: ItemTable | None) -> None:

@@ -15,12 +15,14 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset_folder import check_source
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.runs.checkpoint import CHECKPOINT, Checkpoint, copy_run, plugin_of, save_checkpoint
+from honeyguide.training.runs.history import HISTORY
 from honeyguide.training.runs.run import Run
+from honeyguide.training.runs.unfinished import check_unclaimed
 
 if TYPE_CHECKING:  # heavy; imported when the arguments are checked
     from honeyguide.sdk.model import Model
     from honeyguide.training.dataset import Dataset
-    from honeyguide.training.fit.loop import Report
+    from honeyguide.training.fit.progress import OnProgress
 
 __all__ = ["train"]
 
@@ -41,7 +43,7 @@ def train(
     candidates: int | None = None,
     seed: int | None = None,
     force: bool = False,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> Run:
     """Trains a model with early stopping; stopped and called again with the same arguments, it goes on.
 
@@ -92,24 +94,30 @@ def train(
         given.setdefault("final_epochs", 0)  # it holds for every retriever, whatever the model's default
     options = FitOptions.for_model(cls, given)
     unfinished = folder / "progress"
-    _check_target(folder, unfinished, force=force)
+    if (folder / CHECKPOINT).exists() and not force:
+        raise DataError(
+            "a trained model lies in here", file=str(folder), remedy="choose another --out, or give --force"
+        )
+    check_unclaimed(unfinished)
     if isinstance(data, str | os.PathLike):
         check_source(Path(data))
 
     from honeyguide.training.dataset import Dataset
-    from honeyguide.training.fit.joint import read_runs, train_joint
     from honeyguide.training.fit.recipe import fit_model
+    from honeyguide.training.runs.retrievers import read_retrievers
 
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    retrievers = read_runs([Path(run) for run in retriever], host, dataset.spec.fingerprint)
-    network = cls(config, dataset.spec)
-    learn, watch, items = dataset.training(), dataset.evaluation("validation"), dataset.item_table()
-    if cls.retrieves:
-        trained = fit_model(network, learn, watch, options, items=items, progress=unfinished, report=progress)
-    else:
-        trained = train_joint(
-            network, retrievers, learn, watch, options, items=items, progress=unfinished, report=progress
-        )
+    retrievers = read_retrievers([Path(run) for run in retriever], host, dataset.spec.fingerprint)
+    trained = fit_model(
+        cls(config, dataset.spec),
+        dataset.training(),
+        dataset.evaluation("validation"),
+        options,
+        retrievers=retrievers,
+        items=dataset.item_table(),
+        state=unfinished,
+        progress=progress,
+    )
     folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(retrievers))
     for run, copy in zip(retrievers, folders, strict=True):
         copy_run(run.folder, folder / copy)
@@ -127,6 +135,8 @@ def train(
         options=dataclasses.asdict(options),
         report=trained.report,
     )
+    if (unfinished / HISTORY).exists():  # a ranker that counts alone has none
+        shutil.copyfile(unfinished / HISTORY, folder / HISTORY)
     save_checkpoint(folder, checkpoint, trained.network, trained.first)
     shutil.rmtree(unfinished)
     return Run.open(folder)
@@ -139,13 +149,3 @@ def _check_retrievers(cls: type[Model], retriever: Sequence[str | os.PathLike[st
         )
     if not retriever and not cls.retrieves:
         raise InvalidArgument("retriever", [], f"runs that retrieve: model {cls.name!r} ranks what others retrieve")
-
-
-def _check_target(folder: Path, unfinished: Path, *, force: bool) -> None:
-    """Raises `DataError` where training into ``folder`` would lose something."""
-    if (folder / CHECKPOINT).exists() and not force:
-        raise DataError(
-            "a trained model lies in here", file=str(folder), remedy="choose another --out, or give --force"
-        )
-    if unfinished.exists() and not (unfinished / "training.json").exists() and any(unfinished.iterdir()):
-        raise DataError("no unfinished training lies in here", file=str(unfinished), remedy="choose another --out")

@@ -1,4 +1,4 @@
-"""Keeps nested Python values with tensors in one safetensors file: no pickle, whatever Lightning has to save."""
+"""Keeps nested Python values with tensors in one safetensors file, without pickle."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from honeyguide.sdk.errors import DataError
 
-__all__ = ["SafetensorsIO", "load_tree", "save_tree", "state_of"]
+__all__ = ["load_tree", "save_tree", "state_of"]
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -23,11 +22,11 @@ def save_tree(path: Path, tree: Any) -> None:
     Raises:
         TypeError: a value is of another type; the message says where.
     """
-    found: dict[str, Tensor] = {}
-    metadata = {"tree": json.dumps(_to_json(tree, "", found))}
+    tensors: dict[str, Tensor] = {}
+    metadata = {"tree": json.dumps(_to_json(tree, "", tensors))}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    save_file(found, draft, metadata=metadata)
+    save_file(tensors, draft, metadata=metadata)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(path)
@@ -49,36 +48,20 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: _plain(tensor) for name, tensor in module.state_dict().items()}
 
 
-class SafetensorsIO(CheckpointIO):
-    """Saves Lightning's checkpoints by `save_tree`."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002  # Lightning's signature
-        """Writes a checkpoint to a path."""
-        save_tree(Path(path), checkpoint)
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002  # Lightning's signature
-        """Reads a checkpoint; Lightning moves the tensors to where they belong."""
-        return load_tree(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Removes a checkpoint if it is there."""
-        Path(path).unlink(missing_ok=True)
-
-
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().clone()  # safetensors refuses views and shared memory
 
 
-def _to_json(value: Any, where: str, found: dict[str, Tensor]) -> Any:
+def _to_json(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
     """Turns a value into JSON; a container becomes {kind: content}, so that keys and tuples come back as they were."""
     if isinstance(value, Tensor):
-        found[where or "/"] = _plain(value)
+        tensors[where or "/"] = _plain(value)
         return {"tensor": where or "/"}
     if isinstance(value, dict):
-        return {"dict": [[_key(k, where), _to_json(v, f"{where}/{k}", found)] for k, v in value.items()]}
+        return {"dict": [[_key(k, where), _to_json(v, f"{where}/{k}", tensors)] for k, v in value.items()]}
     if isinstance(value, list | tuple):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_to_json(v, f"{where}/{i}", found) for i, v in enumerate(value)]}
+        return {kind: [_to_json(v, f"{where}/{i}", tensors) for i, v in enumerate(value)]}
     if value is None or type(value) in (str, bool, int, float):
         return value
     raise TypeError(f"{where or '/'} is a {type(value).__name__}, which is not saved without pickle")

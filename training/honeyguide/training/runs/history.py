@@ -1,0 +1,63 @@
+"""Keeps a training's history: ``history.csv``, a row for each epoch of each phase, for a person to plot.
+
+phase    "first", "ranker" or "retriever", as in `honeyguide.training.fit.progress.Progress`
+epoch    0 is the state before the first epoch
+loss     mean over the epoch's batches; empty for epoch 0
+ndcg@10  on the validation users; of the phases "first" and "ranker" on their own held-out ones
+seconds  that the epoch took, its validation included
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from honeyguide.sdk.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["HISTORY", "Epoch", "read_history", "record"]
+
+HISTORY = "history.csv"
+_COLUMNS = ("phase", "epoch", "loss", "ndcg@10", "seconds")
+
+
+class Epoch(NamedTuple):
+    """One epoch of a phase."""
+
+    number: int
+    """0 is the state before the first."""
+    loss: float | None
+    score: float
+    seconds: float
+
+
+def record(folder: Path, phase: str, epochs: Sequence[Epoch]) -> None:
+    """Writes a phase's epochs into a folder's history, in place of those of this phase that stand there.
+
+    So whoever is stopped and goes on records each epoch once.
+    """
+    file = folder / HISTORY
+    rows: list[list[object]] = []
+    if file.exists():
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows += [[*row] for row in list(csv.reader(lines))[1:] if row[0] != phase]
+    rows += [[phase, e.number, "" if e.loss is None else e.loss, e.score, round(e.seconds, 3)] for e in epochs]
+    draft = file.with_suffix(".part")
+    with draft.open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines, lineterminator="\n").writerows([_COLUMNS, *rows])
+    draft.replace(file)  # a kill leaves the whole file or the one before
+
+
+def read_history(folder: Path) -> pl.DataFrame:
+    """Reads a folder's history; raises `DataError` where it has none."""
+    import polars as pl
+
+    file = folder / HISTORY
+    if not file.exists():
+        raise DataError("there is no such file", file=str(file), remedy="train the model again with `honeyguide train`")
+    kinds = dict(zip(_COLUMNS, (pl.String, pl.Int64, pl.Float64, pl.Float64, pl.Float64), strict=True))
+    return pl.read_csv(file, schema=kinds)
