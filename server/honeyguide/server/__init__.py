@@ -19,8 +19,12 @@ def open_repository(
     *,
     events: str | os.PathLike[str] | None = None,
     pipelines: Mapping[str, Mapping[str, Any]] | None = None,
+    default_pipeline: str = "",
+    max_batch_rows: int | None = None,
+    state_cache_users: int | None = None,
+    threads: int | None = None,
+    strict_plugins: bool = False,
     plugins: PluginHost | None = None,
-    **settings: Any,
 ) -> LocalRecommender:
     """Opens a repository of bundles in this process: what a server answers, without a network.
 
@@ -28,24 +32,39 @@ def open_repository(
             for item in recommender.recommend("user-7", k=5):
                 print(item.item_id, item.title, item.score)
 
+    The keywords are the server's settings of the same names; the environment is not read.
+
     Args:
         repository: folder of the bundles.
         events: SQLite file of the users' events, made when missing; None: every request brings its history.
-        pipelines: by name, each as in the server's settings: ``{"plain": {"model": "cf", "rank": False}}``. None: one
-            for each model.
+        pipelines: by name, each as in the settings: ``{"plain": {"model": "cf", "rank": False}}``; None: one for each
+            model.
+        default_pipeline: answers requests that name none; "": the only or first one.
+        max_batch_rows: users computed at once, 1–4,096; None: the server's default.
+        state_cache_users: users whose vectors each model keeps, 0–10,000,000; None: the server's default.
+        threads: that compute, 1–1,024; None: one for each core.
+        strict_plugins: whether a plugin that does not load is an error.
         plugins: None: all that are installed.
-        settings: others of the server's, by name: ``default_pipeline``, ``max_batch_rows``, ``state_cache_users``,
-            ``strict_plugins``, ``threads``. The environment is not read.
 
-    Raises `ConfigError` where there is no repository or a setting is wrong; both before anything heavy is loaded.
+    Raises `ConfigError` where there is no repository or a keyword is out of its range, before anything heavy is loaded.
     """
     from honeyguide.server.bundles.folder import check_folder
     from honeyguide.server.settings import make_settings
 
-    if events is not None:
-        settings["events"] = Path(events)
-    checked = make_settings(repository=Path(repository), pipelines=dict(pipelines or {}), **settings)
-    check_folder(checked.repository)
+    optional = {
+        "events": None if events is None else Path(events),
+        "max_batch_rows": max_batch_rows,
+        "state_cache_users": state_cache_users,
+        "threads": threads,
+    }
+    settings = make_settings(
+        repository=Path(repository),
+        pipelines=dict(pipelines or {}),
+        default_pipeline=default_pipeline,
+        strict_plugins=strict_plugins,
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+    check_folder(settings.repository)
     from honeyguide.server.local.recommender import LocalRecommender
 
-    return LocalRecommender(checked, plugins, with_events=events is not None)
+    return LocalRecommender(settings, plugins, with_events=events is not None)

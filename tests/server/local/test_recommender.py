@@ -19,6 +19,7 @@ from honeyguide.sdk.errors import ConfigError, HoneyguideError, Unavailable
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server import open_repository
 from honeyguide.server.local.recommender import LocalRecommender
+from honeyguide.server.settings import Settings
 
 PIPELINES: dict[str, dict[str, Any]] = {
     "plain": {"model": "tiny_ranker"},
@@ -115,6 +116,11 @@ def test_parameters_are_the_clients_but_for_the_timeout(method: str) -> None:
         return [(p.name, p.kind, p.default) for p in signature if p.name not in ("self", "timeout")]
 
     assert parameters(getattr(LocalRecommender, method)) == parameters(getattr(calls, method))
+
+
+def test_keywords_are_settings_of_the_server() -> None:
+    names = set(inspect.signature(open_repository).parameters) - {"plugins"}
+    assert names <= set(Settings.model_fields)
 
 
 def test_a_batch_of_many_is_the_singles_together(recommender: LocalRecommender) -> None:
