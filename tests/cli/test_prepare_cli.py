@@ -62,7 +62,9 @@ def test_config_file_gives_flags_and_flags_win(log: Path, tmp_path: Path) -> Non
     config.write_text(
         f'source = "{log}"\nout = "{tmp_path / "a"}"\nuser = "uid"\nitem = "sku"\ntime = "ts"\nmin_user_events = 3\n'
     )
-    assert invoke("--config", config).exit_code == 0
+    done = invoke("--config", config)
+    assert done.exit_code == 0
+    assert f"next: honeyguide train cf {tmp_path / 'a'} --out" in done.stderr
     assert Dataset.open(tmp_path / "a").counts["users"] == 1
     assert invoke("--config", config, "--min-user-events", 1, "--out", tmp_path / "b").exit_code == 0
     assert Dataset.open(tmp_path / "b").counts["users"] == 2

@@ -12,7 +12,7 @@ from honeyguide.training.dataset import Dataset, fingerprint
 
 
 def small() -> Dataset:
-    """Two users: ann has four events in four steps, bob two events in one step and is training only."""
+    """Two users: ann has four events in four baskets, bob two events in one basket and is training only."""
     events = pl.DataFrame(
         {
             "user": pl.Series([0, 0, 0, 0, 1, 1], dtype=pl.Int32),
@@ -69,7 +69,7 @@ def test_test_input_includes_the_validation_event() -> None:
 
 def test_targets_are_distinct_and_histories_never_empty() -> None:
     data = small()
-    # ann's validation step holds item 2 twice; bob has targets and no history.
+    # ann's validation basket holds item 2 twice; bob has targets and no history.
     events = data.events.with_columns(
         pl.Series("split", [0, 1, 1, 2, 1, 1], dtype=pl.Int8), pl.Series("item", [0, 2, 2, 0, 1, 2], dtype=pl.Int32)
     )

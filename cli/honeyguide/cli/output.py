@@ -26,15 +26,15 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; numbers stand to the right."""
-    kept = [list(row) for row in rows]
+    cells_by_row = [list(row) for row in rows]
     if title:  # a table's own title would wrap at the table's width
         stdout.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     table = Table(header_style="bold")
     for i, column in enumerate(columns):
-        cells = [row[i] for row in kept if row[i] != NOTHING]
+        cells = [row[i] for row in cells_by_row if row[i] != NOTHING]
         numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in kept:
+    for row in cells_by_row:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
     stdout.print(table)
 

@@ -5,7 +5,7 @@ import torch
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.fit.batches import TrainingBatches, buckets, find_steps
+from honeyguide.training.fit.batches import TrainingBatches, buckets, find_baskets
 
 
 def batches(host: PluginHost, histories: HistoryBatch, *, max_length: int = 5, tokens: int = 12) -> TrainingBatches:
@@ -44,9 +44,9 @@ def test_equal_times_are_one_step_and_the_target_is_drawn_from_the_next(host: Pl
         offsets=np.array([0, 5, 6]),
         times_ms=np.array([10, 10, 20, 20, 30, 30], np.int64),  # the second user's time equals the first one's last
     )
-    steps = find_steps(histories)
-    assert steps.offsets.tolist() == [0, 2, 4, 5, 6]
-    assert steps.users.tolist() == [0, 3, 4]
+    baskets = find_baskets(histories)
+    assert baskets.offsets.tolist() == [0, 2, 4, 5, 6]
+    assert baskets.users.tolist() == [0, 3, 4]
     made = batches(host, histories)
     seen = {pair for epoch in range(30) for pair in pairs(made, epoch)}
     assert seen == {(1, 3), (1, 4), (2, 3), (2, 4), (3, 5), (4, 5)}
@@ -91,12 +91,12 @@ def test_rows_bound_a_bucket_and_a_long_row_stands_alone() -> None:
 
 
 def test_nothing_to_predict_is_said(host: PluginHost) -> None:
-    with pytest.raises(DataError, match="no user has two steps"):
+    with pytest.raises(DataError, match="no user has two baskets"):
         batches(host, HistoryBatch.from_lists([[1], [], [2]]))
 
 
 def shop(host: PluginHost, target_weight: str) -> tuple[HistoryBatch, TrainingBatches]:
-    """Deals out events whose item, weight and step are easy to tell apart; users have steps of two and of one."""
+    """Deals out events whose item, weight and basket are easy to tell apart; users have baskets of two and of one."""
     histories = HistoryBatch(
         items=np.arange(12, dtype=np.int32),
         offsets=np.array([0, 5, 12]),

@@ -219,11 +219,11 @@ def test_a_retriever_without_its_first_state_is_refused(
     raw = json.loads((tmp_path / "checkpoint.json").read_text())
     (tmp_path / "checkpoint.json").write_text(json.dumps(raw | {"first": ""}))
     read = [RetrieverRun(tmp_path, *load_checkpoint(tmp_path, host))]
-    with pytest.raises(DataError, match="the data has too few steps"):
+    with pytest.raises(DataError, match="the data has too few baskets"):
         fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
     (tmp_path / "checkpoint.json").write_text(
         json.dumps(raw | {"first": "", "options": raw["options"] | {"candidates": 0}})
     )
     read = [RetrieverRun(tmp_path, *load_checkpoint(tmp_path, host))]
-    with pytest.raises(DataError, match="without holding steps back"):
+    with pytest.raises(DataError, match="without holding baskets back"):
         fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))

@@ -10,7 +10,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.gate import paired_bootstrap
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import Progress
-from honeyguide.training.fit.ranker import first_steps, fit_ranker, hold_back, make_lists
+from honeyguide.training.fit.ranker import first_baskets, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.recipe import fit_model
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
@@ -58,7 +58,7 @@ def test_a_step_is_never_split() -> None:
 def test_the_first_retriever_is_watched_on_each_users_first_held_back_step() -> None:
     histories = HistoryBatch.from_lists([list(range(6)), [7], list(range(10, 19))])
     part, examples = hold_back(histories, tail=8, seed=0)
-    first = first_steps(histories, examples)
+    first = first_baskets(histories, examples)
     assert first.target_items.tolist() == [4, 16]
     assert first.histories.items.tolist() == [0, 1, 2, 3, 10, 11, 12, 13, 14, 15]
     assert part.lengths.tolist() == [4, 1, 6]

@@ -19,9 +19,9 @@ def test_last_step_is_test_and_the_one_before_validation() -> None:
 def test_equal_times_are_one_step() -> None:
     users = np.array([0, 0, 0, 0, 0, 1, 1, 1])
     times = np.array([1, 1, 2, 2, 3, 3, 3, 4])
-    # user 1 begins at the time user 0 ends: still a step of its own; with two steps it only trains
+    # user 1 begins at the time user 0 ends: still a basket of its own; with two baskets it only trains
     assert splits.leave_one_out(users, times).tolist() == [0, 0, 1, 1, 2, 0, 0, 0]
-    assert splits.steps(users, times).tolist() == [True, False, True, False, True, True, False, True]
+    assert splits.basket_starts(users, times).tolist() == [True, False, True, False, True, True, False, True]
 
 
 @given(LOGS, st.booleans())

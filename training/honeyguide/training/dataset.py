@@ -68,6 +68,8 @@ class Dataset:
         """(items) columns item_id, title, categories, popularity, and those of the items file that were kept."""
         self.report: Mapping[str, Any] = report or {}
         """What was read, dropped and kept."""
+        self.folder: Path | None = None
+        """Where it lies, once it is written or opened."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Dataset:
@@ -98,6 +100,7 @@ class Dataset:
                 file=str(folder),
                 remedy="run `honeyguide prepare` again",
             ) from error
+        data.folder = folder
         if data.spec.fingerprint and data.spec.fingerprint != fingerprint(data.events, data.users, data.items):
             raise DataError(
                 "the tables are not those that dataset.json describes: a file was changed",
@@ -132,6 +135,7 @@ class Dataset:
                 if old.exists():
                     old.rename(folder)
                 raise
+            self.folder = folder
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -16,42 +16,42 @@ from honeyguide.sdk.model import Model
 from honeyguide.training.fit.target_weights import target_weights
 from honeyguide.training.scoring.device import tensors
 
-__all__ = ["EpochBatches", "Steps", "TrainingBatches", "before", "buckets", "find_steps"]
+__all__ = ["Baskets", "EpochBatches", "TrainingBatches", "before", "buckets", "find_baskets"]
 
 Long = NDArray[np.int64]
 
 _EARLIER = 10
-"""How many windows' length of events before a window are told with it; the longest histories would take too much."""
+"""How many windows' length of events before a window go with it; the longest histories would take too much."""
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """Groups events into steps: a user's events of equal time are one; without times each event is one."""
+class Baskets:
+    """Events grouped into baskets: a user's events of equal time are one; without times each event is one."""
 
     offsets: Long
-    """(steps + 1,) step s holds events ``offsets[s]:offsets[s + 1]``."""
+    """(baskets + 1,) basket s holds events ``offsets[s]:offsets[s + 1]``."""
     users: Long
-    """(batch + 1,) user i owns steps ``users[i]:users[i + 1]``."""
+    """(batch + 1,) user i owns baskets ``users[i]:users[i + 1]``."""
 
     @property
     def per_user(self) -> Long:
-        """(batch,) steps of each user."""
+        """(batch,) baskets of each user."""
         return np.diff(self.users)
 
-    def draw(self, steps: Long, rng: np.random.Generator) -> Long:
-        """Returns one event drawn at random from each of the given steps."""
-        sizes = self.offsets[steps + 1] - self.offsets[steps]
-        return self.offsets[steps] + (rng.random(len(steps)) * sizes).astype(np.int64)
+    def draw(self, baskets: Long, rng: np.random.Generator) -> Long:
+        """Returns one event drawn at random from each of the given baskets."""
+        sizes = self.offsets[baskets + 1] - self.offsets[baskets]
+        return self.offsets[baskets] + (rng.random(len(baskets)) * sizes).astype(np.int64)
 
 
-def find_steps(histories: HistoryBatch) -> Steps:
-    """Finds the steps of histories."""
+def find_baskets(histories: HistoryBatch) -> Baskets:
+    """Finds the baskets of histories."""
     starts_here = np.ones(len(histories.items), np.bool_)
     if histories.times_ms is not None:
         starts_here[1:] = np.diff(histories.times_ms) != 0
         starts_here[histories.offsets[:-1][histories.lengths > 0]] = True
     starts = np.flatnonzero(starts_here)
-    return Steps(
+    return Baskets(
         offsets=np.append(starts, len(histories.items)).astype(np.int64),
         users=np.searchsorted(starts, histories.offsets).astype(np.int64),
     )
@@ -82,11 +82,11 @@ def buckets(lengths: Long, tokens: int, rng: np.random.Generator, *, rows: int =
 
 
 class TrainingBatches:
-    """Makes the batches of each epoch, the same ones for the same seed and epoch.
+    """Maker of each epoch's batches, the same ones for the same seed and epoch.
 
-    Every event before a user's last step is a position, in exactly one window of at most ``model.max_length`` events;
-    the windows are cut from the newest end, so the odd one is the oldest. The target of an event in step s is an item
-    drawn at random from step s + 1, drawn again in each epoch. With fewer than ``at_least`` batches an epoch, batches
+    Every event before a user's last basket is a position, in exactly one window of at most ``model.max_length`` events;
+    the windows are cut from the newest end, so the odd one is the oldest. The target of an event in basket s is an item
+    drawn at random from basket s + 1, drawn again in each epoch. With fewer than ``at_least`` batches an epoch, batches
     are made smaller than ``tokens``. Where ``target_weight`` (see `target_weights`) says what an event counts for as a
     target, batches hold it.
     """
@@ -105,13 +105,13 @@ class TrainingBatches:
         self._histories = histories
         self._seed = seed
         self._weights = target_weights(histories, model.data, target_weight)
-        self._steps = find_steps(histories)
-        last = np.maximum(self._steps.users[1:] - 1, 0)  # a user's last step is target only
+        self._baskets = find_baskets(histories)
+        last = np.maximum(self._baskets.users[1:] - 1, 0)  # a user's last basket is target only
         begins = histories.offsets[:-1]
-        ends = np.where(self._steps.per_user > 0, self._steps.offsets[last], begins)  # (batch,)
+        ends = np.where(self._baskets.per_user > 0, self._baskets.offsets[last], begins)  # (batch,)
         if not (ends > begins).any():
             raise DataError(
-                "no user has two steps of training events, so there is nothing to predict",
+                "no user has two baskets of training events, so there is nothing to predict",
                 remedy="prepare a data set with longer histories",
             )
         counts = -(-(ends - begins) // model.max_length)  # windows of each user
@@ -124,19 +124,19 @@ class TrainingBatches:
         self._earlier = plain.cut(np.maximum(begins[users], starts - _EARLIER * model.max_length), starts)
         lengths = stops - starts
         events = np.repeat(starts - self._windows.offsets[:-1], lengths) + np.arange(lengths.sum())
-        step_of = np.repeat(np.arange(len(self._steps.offsets) - 1), np.diff(self._steps.offsets))
-        self._next_step = step_of[events] + 1  # (positions,)
+        basket_of = np.repeat(np.arange(len(self._baskets.offsets) - 1), np.diff(self._baskets.offsets))
+        self._next_basket = basket_of[events] + 1  # (positions,)
         self._tokens = tokens if at_least == 1 else min(tokens, max(len(events) // at_least, 1))
 
     @property
     def positions(self) -> int:
         """How many targets an epoch has."""
-        return len(self._next_step)
+        return len(self._next_basket)
 
     def epoch(self, epoch: int) -> EpochBatches:
         """Returns the batches of one epoch."""
         rng = np.random.default_rng((self._seed, epoch))
-        drawn = self._steps.draw(self._next_step, rng)
+        drawn = self._baskets.draw(self._next_basket, rng)
         weights = None if self._weights is None else self._weights[drawn]
         targets = HistoryBatch(
             items=self._histories.items[drawn],
@@ -149,7 +149,7 @@ class TrainingBatches:
 
 @dataclass(frozen=True, slots=True)
 class EpochBatches:
-    """Iterates over one epoch: dicts of what `Model.encode` gives, and two more arrays of tokens, 0 for none.
+    """One epoch's batches: dicts of what `Model.encode` gives, and two more arrays of tokens, 0 for none.
 
     These are "targets" (batch, length), and "earlier" (batch, events), what the user did before the window. Where
     targets are weighed there is also "weights" (batch, length), what each counts for, 1 on average over the epoch.

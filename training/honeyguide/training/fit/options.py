@@ -33,13 +33,13 @@ class FitOptions:
     beta2: float = 0.999
     """AdamW's decay of the squared gradients' mean, above 0 and below 1."""
     schedule: str = "constant"
-    """How the learning rate goes: "constant"; or "one-cycle", up to ``lr`` in a tenth of the steps that ``epochs`` come
-    to and down to next to nothing in the rest."""
+    """How the learning rate goes: "constant"; or "one-cycle", up to ``lr`` in a tenth of the batches that ``epochs``
+    come to and down to next to nothing in the rest."""
     batch_tokens: int = 8192
     """Sequences × longest length of a batch, 1 or more."""
     min_batches: int = 1
-    """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many steps; the
-    ranker's lists, too."""
+    """Batches of an epoch at least, 1 or more: small data gets smaller batches, so that it gets as many
+    updates; the ranker's lists, too."""
     target_weight: str = ""
     """What a target counts for in the retriever's loss: "" all alike; "dwell_seconds" or another feature, the more the
     higher, between 0 and 2 times; or by event type, such as "purchase:3,view:1", 1 where a type is not named."""
@@ -48,7 +48,7 @@ class FitOptions:
     candidates: int = 200
     """How many retrieved items the ranker reorders, 2 or more; 0 trains no ranker."""
     ranker_tail: int = 8
-    """How many of each user's last training steps are held back for the ranker, at most a third of them; 1 or more."""
+    """How many of each user's last training baskets are held back for the ranker, at most a third; 1 or more."""
     ranker_epochs: int = 30
     """As ``epochs``, for the ranker."""
     ranker_patience: int = 3

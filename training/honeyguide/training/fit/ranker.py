@@ -1,8 +1,8 @@
-"""Fits the second stage without leaks, and lets it pass only where it makes the answers better.
+"""Fits the second stage without leaks: on lists of a retriever that never saw what it is asked about.
 
-A ranker must not learn from lists that its retriever made for targets the retriever was trained on. So the last steps
+A ranker must not learn from lists that its retriever made for targets the retriever was trained on. So the last baskets
 of each user are held back (part B); a first retriever learns from the rest (part A), makes a candidate list for each
-step of B, and the ranker learns to find that step's item in it. Lists whose item was not retrieved are left out: no
+basket of B, and the ranker learns to find that basket's item in it. Lists whose item was not retrieved are left out: no
 ranker can mend those when it serves, and an item put in by hand would stand out by its low score.
 """
 
@@ -24,7 +24,7 @@ from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import per_user_at, target_ranks
 from honeyguide.sdk.model import Model
-from honeyguide.training.fit.batches import before, buckets, find_steps
+from honeyguide.training.fit.batches import before, buckets, find_baskets
 from honeyguide.training.fit.loop import LoopResult, Task, run
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
@@ -35,7 +35,7 @@ __all__ = [
     "FEWEST_LISTS",
     "Examples",
     "Lists",
-    "first_steps",
+    "first_baskets",
     "fit_ranker",
     "hold_back",
     "make_lists",
@@ -49,14 +49,14 @@ Long = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Holds moments to predict: what the user did from ``starts`` up to ``stops``, and what came then."""
+    """Moments to predict: what the user did from ``starts`` up to ``stops``, and what came then."""
 
     users: Long
     """(examples,) ascending."""
     starts: Long
     """(examples,) the user's first event."""
     stops: Long
-    """(examples,) the event after the last one known: the first of the target's step."""
+    """(examples,) the event after the last one known: the first of the target's basket."""
     targets: NDArray[np.int32]
     """(examples,) catalogue rows."""
 
@@ -75,23 +75,23 @@ class Examples:
 
 
 def hold_back(histories: HistoryBatch, tail: int, seed: int) -> tuple[HistoryBatch, Examples]:
-    """Splits histories into part A, for the first retriever, and the examples of part B, one for each step held back.
+    """Splits histories into part A, for the first retriever, and the examples of part B, one for each basket held back.
 
-    Of each user the last ``tail`` steps are held back, at most a third; whoever has fewer than three steps gives none.
-    A step of several items gives one of them, drawn at random.
+    Of each user the last ``tail`` baskets are held back, at most a third; whoever has fewer than three gives none.
+    A basket of several items gives one of them, drawn at random.
     """
-    steps = find_steps(histories)
-    held = np.minimum(tail, steps.per_user // 3)  # (batch,)
-    cuts = steps.offsets[steps.users[1:] - held]
+    baskets = find_baskets(histories)
+    held = np.minimum(tail, baskets.per_user // 3)  # (batch,)
+    cuts = baskets.offsets[baskets.users[1:] - held]
     users = np.repeat(np.arange(len(held)), held)
     nth = np.arange(len(users)) - (np.cumsum(held) - held)[users]
-    targets = (steps.users[1:] - held)[users] + nth  # the step of each example
-    drawn = steps.draw(targets, np.random.default_rng((seed, 1)))
-    examples = Examples(users, histories.offsets[:-1][users], steps.offsets[targets], histories.items[drawn])
+    targets = (baskets.users[1:] - held)[users] + nth  # the basket of each example
+    drawn = baskets.draw(targets, np.random.default_rng((seed, 1)))
+    examples = Examples(users, histories.offsets[:-1][users], baskets.offsets[targets], histories.items[drawn])
     return histories.cut(histories.offsets[:-1], cuts), examples
 
 
-def first_steps(histories: HistoryBatch, examples: Examples) -> EvaluationSet:
+def first_baskets(histories: HistoryBatch, examples: Examples) -> EvaluationSet:
     """Returns each user's first example, which is what early stopping of the first retriever watches."""
     first = np.flatnonzero(np.diff(examples.users, prepend=-1))
     return EvaluationSet(
@@ -103,11 +103,11 @@ def first_steps(histories: HistoryBatch, examples: Examples) -> EvaluationSet:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Holds candidate lists, each with its target in it."""
+    """Candidate lists, each with its target in it."""
 
     examples: Examples
     rows: NDArray[np.int32]
-    """(examples, n) candidates as `honeyguide.training.evaluation.evaluate.retrieve` gives them, -1 where there are
+    """(examples, n) candidates as `honeyguide.training.scoring.candidates.retrieve` gives them, -1 where there are
     fewer."""
     scores: NDArray[np.float32]
     """(examples, n, sources) their retrieval scores."""
@@ -212,7 +212,7 @@ def fit_ranker(
 
 
 class _ListBatches:
-    """Iterates over one epoch's candidate lists, those of like history length together."""
+    """One epoch's candidate lists, those of like history length together."""
 
     def __init__(self, model: Model, histories: HistoryBatch, lists: Lists, options: FitOptions, epoch: int) -> None:
         self._model, self._histories, self._lists = model, histories, lists

@@ -27,7 +27,7 @@ from honeyguide.sdk.model import Model
 from honeyguide.training.fit.gate import judge
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
-from honeyguide.training.fit.ranker import FEWEST_LISTS, first_steps, fit_ranker, hold_back, make_lists
+from honeyguide.training.fit.ranker import FEWEST_LISTS, first_baskets, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.retriever import check_target_weight, fit, observe
 from honeyguide.training.runs.retrievers import RetrieverRun
 from honeyguide.training.runs.tensor_file import state_of
@@ -118,7 +118,7 @@ def fit_model(
         if len(examples) >= FEWEST_LISTS:
             sources: list[Source] = [run.first() for run in retrievers]
             if model.retrieves:
-                watched = first_steps(training, examples)
+                watched = first_baskets(training, examples)
                 result = fit(
                     model, network, part, watched, options, items=items, phase="first", state=state, progress=progress
                 )

@@ -158,7 +158,7 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
 
 
 def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
-    """Adds titles, categories and what else was kept to the items that have events."""
+    """Adds titles, categories and what other columns were asked for to the items that have events."""
     dataset.items = (
         dataset.items.select("item_id", "popularity")
         .join(described, on="item_id", how="left", maintain_order="left")
@@ -178,7 +178,7 @@ def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
 
 
 def _item_columns(dataset: Dataset) -> dict[str, dict[str, str | int]]:
-    """Says of each item column that was kept whether it is text or numbers, and how many values are missing."""
+    """Says of each such item column whether it is text or numbers, and how many values are missing."""
     table = dataset.item_table()
     texts = {name: ("text", sum(not value for value in column)) for name, column in table.texts.items()}
     numbers = {name: ("number", int(np.isnan(column).sum())) for name, column in table.numbers.items()}

@@ -12,7 +12,7 @@ from honeyguide.sdk import FeatureScaler
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES, NON_NEGATIVE_FEATURES
 from honeyguide.training.preparation.events import Events, Ledger
-from honeyguide.training.preparation.splits import steps
+from honeyguide.training.preparation.splits import basket_starts
 
 __all__ = [
     "check_time_unit",
@@ -72,7 +72,7 @@ def drop_duplicates(events: Events, ledger: Ledger) -> None:
     """
     if "time_ms" not in events or not len(events):
         return
-    same = ~steps(events["user"], events["time_ms"])  # as the event before, in user and time
+    same = ~basket_starts(events["user"], events["time_ms"])  # as the event before, in user and time
     crowd = np.flatnonzero(same | np.append(same[1:], False))
     if not len(crowd):
         return
@@ -139,12 +139,12 @@ def k_core(
     while len(left):
         rare = np.bincount(users[left])[users[left]] < min_user
         by_user[left[rare]] = True
-        kept = left[~rare]
-        few = np.bincount(items[kept])[items[kept]] < min_item if len(kept) else np.zeros(0, bool)
-        by_item[kept[few]] = True
+        often = left[~rare]
+        few = np.bincount(items[often])[items[often]] < min_item if len(often) else np.zeros(0, bool)
+        by_item[often[few]] = True
         if not rare.any() and not few.any():
             break
-        left = kept[~few]
+        left = often[~few]
     return by_user, by_item
 
 

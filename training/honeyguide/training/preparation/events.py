@@ -1,4 +1,4 @@
-"""Holds the events on their way to a data set, and accounts for those that are dropped."""
+"""Keeps events on their way to a data set, and accounts for those that are dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Events", "GrowingColumn", "IdCodes", "Ledger"]
 
 @dataclass(slots=True)
 class Events:
-    """Holds events as columns of equal length, one numpy array each: filtering one at a time needs little memory."""
+    """Events as columns of equal length, one numpy array each: filtering one at a time needs little memory."""
 
     columns: dict[str, NDArray[Any]]
     """row (uint32, from 1, a header included), user, item (uint32 codes), and of time_ms (int64), event_type (uint32
@@ -44,7 +44,7 @@ class Events:
 
 
 class IdCodes:
-    """Numbers ids as they come, block by block, and puts them in order in the end."""
+    """Numbering of ids as they come, block by block; in the end they are put in order."""
 
     def __init__(self) -> None:
         self._type = pl.Categorical(pl.Categories.random())
@@ -79,7 +79,7 @@ class IdCodes:
 
 
 class GrowingColumn:
-    """Gathers blocks of a column in one array, so that no second copy is ever held."""
+    """Blocks of a column in one array, so that no second copy is ever held."""
 
     def __init__(self, dtype: np.dtype[Any], expected: int) -> None:
         self._values = np.empty(expected, dtype)  # pages that are never written to cost nothing
@@ -101,7 +101,7 @@ class GrowingColumn:
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts dropped events by reason, with one example each."""
+    """Account of dropped events by reason, with one example each."""
 
     read: int = 0
     """Events read."""

@@ -1,4 +1,4 @@
-"""Lists what `prepare` may be told: where the columns stand, how to clean, how to split."""
+"""Options of `prepare`: where the columns stand, how to clean, how to split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["PrepareOptions"]
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """Holds the options of `prepare`; flags win over the TOML file, that over the preset, that over the defaults.
+    """Options of `prepare`; flags win over the TOML file, that over the preset, that over the defaults.
 
     A column is named as in the header; in a text file without header by its place, from "1". The part before ":" is
     enough where a header says the type too (RecBole's ``user_id:token``). "" means that the data lacks it.
@@ -75,7 +75,7 @@ class PrepareOptions:
     category_flags: tuple[str, ...] = ()
     """Names of 0/1 columns, the first of which is ``categories`` (MovieLens-100K's u.item)."""
     item_columns: tuple[str, ...] = ()
-    """Its columns that are kept for models to observe, beside title and categories."""
+    """Its columns for models to observe, beside title and categories."""
     items_separator: str = ""
     """As ``separator``, for the items file."""
     items_header: bool = True
@@ -95,7 +95,7 @@ class PrepareOptions:
     """Whether users meet items again; detected where 1 % or more of the events are such. "no" drops those events."""
 
     split: str = "leave-one-out"
-    """Each user's last step is test and the one before validation; or everybody's latest events by time."""
+    """Each user's last basket is test and the one before validation; or everybody's latest events by time."""
     validation_fraction: float = 0.1
     """Share of the events that become validation in a global-time split, above 0."""
     test_fraction: float = 0.1

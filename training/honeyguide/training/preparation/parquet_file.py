@@ -27,10 +27,10 @@ def parquet_columns(path: Path) -> list[str]:
         raise _unreadable(path, error) from error
 
 
-def read_parquet(path: Path, wanted: list[str], lists: Sequence[str] = ()) -> pl.DataFrame:
+def read_parquet(path: Path, selection: list[str], lists: Sequence[str] = ()) -> pl.DataFrame:
     """Reads columns of text, numbers or datetimes; those in ``lists`` may be lists too."""
     try:
-        frame = pl.read_parquet(path, columns=wanted)
+        frame = pl.read_parquet(path, columns=selection)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
     for name, kind in frame.schema.items():

@@ -46,19 +46,19 @@ def read_events(
         for role, option in _ROLES.items()
         if getattr(options, option)
     }
-    kept_column, _, kept_value = options.keep.partition("=")
+    keep_column, _, keep_value = options.keep.partition("=")
     if options.keep:
-        kept_column = find_column(kept_column, names, path, "keep")
-    wanted = sorted({*columns.values(), *([kept_column] if options.keep else [])}, key=names.index)
+        keep_column = find_column(keep_column, names, path, "keep")
+    selection = sorted({*columns.values(), *([keep_column] if options.keep else [])}, key=names.index)
     codes = {role: IdCodes() for role in columns if role in ("user", "item", "event_type")}
     gathered: dict[str, GrowingColumn] = {}
     pieces = 1 if is_parquet(path) else max(1.0, path.stat().st_size / BLOCK)
-    for row, block in blocks(wanted):
+    for row, block in blocks(selection):
         ledger.read += block.height
         chosen = block.with_row_index("row", row)
         if options.keep:
-            positive = chosen[kept_column].cast(pl.String).eq_missing(pl.Series([kept_value]))
-            chosen = ledger.drop_rows(chosen, ~positive, f"{kept_column} is not {kept_value}")
+            positive = chosen[keep_column].cast(pl.String).eq_missing(pl.Series([keep_value]))
+            chosen = ledger.drop_rows(chosen, ~positive, f"{keep_column} is not {keep_value}")
         for column in _events(chosen, columns, options, path, ledger):
             values = codes[column.name](column) if column.name in codes else column.to_numpy()
             if column.name not in gathered:
@@ -69,7 +69,7 @@ def read_events(
     events = Events({name: column.done() for name, column in gathered.items()}, {r: c.ids() for r, c in codes.items()})
     for role, place in ((role, c.places()) for role, c in codes.items()):
         events.columns[role] = place[events[role]]
-    return events, [name for name in names if name not in wanted]
+    return events, [name for name in names if name not in selection]
 
 
 def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
@@ -88,14 +88,14 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     item_id = find_column(options.item_id or options.item, names, path, "item_id")
     title = find_column(options.title, names, path, "title") if options.title else ""
     categories = find_column(options.categories, names, path, "categories") if options.categories else ""
-    kept = {name: find_column(name, names, path, "item_columns") for name in options.item_columns}
+    extra = {name: find_column(name, names, path, "item_columns") for name in options.item_columns}
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
-    wanted = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *kept.values()]))
+    selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values()]))
     if is_parquet(path):
-        frame = read_parquet(path, wanted, lists=[categories] if categories else [])
+        frame = read_parquet(path, selection, lists=[categories] if categories else [])
     else:
-        frame = pl.concat([block for _, block in text.frames(wanted)] or [pl.DataFrame(schema=wanted)])
+        frame = pl.concat([block for _, block in text.frames(selection)] or [pl.DataFrame(schema=selection)])
     if flags:
         marked = [pl.when(pl.col(c).cast(pl.String) == "1").then(pl.lit(f)) for c, f in zip(spread, flags, strict=True)]
         listed = pl.concat_list(marked)
@@ -111,7 +111,7 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
             _text(frame, item_id).alias("item_id"),
             (_text(frame, title).str.strip_chars().fill_null("") if title else pl.lit("")).alias("title"),
             listed.alias("categories"),
-            *(_item_column(frame, column).alias(name) for name, column in kept.items()),
+            *(_item_column(frame, column).alias(name) for name, column in extra.items()),
         )
         .filter(pl.col("item_id").is_not_null())
         .unique("item_id", keep="first", maintain_order=True)
@@ -138,16 +138,16 @@ def _open(path: Path, options: PrepareOptions, progress: Callable[[str], None]) 
     if is_parquet(path):
         names = parquet_columns(path)
 
-        def parquet(wanted: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-            yield 1, read_parquet(path, wanted)
+        def parquet(selection: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+            yield 1, read_parquet(path, selection)
 
         return names, parquet
     text = TextFile(path, options.separator, options.header, options.encoding)
     names = text.columns()
     size = max(path.stat().st_size, 1)
 
-    def blocks(wanted: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-        return text.frames(wanted, lambda done: progress(f"reading {path.name}: {100 * done // size} %"))
+    def blocks(selection: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+        return text.frames(selection, lambda done: progress(f"reading {path.name}: {100 * done // size} %"))
 
     return names, blocks
 
@@ -156,9 +156,9 @@ def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Returns an id column as text; 17850.0 becomes "17850", an empty one null."""
     column = pl.col(name)
     if frame.schema[name].is_float():
-        whole = frame[name].drop_nans()
+        values = frame[name].drop_nans()
         column = column.fill_nan(None)
-        if (whole == whole.round()).all():
+        if (values == values.round()).all():
             column = column.cast(pl.Int64)
     return column.cast(pl.String).replace("", None)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import ConfigError, DataError
 
-__all__ = ["cut_times", "global_time", "leave_one_out", "parse_cut", "steps"]
+__all__ = ["basket_starts", "cut_times", "global_time", "leave_one_out", "parse_cut"]
 
 Int = NDArray[np.integer]
 
 
-def steps(users: Int, time_ms: Int | None) -> NDArray[np.bool_]:
-    """Marks each event that begins a step: events of one user with equal times are one; without times each is one.
+def basket_starts(users: Int, time_ms: Int | None) -> NDArray[np.bool_]:
+    """Marks each event that begins a basket: events of one user with equal times are one; without times each is one.
 
     Args:
         users: (events,) non-decreasing.
@@ -28,17 +28,17 @@ def steps(users: Int, time_ms: Int | None) -> NDArray[np.bool_]:
 
 
 def leave_one_out(users: Int, time_ms: Int | None) -> NDArray[np.int8]:
-    """Gives each user's last step to test and the one before to validation; users with fewer than 3 train only.
+    """Gives each user's last basket to test and the one before to validation; users with fewer than 3 train only.
 
     Returns:
         (events,) 0 train, 1 validation, 2 test.
     """
-    nth = np.cumsum(steps(users, time_ms), dtype=np.int32)  # number of the event's step, over all users
+    nth = np.cumsum(basket_starts(users, time_ms), dtype=np.int32)  # number of the event's basket, over all users
     events = np.bincount(users)
     events = events[events > 0]  # (users,) in the order they come
     ends = np.cumsum(events)
-    last, first = nth[ends - 1], nth[ends - events]  # (users,) numbers of their last and first step
-    left = np.repeat(last, events) - nth  # steps of this user still to come
+    last, first = nth[ends - 1], nth[ends - events]  # (users,) numbers of their last and first basket
+    left = np.repeat(last, events) - nth  # baskets of this user still to come
     enough = np.repeat(last - first >= 2, events)
     return np.where(enough, np.clip(2 - left, 0, 2), 0).astype(np.int8)
 

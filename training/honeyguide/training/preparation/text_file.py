@@ -165,7 +165,7 @@ def first_line(path: Path, encoding: str = "utf-8") -> str:
 
 
 class _opened:  # noqa: N801  # reads as a function
-    """Opens a file, gzipped or not, as (bytes, file whose position says how far reading is)."""
+    """Open file, gzipped or not, as (bytes, file whose position says how far reading is)."""
 
     def __init__(self, path: Path) -> None:
         try:

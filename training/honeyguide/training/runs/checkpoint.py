@@ -68,7 +68,7 @@ class Checkpoint:
     weights: str = ""
     """SHA-256 of the weights' file; made when it is saved."""
     first: str = ""
-    """As ``weights``, of the first retriever, which never saw the steps held back; "" where there was none."""
+    """As ``weights``, of the first retriever, which never saw the baskets held back; "" where there was none."""
 
 
 def save_checkpoint(
@@ -144,7 +144,7 @@ def load_first(path: str | Path, checkpoint: Checkpoint, model: Model) -> nn.Mod
         few = checkpoint.options.get("candidates", 0) > 0
         raise DataError(
             "there is no such file: "
-            + ("the data has too few steps" if few else "the run was trained without holding steps back")
+            + ("the data has too few baskets" if few else "the run was trained without holding baskets back")
             + " for a ranker to learn from",
             file=str(file),
             remedy="use more data" if few else "train it again with --candidates above 0",

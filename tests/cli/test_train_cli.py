@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from checkerboard import checkerboard_data, checkerboard_host
 from typer.testing import CliRunner, Result
 
 from honeyguide.cli.app import build
@@ -19,9 +20,9 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(host: PluginHost, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls the command with the tiny models installed; an error of Honeyguide's own is raised."""
-    monkeypatch.setattr(PluginHost, "load", lambda: host)
+    monkeypatch.setattr(PluginHost, "load", checkerboard_host)
 
     def call(*arguments: object) -> Result:
         result = CliRunner().invoke(build(), [str(a) for a in arguments])
@@ -33,7 +34,7 @@ def run(host: PluginHost, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def write(board: Board, folder: Path, *, shift: int = 0) -> Path:
-    """Writes the checkerboard as a data set: its last step is test, the one before it validation."""
+    """Writes the checkerboard as a data set: its last basket is test, the one before it validation."""
     histories = board[1]
     users = np.repeat(np.arange(len(histories)), histories.lengths)
     from_end = histories.offsets[1:][users] - np.arange(len(users))
@@ -53,6 +54,11 @@ def write(board: Board, folder: Path, *, shift: int = 0) -> Path:
     spec = DataSpec(items=board[0].items, repeats=False, fingerprint=fingerprint(events, people, catalogue))
     Dataset(name="board", spec=spec, split="leave-one-out", events=events, users=people, items=catalogue).write(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def checkerboard() -> Board:
+    return checkerboard_data()
 
 
 @pytest.fixture
