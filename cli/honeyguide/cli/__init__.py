@@ -1,4 +1,4 @@
-"""Holds the command ``honeyguide``: one verb for each step from a raw log to an answer."""
+"""Command ``honeyguide``: one verb for each stage from a raw log to an answer."""
 
 import sys
 

@@ -50,8 +50,7 @@ def build() -> typer.Typer:
 
 def run() -> None:
     """Runs the command; exits with a code scripts can trust."""
-    # OpenMP reads this when torch loads it. Threads that spin while they wait made training five times slower on two
-    # cores that were not idle: 316 s against 58 s on the demo data.
+    # OpenMP reads this when it is loaded, as by torch and FAISS; `honeyguide.training` says what it is worth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         build()()

@@ -44,9 +44,9 @@ def demo(
     _clear(folder)
     data, runs, models, events = (folder / name for name in ("data", "runs", "models", "events.db"))
     cf, transformer, joint = (runs / name for name in ("cf", "transformer", "joint"))
-    _step("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
-    _step("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", cf)
-    _step(
+    _stage("1. Prepare: a real purchase log, cleaned and split", "prepare", "--preset", "demo", "--out", data)
+    _stage("2. Train: collaborative filtering in PyTorch", "train", "cf", data, "--out", cf)
+    _stage(
         "3. Train: a transformer, kept short",
         "train",
         "transformer",
@@ -56,15 +56,15 @@ def demo(
         *_SHORT,
     )
     retrievers = ("--retriever", cf, "--retriever", transformer)
-    _step("4. Train: one ranker over what both find", "train", "joint", data, "--out", joint, *retrievers)
-    _step("5. Evaluate: full ranking on held-out baskets", "evaluate", joint, data)
+    _stage("4. Train: one ranker over what both find", "train", "joint", data, "--out", joint, *retrievers)
+    _stage("5. Evaluate: full ranking on held-out baskets", "evaluate", joint, data)
     for run in (cf, transformer, joint) if _earned(joint) else (cf, transformer):
-        _step("6. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
-    _step("7. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
+        _stage("6. Export: ONNX graphs, FAISS index, and their proof", "export", run, data, "--repository", models)
+    _stage("7. Import: the histories, so that the server knows its users", "events", "import", data, "--events", events)
     with _serving(models, events) as address:
         user, item = _visitor(address, data)
         before = {name: _recommend(f"9. Recommend: {name}", user, name, address) for name in _served(address)}
-        _step("10. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
+        _stage("10. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
         for name, old in before.items():
             again = f"11. Recommend again, {name}: the event counts at once"
             _compare(name, old, _recommend(again, user, name, address))
@@ -89,7 +89,7 @@ def _clear(folder: Path) -> None:
     (folder / _MARKER).touch()
 
 
-def _step(title: str, *arguments: object) -> None:
+def _stage(title: str, *arguments: object) -> None:
     """Runs one verb in this process, by the words that a user would type; ends the demo where it fails."""
     from honeyguide.cli.app import build
 
@@ -175,7 +175,7 @@ def _visitor(address: str, data: Path) -> tuple[str, str]:
 
 
 def _recommend(title: str, user: str, pipeline: str, address: str) -> list[str]:
-    _step(title, "recommend", user, "--pipeline", pipeline, "--server", address)
+    _stage(title, "recommend", user, "--pipeline", pipeline, "--server", address)
     with _client(address) as client:
         return [item.item_id for item in client.recommend(user, pipeline=pipeline)]
 

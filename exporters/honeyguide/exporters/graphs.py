@@ -80,10 +80,10 @@ def export_step_graph(model: Model, network: nn.Module, path: Path) -> None:
             state = self.network.step(state, batch)
             return state, self.network.vector(state)
 
-    whole, shapes = _example(model)
+    batch, shapes = _example(model)
     calls: Any = network  # nn.Module types every attribute Tensor | Module
     with torch.no_grad():
-        state = calls.state(whole)
+        state = calls.state(batch)
     event = as_tensors(last_event(model, example_histories(model.data, _LENGTHS)))
     specs = {spec.name: spec.axes for spec in model.inputs()}
     once = {name: {i: dim for i, dim in axes.items() if specs[name][i] != "length"} for name, axes in shapes.items()}

@@ -51,26 +51,26 @@ def build_index(vectors: Floats, queries: Floats, exact_up_to: int = EXACT_UP_TO
     hnsw.add(vectors)
     for breadth in _BREADTHS:
         hnsw.hnsw.efSearch = breadth
-        if (found := recall(hnsw, exact, queries)) >= RECALL_FLOOR:
-            return hnsw, IndexInfo("hnsw", found)
+        if (reached := recall(hnsw, exact, queries)) >= RECALL_FLOOR:
+            return hnsw, IndexInfo("hnsw", reached)
 
     lists = max(1, min(int(4 * items**0.5), items // 39))  # FAISS wants 39 vectors for each centre
     ivf = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
     ivf.train(vectors)
     ivf.add(vectors)
     ivf.nprobe = 1
-    while (found := recall(ivf, exact, queries)) < RECALL_FLOOR and ivf.nprobe < lists:
+    while (reached := recall(ivf, exact, queries)) < RECALL_FLOOR and ivf.nprobe < lists:
         ivf.nprobe = min(ivf.nprobe * 2, lists)
-    return ivf, IndexInfo("ivf", found)
+    return ivf, IndexInfo("ivf", reached)
 
 
 def recall(index: Any, exact: Any, queries: Floats) -> float:
     """Returns the share of the exact 100 best items that an index finds; an equal score counts as found."""
     depth = min(RECALL_DEPTH, exact.ntotal)
     best, _ = exact.search(queries, depth)  # (users, depth), descending
-    found, _ = index.search(queries, depth)  # -inf or the lowest float where it found fewer
+    scores, _ = index.search(queries, depth)  # -inf or the lowest float where there are fewer
     floor = best[:, -1:] - 1e-5 * np.abs(best[:, -1:])  # sums of products differ in their last digits
-    return float((found >= floor).mean())
+    return float((scores >= floor).mean())
 
 
 def write_index(index: Any, path: Path) -> None:

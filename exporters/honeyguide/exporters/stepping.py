@@ -54,16 +54,16 @@ def prove_steps(model: Model, user: Forward, step: Forward, histories: HistoryBa
     problems: dict[str, str] = {}
     worst = {"state": 0.0, "user_vector": 0.0}
     for case, (part, start) in cases.items():
-        whole = user(model.encode(part))
+        encoded = user(model.encode(part))
         try:
             walked = _walk(model, user, step, part, start)
         except Exception as error:  # boundary: ONNX Runtime raises classes of its own for a graph it cannot run
             problems[case] = one_line(error)
             continue
         for name in worst:
-            difference = np.abs(walked[name] - whole[name])
+            difference = np.abs(walked[name] - encoded[name])
             worst[name] = max(worst[name], float(difference.max()))
-            if not (difference <= TOLERANCE + TOLERANCE * np.abs(whole[name])).all():
+            if not (difference <= TOLERANCE + TOLERANCE * np.abs(encoded[name])).all():
                 problems[case] = f"{name} differs by {difference.max():.3g}"
     if problems:
         listed = [f"{case}: {problem}" for case, problem in problems.items()]
@@ -85,8 +85,8 @@ def _walk(model: Model, user: Forward, step: Forward, histories: HistoryBatch, s
     while len(going := np.flatnonzero(counts < histories.lengths)):
         counts[going] += 1
         so_far = histories.cut(starts[going], starts[going] + counts[going])
-        asked = None if histories.request_times_ms is None else histories.request_times_ms[going]
-        after = step({"state": now["state"][going], **last_event(model, replace(so_far, request_times_ms=asked))})
+        times = None if histories.request_times_ms is None else histories.request_times_ms[going]
+        after = step({"state": now["state"][going], **last_event(model, replace(so_far, request_times_ms=times))})
         now["state"][going], now["user_vector"][going] = after["next_state"], after["user_vector"]
     return now
 

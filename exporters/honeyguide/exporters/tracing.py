@@ -70,12 +70,12 @@ def trace(
 
 def _check_free(graph: Any, shapes: Mapping[str, Mapping[int, Any]], inputs: list[str], name: str) -> None:
     """Refuses a graph with a fixed axis: on a conflict torch fixes the axis to the example's size and says nothing."""
-    found = {value.name: value.shape for value in graph.inputs}
+    axes = {value.name: value.shape for value in graph.inputs}
     for tensor in inputs:
-        if tensor not in found:
+        if tensor not in axes:
             raise ExportError(f"{name} lost its input {tensor!r}: the network must take every input as given")
         for place, axis in shapes[tensor].items():
-            if isinstance(size := found[tensor][place], int):
+            if isinstance(size := axes[tensor][place], int):
                 raise ExportError(
                     f"{name}: the network fixes axis {axis.__name__!r} of {tensor!r} to {size}; it must stay free: "
                     "look for a number read from a shape, such as int(x.shape[1]) or a Python loop over it"
