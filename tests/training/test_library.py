@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -47,3 +48,13 @@ def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) 
 
     asyncio.run(cells())
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_threads_of_torch_do_not_spin_while_they_wait() -> None:
+    code = "import os, honeyguide.training; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for set_before, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment | set_before, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == policy
