@@ -28,8 +28,9 @@ import grpc
 import numpy as np
 import polars as pl
 
-from honeyguide.server.api.event_service import EventServicer, event_file
+from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.events import event_file
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.ops.metrics import Metrics
@@ -137,13 +138,13 @@ async def through_grpc(port: int, duration: float, count: int, events: int) -> F
 def serving(folder: Path) -> Iterator[tuple[int, int]]:
     """Serves EventService, and a method that does nothing, from a process of its own; gives the two ports."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(folder / "served.db", theirs))
+    own_end, server_end = context.Pipe()
+    process = context.Process(target=serve, args=(folder / "served.db", server_end))
     process.start()
     try:
-        yield ours.recv()
+        yield own_end.recv()
     finally:
-        ours.send("stop")
+        own_end.send("stop")
         process.join()
 
 
@@ -197,19 +198,19 @@ def bulk(folder: Path, count: int) -> dict[str, Figures]:
 
 def once(folder: Path, ports: tuple[int, int], duration: float) -> dict[str, Figures]:
     """Takes every figure one time."""
-    found = {"ceiling: fdatasync of 4 KiB": fsync_ceiling(folder, duration)}
+    figures = {"ceiling: fdatasync of 4 KiB": fsync_ceiling(folder, duration)}
     for rows in (1, 64, 20_000):
-        found[f"ceiling: SQLite alone, {rows:,} rows a transaction"] = sqlite_ceiling(folder, duration, rows)
+        figures[f"ceiling: SQLite alone, {rows:,} rows a transaction"] = sqlite_ceiling(folder, duration, rows)
     for count in CALLERS:
-        found[f"ceiling: gRPC call that does nothing, {count} callers"] = asyncio.run(
+        figures[f"ceiling: gRPC call that does nothing, {count} callers"] = asyncio.run(
             grpc_ceiling(ports[1], duration, count)
         )
-        found[f"store, {count} callers × 1 event"] = asyncio.run(through_store(folder, duration, count))
+        figures[f"store, {count} callers × 1 event"] = asyncio.run(through_store(folder, duration, count))
     for count, events in (*((count, 1) for count in CALLERS), (16, 100)):
-        found[f"gRPC, {count} callers × {events} event{'s' * (events > 1)}"] = asyncio.run(
+        figures[f"gRPC, {count} callers × {events} event{'s' * (events > 1)}"] = asyncio.run(
             through_grpc(ports[0], duration, count, events)
         )
-    return found | bulk(folder, 200_000)
+    return figures | bulk(folder, 200_000)
 
 
 def main() -> None:

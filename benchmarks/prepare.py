@@ -64,8 +64,8 @@ def measure(what: str, path: Path, options: dict[str, object], folder: Path) -> 
     """Runs once, in a process of its own."""
     out = folder / f"out-{len(list(folder.iterdir()))}"
     words = [sys.executable, "-c", MEASURE, what, str(path), str(out), json.dumps(options)]
-    found: dict[str, float] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    return found
+    figures: dict[str, float] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return figures
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, action="append", default=[], help="a `user item` text to measure too")
     parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     system = machine(polars=pl.__version__, numpy=np.__version__)  # with the load before the run
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -82,9 +82,9 @@ def main() -> None:
             path = folder / f"log-{events}.csv"
             make_log(path, events)
             logs[f"synthetic log of {events:,} events"] = (path, dict(TIMED))
-        logs |= {path.name: (path, dict(SEQUENCE)) for path in given.data}
+        logs |= {path.name: (path, dict(SEQUENCE)) for path in arguments.data}
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
-        for _ in range(given.runs):
+        for _ in range(arguments.runs):
             for log, (path, options) in logs.items():
                 for what in ("prepare", "polars.read_csv"):
                     runs.setdefault((log, what), []).append(measure(what, path, options, folder))
@@ -104,14 +104,14 @@ def main() -> None:
             grown = float(str(row["peak_mb"])) - float(str(fixed["peak_mb"]))
             row["peak_growth_over_file"] = round(grown / float(str(row["file_mb"])), 2)
     result = {
-        "command": " ".join(["python benchmarks/prepare.py", *(f"--data {path.name}" for path in given.data)]),
+        "command": " ".join(["python benchmarks/prepare.py", *(f"--data {path.name}" for path in arguments.data)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": system,
-        "runs": given.runs,
+        "runs": arguments.runs,
         "rows": rows,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=2) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     for row in rows:
         print(row)
 

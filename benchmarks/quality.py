@@ -28,13 +28,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide import exporters, training
 from honeyguide.client import Client, Ranked, UnavailableError, UserRow
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.metrics import per_user_at
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.evaluation.stages import rank_targets
-from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint
+from honeyguide.training.runs.checkpoint import Checkpoint, load_checkpoint, read_checkpoint
 from honeyguide.training.runs.retrievers import sources_of
 from honeyguide.training.scoring.candidates import Source, retrieve
 from record import machine
@@ -49,42 +50,44 @@ USERS_A_BATCH = 128
 Row = dict[str, Any]
 
 
-def honeyguide(*words: object) -> None:
-    """Runs a verb as a user would."""
-    command = [sys.executable, "-m", "honeyguide.cli", *map(str, words)]
-    print("$ honeyguide", *words, flush=True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
 def make(data: Path, work: Path, models: list[str], seeds: list[int]) -> Dataset:
     """Prepares, trains and exports what is not there yet."""
     if not (work / "data" / "dataset.json").exists():
-        honeyguide("prepare", data, "--preset", "movielens", "--out", work / "data")
+        say(f"preparing {work / 'data'}")
+        training.prepare(data, preset="movielens", out=work / "data")
+    dataset = Dataset.open(work / "data")
     for model in needed(models):
         for seed in seeds:
             run = work / f"{model}-seed-{seed}"
             if not (run / "checkpoint.json").exists():
-                honeyguide("train", model, work / "data", "--out", run, "--seed", seed, *retrievers(work, model, seed))
+                say(f"training {run}")
+                training.train(model, dataset, out=run, seed=seed, retriever=retrievers(work, model, seed))
             if not (left_out(run) or (work / "models" / run.name / "1").exists()):
-                honeyguide("export", run, work / "data", "--repository", work / "models", "--name", run.name)
-    return Dataset.open(work / "data")
+                say(f"exporting {run}")
+                exporters.export(run, dataset, repository=work / "models", name=run.name)
+    return dataset
+
+
+def say(text: str) -> None:
+    """Tells a person who waits."""
+    print(text, flush=True)
 
 
 def needed(models: list[str]) -> list[str]:
     """Returns the models with what they need, in the order of `MODELS`."""
-    wanted = {*models, *(RETRIEVERS if "joint" in models else ())}
-    return [model for model in MODELS if model in wanted]
+    everything = {*models, *(RETRIEVERS if "joint" in models else ())}
+    return [model for model in MODELS if model in everything]
 
 
 def left_out(run: Path) -> bool:
     """Whether a run is a joint ranker that was not better than its retrievers: there is nothing to export."""
-    found = json.loads((run / "checkpoint.json").read_text("utf-8"))
-    return bool(found["retrievers"]) and not found["candidates"]
+    checkpoint = read_checkpoint(run)
+    return bool(checkpoint.retrievers) and not checkpoint.candidates
 
 
-def retrievers(work: Path, model: str, seed: int) -> list[object]:
-    """Returns the words that name the joint model's retrievers."""
-    return [w for r in RETRIEVERS for w in ("--retriever", work / f"{r}-seed-{seed}")] if model == "joint" else []
+def retrievers(work: Path, model: str, seed: int) -> list[Path]:
+    """Returns the runs that retrieve for the joint model; none for any other."""
+    return [work / f"{retriever}-seed-{seed}" for retriever in RETRIEVERS] if model == "joint" else []
 
 
 def figures(ranks: NDArray[np.float64], data: EvaluationSet) -> Row:
@@ -110,8 +113,8 @@ def in_torch(run: Path, host: PluginHost, dataset: Dataset) -> tuple[Checkpoint,
         rows["rank"]["candidate_recall"] = round(joint_recall(sources, test, n), 5)
         del rows["retrieve"]  # the first source's, which has rows of its own
     else:
-        found = stages["retrieve"].ranks <= RECALL_AT
-        rows["retrieve"][f"recall{RECALL_AT}"] = round(float(found.mean()), 5)
+        hits = stages["retrieve"].ranks <= RECALL_AT
+        rows["retrieve"][f"recall{RECALL_AT}"] = round(float(hits.mean()), 5)
     return checkpoint, rows
 
 
@@ -147,7 +150,10 @@ def served(client: Client, pipeline: str, dataset: Dataset) -> Row:
 
 @contextmanager
 def serving(work: Path, runs: dict[str, list[str]]) -> Iterator[Client]:
-    """Runs a server with one pipeline for each stage of each run, "retrieve" or "rank"."""
+    """Runs a server with one pipeline for each stage of each run, "retrieve" or "rank".
+
+    It is a process of its own, as in production: what is measured goes through nothing but gRPC.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -180,14 +186,14 @@ def measure(work: Path, dataset: Dataset, models: list[str], seeds: list[int]) -
     """Returns the rows, and what training said of each run."""
     host = PluginHost.load()
     common = {"users": len(dataset.evaluation("test")), "items": dataset.spec.items}
-    found = {(m, s): in_torch(work / f"{m}-seed-{s}", host, dataset) for m in models for s in seeds}
-    baseline = next(iter(found.values()))[1]["popularity"]
+    measured = {(m, s): in_torch(work / f"{m}-seed-{s}", host, dataset) for m in models for s in seeds}
+    baseline = next(iter(measured.values()))[1]["popularity"]
     head = {"model": "popularity", "stage": "retrieve", "path": "torch", "seed": 0}
     rows = [head | baseline | {"train_seconds": 0.0} | common]
     runs = []
-    own = {f"{m}-seed-{s}": [x for x in stages if x != "popularity"] for (m, s), (_, stages) in found.items()}
+    own = {f"{m}-seed-{s}": [x for x in stages if x != "popularity"] for (m, s), (_, stages) in measured.items()}
     with serving(work, own) as client:
-        for (model, seed), (checkpoint, stages) in found.items():
+        for (model, seed), (checkpoint, stages) in measured.items():
             spent = {"train_seconds": checkpoint.report["seconds"]}
             for stage in own[f"{model}-seed-{seed}"]:
                 paths = {"torch": stages[stage], "served": served(client, f"{model}-seed-{seed}-{stage}", dataset)}
@@ -217,9 +223,9 @@ def merged(out: Path, rows: list[Row], runs: list[Row]) -> dict[str, Any]:
     new = {(row["model"], row["seed"]) for row in rows}
 
     def all_of(kind: str, fresh: list[Row]) -> list[Row]:
-        kept = [row for row in former[kind] if (row["model"], row["seed"]) not in new]
+        others = [row for row in former[kind] if (row["model"], row["seed"]) not in new]
         order = ["popularity", *MODELS]
-        return sorted([*kept, *fresh], key=lambda row: (order.index(row["model"]), row["seed"]))  # stable
+        return sorted([*others, *fresh], key=lambda row: (order.index(row["model"]), row["seed"]))  # stable
 
     everything = all_of("rows", rows)
     error = {k: max(row[f"{k}_standard_error"] for row in everything) for k in ("hr10", "ndcg10")}

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from honeyguide import training
 from honeyguide.training.preparation.presets import demo_sources
 from record import machine
 
@@ -35,13 +33,6 @@ EPOCHS = 3
 FIGURES = ("hr@10", "ndcg@10", "diversity@10", "categories@10", "novelty@10", "coverage@10")
 
 
-def honeyguide(*words: object) -> str:
-    """Runs a verb as a user would; returns what it printed."""
-    command = [sys.executable, "-m", "honeyguide.cli", *map(str, words)]
-    print("$ honeyguide", *words, flush=True)
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
-
-
 def with_categories(items: Path, out: Path) -> Path:
     """Writes the items with a column ``kind``."""
     last = pl.col("title").str.split(" ").list.last()
@@ -53,31 +44,29 @@ def with_categories(items: Path, out: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the effect of the built-in rules.")
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     system = machine(polars=pl.__version__)
     with tempfile.TemporaryDirectory() as name:
-        data, run = Path(name, "data"), Path(name, "run")
         items = with_categories(demo_sources()[1], Path(name, "items.parquet"))
-        honeyguide("prepare", "--preset", "demo", "--items", items, "--categories", "kind", "--out", data)
-        honeyguide("train", "cf", data, "--out", run, "--epochs", EPOCHS, "--candidates", 0)
-        words = [word for rule in RULES for word in ("--rule", rule)]
-        found: dict[str, Any] = json.loads(honeyguide("evaluate", run, data, "--k", 10, *words, "--json"))
+        data = training.prepare(preset="demo", items=items, categories="kind", out=Path(name, "data"))
+        run = training.train("cf", data, out=Path(name, "run"), epochs=EPOCHS, candidates=0)
+        table = training.evaluate(run, data, k=[10], rule=RULES)
     rows = [
-        {"what": stage} | {figure.replace("@", ""): round(metrics[figure], 4) for figure in FIGURES}
-        for stage, metrics in found["stages"].items()
+        {"what": stage["stage"]} | {figure.replace("@", ""): round(stage[figure], 4) for figure in FIGURES}
+        for stage in table.iter_rows(named=True)
     ]
-    hit_rate = found["stages"]["retrieve"]["hr@10"]
+    (users,), (hit_rate,) = table.filter(pl.col("stage") == "retrieve").select("users", "hr@10")
     result = {
         "command": "python benchmarks/rules.py",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": system,
-        "data": {key: found[key] for key in ("dataset", "split", "users", "items")},
-        "model": {"name": found["model"], "epochs": EPOCHS},
-        "standard_error": {"hr10": round((hit_rate * (1 - hit_rate) / found["users"]) ** 0.5, 4)},
+        "data": {"dataset": data.name, "split": "test", "users": users, "items": data.spec.items},
+        "model": {"name": "cf", "epochs": EPOCHS},
+        "standard_error": {"hr10": round((hit_rate * (1 - hit_rate) / users) ** 0.5, 4)},
         "rows": rows,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     for row in rows:
         print(row)
 

@@ -171,13 +171,13 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
     home = folder / "models" / "cf" / "1"
     user_graph, rank_graph = runtime.session(home / USER_GRAPH), runtime.session(home / RANK_GRAPH)
     faiss.omp_set_num_threads(runtime.threads)
-    found: dict[str, Figures] = {}
+    figures: dict[str, Figures] = {}
     for users in (1, 64):
         arrays = bundle.encode(bundle.recent(histories.take(np.arange(users))))
         vectors, _ = bundle.read(arrays)
         scores, rows = bundle.retriever.index.search(vectors, CANDIDATES)
-        given = {**arrays, "candidates": rows + 1, "retrieval_scores": scores[:, :, None]}
-        feeds = [{i.name: given[i.name] for i in graph.get_inputs()} for graph in (user_graph, rank_graph)]
+        inputs = {**arrays, "candidates": rows + 1, "retrieval_scores": scores[:, :, None]}
+        feeds = [{i.name: inputs[i.name] for i in graph.get_inputs()} for graph in (user_graph, rank_graph)]
 
         def search(vectors: np.ndarray = vectors) -> object:
             scores = vectors @ bundle.item_vectors.T
@@ -191,20 +191,20 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
             f"numpy exact search alone, best {CANDIDATES}": search,
             f"FAISS flat search alone, best {FETCHED}": lambda v=vectors: bundle.retriever.index.search(v, FETCHED),
         }.items():
-            found[f"ceiling: {what}, batch of {users}"] = repeat(duration, users, work)
-    return found
+            figures[f"ceiling: {what}, batch of {users}"] = repeat(duration, users, work)
+    return figures
 
 
 @contextmanager
 def nothing_served() -> Iterator[int]:
     """Serves a method that does nothing from a process of its own; gives the port."""
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve_nothing, args=(theirs,))
+    own_end, server_end = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve_nothing, args=(server_end,))
     process.start()
     try:
-        yield ours.recv()
+        yield own_end.recv()
     finally:
-        ours.send("stop")
+        own_end.send("stop")
         process.join()
 
 
@@ -227,6 +227,8 @@ def serve_nothing(pipe: Connection) -> None:
 @contextmanager
 def serving(folder: Path, *more: str) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
     """Runs ``honeyguide serve``; gives port, process, and the seconds from its start to its first recommendation.
+
+    A process of its own, so that the caller's threads do not slow it, and its memory and its start can be measured.
 
     Args:
         folder: has the bundles and the events.
@@ -269,7 +271,7 @@ def memory(server: subprocess.Popen[bytes]) -> Figures:
 
 
 def score(port: int, users: Path, out: Path) -> subprocess.Popen[bytes]:
-    """Begins ``honeyguide score``."""
+    """Begins ``honeyguide score`` in a process of its own, which can be killed."""
     words = [
         "score",
         str(users),
@@ -326,30 +328,30 @@ def killed_and_resumed(port: int, users: Path, whole: Path) -> dict[str, Any]:
 
 def once(folder: Path, run: int, bare: int, duration: float, histories: HistoryBatch) -> dict[str, Figures]:
     """Takes every figure one time, with a server of its own."""
-    found: dict[str, Figures] = {}
+    figures: dict[str, Figures] = {}
     inline = [UserRow(history=list(ids)) for ids in np.split(ITEM_IDS[histories.items], histories.offsets[1:-1])]
     users = folder / "users.parquet"
     pl.DataFrame({"user_id": USER_IDS}).write_parquet(users)
     with serving(folder) as (port, server, seconds), Client(f"127.0.0.1:{port}") as client:
-        found["server, from its start to its first recommendation"] = {"seconds": seconds}
-        found["server, before the load"] = memory(server)
-        found["stream, rank, stored histories, first read"] = stream(client, "rank", USER_IDS)
+        figures["server, from its start to its first recommendation"] = {"seconds": seconds}
+        figures["server, before the load"] = memory(server)
+        figures["stream, rank, stored histories, first read"] = stream(client, "rank", USER_IDS)
         for count in CALLERS:
             word = f"{count} caller{'s' * (count > 1)}"
-            found[f"ceiling: gRPC call that does nothing, {word}"] = asyncio.run(empty_calls(bare, count, duration))
+            figures[f"ceiling: gRPC call that does nothing, {word}"] = asyncio.run(empty_calls(bare, count, duration))
             for pipeline in PIPELINES:
-                found[f"Recommend, {pipeline}, {word}"] = asyncio.run(unary(port, pipeline, count, duration))
+                figures[f"Recommend, {pipeline}, {word}"] = asyncio.run(unary(port, pipeline, count, duration))
         for pipeline in PIPELINES:
-            found[f"stream, {pipeline}, stored histories"] = stream(client, pipeline, USER_IDS)
-            found[f"stream, {pipeline}, inline histories"] = stream(client, pipeline, inline)
+            figures[f"stream, {pipeline}, stored histories"] = stream(client, pipeline, USER_IDS)
+            figures[f"stream, {pipeline}, inline histories"] = stream(client, pipeline, inline)
         answer = scored(score(port, users, folder / "whole.parquet"))
-        found[f"honeyguide score, rank, best {SCORE_K}"] = {"users_per_s": answer["users_per_second"]}
-        found["RecordEvents to the changed Recommend, rank"] = freshness(client, run)
-        found["server, after the load"] = memory(server)
+        figures[f"honeyguide score, rank, best {SCORE_K}"] = {"users_per_s": answer["users_per_second"]}
+        figures["RecordEvents to the changed Recommend, rank"] = freshness(client, run)
+        figures["server, after the load"] = memory(server)
     for how, settings in {"a step": (), "encoded whole": ("state_cache_users = 0",)}.items():
         with serving(folder, *settings) as (port, _, _), Client(f"127.0.0.1:{port}") as client:
-            found[f"Recommend, gru, one new event after {LIVE_EVENTS}: {how}"] = live(client, f"{how}, {run}")
-    return found | alone(folder, histories, duration / 2)
+            figures[f"Recommend, gru, one new event after {LIVE_EVENTS}: {how}"] = live(client, f"{how}, {run}")
+    return figures | alone(folder, histories, duration / 2)
 
 
 def main() -> None:
