@@ -237,7 +237,42 @@ def rules() -> str:
     )
 
 
-PAGES = {"settings.md": settings, "errors.md": error_page, "quality.md": quality, "speed.md": speed, "rules.md": rules}
+def structure() -> str:
+    """Shows how large the sources are, before the rooms were made and since."""
+    result = json.loads((RESULTS / "structure.json").read_text())
+    sizes = [
+        (
+            r["what"],
+            f"`{r['revision']}`",
+            f"{r['lines']:,}",
+            r["files"],
+            r["median"],
+            r["longest"],
+            f"`{r['longest_file']}`",
+        )
+        for r in result["rows"]
+    ]
+    before, after = (row["lines_by_part"] for row in result["rows"])
+    parts = [(f"`{part}/`", f"{before[part]:,}", f"{after[part]:,}") for part in after]
+    return (
+        "# How it is built\n\n"
+        + NOTE
+        + "Python sources without generated stubs and tests, before the parts got their rooms and since. Written by\n"
+        f"`{result['command']}` on {result['date'][:10]}; the rooms are in [CONTRIBUTING](../CONTRIBUTING.md).\n\n"
+        + table(("", "revision", "lines", "files", "median file", "longest file", ""), sizes)
+        + "\n"
+        + table(("part", "lines before", "lines after"), parts)
+    )
+
+
+PAGES = {
+    "settings.md": settings,
+    "errors.md": error_page,
+    "quality.md": quality,
+    "speed.md": speed,
+    "rules.md": rules,
+    "structure.md": structure,
+}
 
 
 if __name__ == "__main__":
