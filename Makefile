@@ -9,8 +9,10 @@ DATA ?= ../shared/data
 SEEDS ?= 0
 MODELS ?= cf gru attention_lstm transformer joint
 RESULTS := benchmarks/results
+WORKERS ?= 2
+TESTS ?=
 
-.PHONY: demo test lint format proto docs bench bench-quality clean
+.PHONY: demo test check lint format proto docs bench bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -21,8 +23,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## prepare → train → export → serve → recommend → record → recommend again, on the embedded data
 	$(BIN)/honeyguide demo
 
-test: $(STAMP)  ## all tests
-	$(BIN)/pytest
+test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
+	$(BIN)/pytest -n $(WORKERS) $(TESTS)
+
+check: lint  ## lint and the quick tests: under a minute, for between two edits
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
 lint: $(STAMP)  ## ruff, mypy strict, import-linter, buf
 	$(BIN)/ruff check .

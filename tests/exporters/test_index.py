@@ -4,6 +4,7 @@ import faiss
 import numpy as np
 import pytest
 from bundles import make_bundle
+from tiny_mean import TinyMean
 
 from honeyguide.exporters.index import build_index, recall, write_index
 from honeyguide.sdk.manifest import read_manifest
@@ -58,7 +59,7 @@ def test_items_with_equal_scores_count_as_found():
 
 
 def test_the_manifest_says_which_index_and_its_recall(tmp_path: Path):
-    make_bundle(tmp_path, items=400, exact_up_to=100)
+    make_bundle(tmp_path, model=TinyMean, items=400, exact_up_to=100)
     info = read_manifest(tmp_path / "tiny" / "1").index
     assert info.kind in ("hnsw", "ivf")
     assert info.recall_at_100 >= 0.99

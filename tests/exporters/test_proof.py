@@ -10,6 +10,7 @@ import faiss
 import pytest
 import torch
 from bundles import evaluation_set, make_bundle
+from tiny_mean import TinyMean
 from torch import Tensor, nn
 
 from honeyguide.exporters.forward import Forward, torch_user
@@ -178,6 +179,6 @@ def test_an_index_that_loses_items_fails_the_ranking_proof():
 
 
 def test_seen_items_are_masked_only_where_items_do_not_repeat(tmp_path: Path):
-    once = make_bundle(tmp_path, "once").proof["retrieve/ndcg@10/served"]
-    again = make_bundle(tmp_path, "again", repeats=True).proof["retrieve/ndcg@10/served"]
+    once = make_bundle(tmp_path, "once", model=TinyMean).proof["retrieve/ndcg@10/served"]
+    again = make_bundle(tmp_path, "again", model=TinyMean, repeats=True).proof["retrieve/ndcg@10/served"]
     assert once != again

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from bundles import evaluation_set, items_table, make_bundle
+from tiny_mean import TinyMean
 
 from honeyguide.exporters import bundle, export_bundle
 from honeyguide.sdk import DataSpec, HistoryBatch
@@ -21,9 +22,9 @@ def names(home: Path) -> list[str]:
 
 
 def test_versions_count_up_from_what_is_there(tmp_path: Path):
-    assert make_bundle(tmp_path).version == 1
+    assert make_bundle(tmp_path, model=TinyMean).version == 1
     (tmp_path / "tiny" / "1").rename(tmp_path / "tiny" / "9")
-    assert make_bundle(tmp_path).version == 10
+    assert make_bundle(tmp_path, model=TinyMean).version == 10
     assert names(tmp_path / "tiny") == [".export-lock", "10", "9"]
 
 
@@ -34,22 +35,22 @@ def test_a_failure_midway_leaves_nothing(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(bundle, "write_index", full)
     with pytest.raises(OSError, match="No space left"):
-        make_bundle(tmp_path)
+        make_bundle(tmp_path, model=TinyMean)
     assert names(tmp_path / "tiny") == [".export-lock"]
 
 
 def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
     program = (
         "import os; from pathlib import Path\n"
-        "from bundles import make_bundle; from honeyguide.exporters import bundle\n"
+        "from bundles import make_bundle; from tiny_mean import TinyMean; from honeyguide.exporters import bundle\n"
         "bundle.write_index = lambda index, path: os._exit(9)\n"
-        f"make_bundle(Path({str(tmp_path)!r}))"
+        f"make_bundle(Path({str(tmp_path)!r}), model=TinyMean)"
     )
     folder = Path(sys.modules["bundles"].__file__).parent
     assert subprocess.run([sys.executable, "-c", program], cwd=folder, check=False).returncode == 9
     assert names(tmp_path / "tiny") == [".export-lock", ".export-unfinished"]
     assert versions_in(tmp_path / "tiny") == []
-    assert make_bundle(tmp_path).version == 1
+    assert make_bundle(tmp_path, model=TinyMean).version == 1
     assert names(tmp_path / "tiny") == [".export-lock", "1"]
 
 
@@ -67,7 +68,7 @@ def test_whoever_waits_is_told_what_is_being_done(tmp_path: Path, host: PluginHo
 
 def test_two_exports_at_once_publish_two_whole_versions(tmp_path: Path):
     with ThreadPoolExecutor(2) as pool:
-        manifests = list(pool.map(lambda seed: make_bundle(tmp_path, seed=seed), (1, 2)))
+        manifests = list(pool.map(lambda seed: make_bundle(tmp_path, model=TinyMean, seed=seed), (1, 2)))
     assert sorted(manifest.version for manifest in manifests) == [1, 2]
     assert manifests[0].files["user.onnx"] != manifests[1].files["user.onnx"]
     for manifest in manifests:

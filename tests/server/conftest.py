@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from bundles import make_joint_bundle
 
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
@@ -28,20 +26,6 @@ class Running:
         self.recommender: Any = RecommenderServiceStub(channel)
         self.events: Any = EventServiceStub(channel)
         self.models: Any = ModelServiceStub(channel)
-
-
-@pytest.fixture(scope="session")
-def shared_joint_repository(shared_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shared bundles, and "joint" (version 1) over both; it ranks 10 candidates of each. Change nothing."""
-    repository = Path(shutil.copytree(shared_repository, tmp_path_factory.mktemp("joint") / "models"))
-    make_joint_bundle(repository)
-    return repository
-
-
-@pytest.fixture
-def joint_repository(shared_joint_repository: Path, tmp_path: Path) -> Path:
-    """A copy of `shared_joint_repository` to change, break and add to."""
-    return Path(shutil.copytree(shared_joint_repository, tmp_path / "models"))
 
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
