@@ -9,7 +9,7 @@ import pytest
 
 from honeyguide import answers
 from honeyguide.sdk.errors import InvalidArgument
-from honeyguide.server.local.translation import event_message, filter_message, history_message, read_items
+from honeyguide.server.local.translation import convert_items, make_event, make_filter, make_history
 from honeyguide.server.serving.queries import Answer, Source
 
 
@@ -17,32 +17,32 @@ def test_a_history_of_arrays_is_one_of_lists() -> None:
     arrays = answers.History(
         np.array(["a", "b"]), times_ms=np.array([1, 2]), quantities=np.array([1.0, np.nan], np.float32)
     )
-    message = history_message(arrays)
+    message = make_history(arrays)
     assert message is not None
     assert (list(message.item_ids), list(message.times_ms), message.quantities[0]) == (["a", "b"], [1, 2], 1.0)
     assert math.isnan(message.quantities[1])
-    assert history_message(["a", "b"]) == history_message(answers.History(["a", "b"]))
-    assert history_message(None) is None
+    assert make_history(["a", "b"]) == make_history(answers.History(["a", "b"]))
+    assert make_history(None) is None
 
 
 def test_a_value_that_no_field_holds_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="allowed: values that the fields of the API can hold"):
-        history_message(answers.History(["a"], times_ms=[1 << 70]))
+        make_history(answers.History(["a"], times_ms=[1 << 70]))
     with pytest.raises(InvalidArgument, match="allow is 'a'; allowed: a list"):
-        filter_message((), "a", ())
+        make_filter((), "a", ())
 
 
 def test_an_event_without_an_id_gets_one_of_its_own() -> None:
     event = answers.Event("u", "i", value=2.0)
-    first, second = event_message(event), event_message(event)
+    first, second = make_event(event), make_event(event)
     assert first.event_id
     assert first.event_id != second.event_id
     assert (first.user_id, first.item_id, first.value, first.HasField("clicks")) == ("u", "i", 2.0, False)
-    assert event_message(answers.Event("u", "i", event_id="")).event_id == ""
+    assert make_event(answers.Event("u", "i", event_id="")).event_id == ""
 
 
 def test_popular_items_are_nobodys() -> None:
     answer = Answer((("m", 1),), "m", ["a", "b"], [2.0, 1.0], [Source.RETRIEVED, Source.POPULAR], ["A", ""])
-    first, second = read_items(answer)
+    first, second = convert_items(answer)
     assert (first.source, first.source_model, first.title, first.because_items) == ("RETRIEVED", "m", "A", ())
     assert (second.source, second.source_model) == ("POPULAR", "")

@@ -18,7 +18,7 @@ from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import RecommendQuery, Source
 
@@ -82,8 +82,8 @@ def bundle(shared_repository: Path, host: PluginHost) -> LoadedBundle:
     return load_bundle(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
 
 
-def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
+def pipeline(bundle: LoadedBundle, **options: Any) -> ServedPipeline:
+    return ServedPipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
 
 
 class FirstTwo(Rule):

@@ -20,7 +20,7 @@ from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
 
@@ -32,8 +32,8 @@ def bundle(shared_repository: Path, host: PluginHost) -> LoadedBundle:
     return load_bundle(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
 
 
-def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
+def pipeline(bundle: LoadedBundle, **options: Any) -> ServedPipeline:
+    return ServedPipeline(PipelineOptions("p", "tiny_ranker", **options), lambda: bundle, None, Metrics(), 64)
 
 
 def user(*rows: int) -> UserInput:
@@ -69,7 +69,7 @@ def test_batch_equals_singles(bundle: LoadedBundle) -> None:
 
 
 def test_small_steps_equal_one_batch(bundle: LoadedBundle) -> None:
-    steps = Pipeline(PipelineOptions("p", "tiny_ranker"), lambda: bundle, None, Metrics(), max_batch_rows=3)
+    steps = ServedPipeline(PipelineOptions("p", "tiny_ranker"), lambda: bundle, None, Metrics(), max_batch_rows=3)
     assert [a.item_ids for a in steps.recommend(_queries())] == [
         a.item_ids for a in pipeline(bundle).recommend(_queries())
     ]

@@ -16,7 +16,7 @@ from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
 
@@ -36,8 +36,8 @@ def joint(served: Repository) -> LoadedBundle:
     return served.get("joint")
 
 
-def pipeline(bundle: LoadedBundle, **options: Any) -> Pipeline:
-    return Pipeline(PipelineOptions("p", "m", **options), lambda: bundle, None, Metrics(), 64)
+def pipeline(bundle: LoadedBundle, **options: Any) -> ServedPipeline:
+    return ServedPipeline(PipelineOptions("p", "m", **options), lambda: bundle, None, Metrics(), 64)
 
 
 def user(*rows: int) -> UserInput:

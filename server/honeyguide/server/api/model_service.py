@@ -15,7 +15,7 @@ from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
 from honeyguide.server.bundles.repository import BundleEntry, Repository
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import ModelVersion
@@ -75,7 +75,7 @@ class ModelServicer(ModelServiceServicer):
         shown, token = page(self._host.plugins, "plugins", request.page_size, request.page_token)
         return pb.ListPluginsResponse(plugins=map(_plugin, shown), next_page_token=token)
 
-    def _pipeline(self, pipeline: Pipeline) -> pb.Pipeline:
+    def _pipeline(self, pipeline: ServedPipeline) -> pb.Pipeline:
         options = pipeline.options
         message = pb.Pipeline(
             name=options.name,

@@ -20,15 +20,15 @@ from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.local.translation import (
     check_list,
-    event_message,
-    filter_message,
-    history_message,
+    convert_failure,
+    convert_fields,
+    convert_items,
+    convert_models,
+    convert_row,
+    make_event,
+    make_filter,
+    make_history,
     make_message,
-    read_failure,
-    read_items,
-    read_models,
-    read_row,
-    read_user_fields,
 )
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.pipelines import Pipelines
@@ -108,17 +108,17 @@ class LocalRecommender:
         request = make_message(
             RecommendRequest,
             user_id=user_id,
-            history=history_message(history),
+            history=make_history(history),
             k=k,
             drop_seen=drop_seen,
-            filter=filter_message(exclude, allow, any_categories),
+            filter=make_filter(exclude, allow, any_categories),
             request_time_ms=request_time_ms,
             explain=explain,
         )
         query = validation.recommend_query(request)
         (answer,) = self._compute(self._pipelines.get(pipeline).recommend, [query])
         return answers.Recommendations(
-            shortfall=query.k - len(answer.item_ids), items=read_items(answer), **read_user_fields(answer)
+            shortfall=query.k - len(answer.item_ids), items=convert_items(answer), **convert_fields(answer)
         )
 
     def recommend_batch(
@@ -143,7 +143,7 @@ class LocalRecommender:
             StreamOptions,
             k=k,
             drop_seen=drop_seen,
-            filter=filter_message(exclude, allow, any_categories),
+            filter=make_filter(exclude, allow, any_categories),
             request_time_ms=request_time_ms,
         )
         defaults = validation.stream_defaults(options)
@@ -155,15 +155,15 @@ class LocalRecommender:
             row = answers.UserRow(user) if isinstance(user, str) else user
             rows.append(row)
             try:
-                message = make_message(UserRow, user_id=row.user_id, history=history_message(row.history))
+                message = make_message(UserRow, user_id=row.user_id, history=make_history(row.history))
                 queries.append(validation.row_query(message, defaults, at_own_time=not request_time_ms))
             except HoneyguideError as error:  # boundary: one user; the others go on
-                failures[place] = read_failure(to_row_error(error))
+                failures[place] = convert_failure(to_row_error(error))
         results = self._compute(served.recommend, queries)
-        models = read_models(results[0].models if results else served.plan().models)
+        models = convert_models(results[0].models if results else served.plan().models)
         given = iter(results)
         ranked = (
-            failures[place] if place in failures else read_row(next(given), row.user_id, k, titles=titles)
+            failures[place] if place in failures else convert_row(next(given), row.user_id, k, titles=titles)
             for place, row in enumerate(rows)
         )
         return answers.BatchAnswer(sequence=0, models=models, rows=tuple(ranked), request_id=uuid4().hex)
@@ -181,14 +181,14 @@ class LocalRecommender:
         request = make_message(
             RankRequest,
             user_id=user_id,
-            history=history_message(history),
+            history=make_history(history),
             item_ids=check_list("item_ids", item_ids),
             request_time_ms=request_time_ms,
         )
         query = validation.rank_query(request)
         (answer,) = self._compute(self._pipelines.get(pipeline).rank, [query])
         return answers.Ranking(
-            unknown_item_ids=answer.unknown_item_ids, items=read_items(answer), **read_user_fields(answer)
+            unknown_item_ids=answer.unknown_item_ids, items=convert_items(answer), **convert_fields(answer)
         )
 
     def similar_items(
@@ -203,15 +203,15 @@ class LocalRecommender:
     ) -> answers.SimilarItems:
         """Lists the k items nearest to one item, best first; raises `ItemNotFound`."""
         request = make_message(
-            SimilarItemsRequest, item_id=item_id, k=k, filter=filter_message(exclude, allow, any_categories)
+            SimilarItemsRequest, item_id=item_id, k=k, filter=make_filter(exclude, allow, any_categories)
         )
         query = validation.similar_query(request)
         (answer,) = self._compute(self._pipelines.get(pipeline).similar, [query])
         if isinstance(answer, ItemNotFound):
             raise answer
-        (model,) = read_models(answer.models)
+        (model,) = convert_models(answer.models)
         return answers.SimilarItems(
-            items=read_items(answer), request_id=uuid4().hex, shortfall=query.k - len(answer.item_ids), model=model
+            items=convert_items(answer), request_id=uuid4().hex, shortfall=query.k - len(answer.item_ids), model=model
         )
 
     def record(self, events: Iterable[answers.Event]) -> answers.Recorded:
@@ -219,9 +219,9 @@ class LocalRecommender:
 
         Raises `ConfigError` where the repository was opened without ``events``.
         """
-        request = make_message(RecordEventsRequest, events=map(event_message, events))
+        request = make_message(RecordEventsRequest, events=map(make_event, events))
         response = self._run(self._store().RecordEvents(request, None))
-        rejected = (answers.RejectedEvent(one.index, read_failure(one.error)) for one in response.rejected)
+        rejected = (answers.RejectedEvent(one.index, convert_failure(one.error)) for one in response.rejected)
         return answers.Recorded(response.accepted, response.duplicates, tuple(rejected))
 
     def delete_user(self, user_id: str) -> int:

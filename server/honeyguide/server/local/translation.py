@@ -17,15 +17,15 @@ from honeyguide.v1.recommender_service_pb2 import Filter
 
 __all__ = [
     "check_list",
-    "event_message",
-    "filter_message",
-    "history_message",
+    "convert_failure",
+    "convert_fields",
+    "convert_items",
+    "convert_models",
+    "convert_row",
+    "make_event",
+    "make_filter",
+    "make_history",
     "make_message",
-    "read_failure",
-    "read_items",
-    "read_models",
-    "read_row",
-    "read_user_fields",
 ]
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def check_list(field: str, entries: Iterable[T]) -> Iterable[T]:
     return entries
 
 
-def history_message(history: answers.History | Sequence[str] | None) -> History | None:
+def make_history(history: answers.History | Sequence[str] | None) -> History | None:
     """Makes a history from columns or from item ids alone."""
     if history is None:
         return None
@@ -54,7 +54,7 @@ def history_message(history: answers.History | Sequence[str] | None) -> History 
     return make_message(History, **{name: check_list(f"history.{name}", column) for name, column in columns.items()})
 
 
-def filter_message(exclude: Iterable[str], allow: Iterable[str], any_categories: Iterable[str]) -> Filter:
+def make_filter(exclude: Iterable[str], allow: Iterable[str], any_categories: Iterable[str]) -> Filter:
     """Makes the limits on an answer."""
     return make_message(
         Filter,
@@ -64,12 +64,12 @@ def filter_message(exclude: Iterable[str], allow: Iterable[str], any_categories:
     )
 
 
-def event_message(event: answers.Event) -> Event:
+def make_event(event: answers.Event) -> Event:
     """Makes an event; one whose id is None gets a random one, so that recording it twice stores it once."""
     return make_message(Event, **vars(event) | ({"event_id": uuid4().hex} if event.event_id is None else {}))
 
 
-def read_items(answer: Answer) -> tuple[answers.Item, ...]:
+def convert_items(answer: Answer) -> tuple[answers.Item, ...]:
     """Reads the items of an answer, best first."""
     because_items = answer.because_items or [()] * len(answer.item_ids)
     columns = zip(answer.item_ids, answer.scores, answer.sources, answer.titles, because_items, strict=True)
@@ -86,19 +86,19 @@ def read_items(answer: Answer) -> tuple[answers.Item, ...]:
     )
 
 
-def read_user_fields(answer: Answer) -> dict[str, Any]:
+def convert_fields(answer: Answer) -> dict[str, Any]:
     """Returns the fields that the answers to one user's recommendations and rankings have in common."""
     return {
         "request_id": uuid4().hex,
         "unknown_history_items": answer.unknown_history_items,
-        "models": read_models(answer.models),
+        "models": convert_models(answer.models),
         "user_state": answer.user_state.name,
         "degraded": bool(answer.degraded_reasons),
         "degraded_reasons": answer.degraded_reasons,
     }
 
 
-def read_row(answer: Answer, user_id: str | None, k: int, *, titles: bool) -> answers.Ranked:
+def convert_row(answer: Answer, user_id: str | None, k: int, *, titles: bool) -> answers.Ranked:
     """Reads the answer to one user of a batch, who asked for k items."""
     return answers.Ranked(
         item_ids=tuple(answer.item_ids),
@@ -115,11 +115,11 @@ def read_row(answer: Answer, user_id: str | None, k: int, *, titles: bool) -> an
     )
 
 
-def read_models(keys: Iterable[tuple[str, int]]) -> tuple[answers.ModelVersion, ...]:
+def convert_models(keys: Iterable[tuple[str, int]]) -> tuple[answers.ModelVersion, ...]:
     """Reads names and versions of the bundles that took part."""
     return tuple(answers.ModelVersion(*key) for key in keys)
 
 
-def read_failure(error: RowError) -> answers.RowFailure:
+def convert_failure(error: RowError) -> answers.RowFailure:
     """Reads why one of many failed."""
     return answers.RowFailure(error.code, reason_of(error), error.field, error.message)

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from honeyguide.sdk.errors import DeadlinePassed, ItemNotFound, OverCapacity, Unavailable
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.context import RequestContext
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery
 
@@ -232,7 +232,7 @@ class Queues:
         """Lets the batches under way finish and refuses what waits."""
         await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
 
-    def _batcher(self, pipeline: Pipeline, kind: Literal["recommend", "rank", "similar"]) -> Batcher[Any, Any]:
+    def _batcher(self, pipeline: ServedPipeline, kind: Literal["recommend", "rank", "similar"]) -> Batcher[Any, Any]:
         """Returns the queue of one pipeline and one kind of query."""
         key = (pipeline.options.name, kind)
         if key not in self._batchers:

@@ -25,13 +25,13 @@ from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery,
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
 
-__all__ = ["Pipeline"]
+__all__ = ["ServedPipeline"]
 
 _RANK_FAILED = "RANK_FAILED"
 _Query = TypeVar("_Query", RecommendQuery, RankQuery)
 
 
-class Pipeline:
+class ServedPipeline:
     """Way from queries to answers, for whole batches, synchronous and thread-safe; batch-mates change no answer."""
 
     def __init__(

@@ -10,7 +10,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.pipeline import Pipeline
+from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.settings import PipelineSettings, Settings
 
@@ -36,7 +36,7 @@ class Pipelines:
         self._configured = {
             name: self._pipeline(_options(name, given, host, repository)) for name, given in settings.pipelines.items()
         }
-        self._own: dict[str, Pipeline] = {}
+        self._own: dict[str, ServedPipeline] = {}
         default = settings.default_pipeline
         if default and default not in (there := list(self._configured) or repository.names):
             raise ConfigError(f"default_pipeline is {default!r}; there are: {', '.join(sorted(there))}")
@@ -49,7 +49,7 @@ class Pipelines:
         names = list(self._configured) or list(self._repository.serving)  # the first loaded, whatever comes later
         return "default" if "default" in names else names[0] if names else ""
 
-    def all(self) -> list[Pipeline]:
+    def all(self) -> list[ServedPipeline]:
         """Lists the pipelines, the default first, then by name."""
         if self._configured:
             pipelines = list(self._configured.values())
@@ -58,7 +58,7 @@ class Pipelines:
         default = self.default
         return sorted(pipelines, key=lambda p: (p.options.name != default, p.options.name))
 
-    def get(self, name: str = "") -> Pipeline:
+    def get(self, name: str = "") -> ServedPipeline:
         """Returns a pipeline, "" is the default; raises `PipelineNotFound` or `NothingServed`."""
         name = name or self.default
         if name in self._configured:
@@ -78,14 +78,14 @@ class Pipelines:
         """Returns the configured pipelines that need a model."""
         return [name for name, pipeline in self._configured.items() if pipeline.options.model == model]
 
-    def _own_pipeline(self, model: str) -> Pipeline:
+    def _own_pipeline(self, model: str) -> ServedPipeline:
         if model not in self._own:
             self._own[model] = self._pipeline(PipelineOptions(model, model))
         return self._own[model]
 
-    def _pipeline(self, options: PipelineOptions) -> Pipeline:
+    def _pipeline(self, options: PipelineOptions) -> ServedPipeline:
         bundle = partial(self._repository.get, options.model)
-        return Pipeline(options, bundle, self._store, self._metrics, self._settings.max_batch_rows)
+        return ServedPipeline(options, bundle, self._store, self._metrics, self._settings.max_batch_rows)
 
 
 def _options(name: str, given: PipelineSettings, host: PluginHost, repository: Repository) -> PipelineOptions:
