@@ -51,18 +51,18 @@ def rows(answer: Answer) -> list[int]:
 def _naive(joint: LoadedBundle, history: list[int], count: int) -> tuple[list[int], np.ndarray]:
     """The union of each retriever's best unseen items, and what the ranker says of it, one item at a time."""
     given = user(*history)
-    answer: list[int] = []
+    candidates: list[int] = []
     vectors = []
     for retriever in joint.retrievers:
         (alone,) = pipeline(retriever, rank=False).recommend([RecommendQuery(given, k=count)])
-        answer += [row for row in rows(alone) if row not in answer]
+        candidates += [row for row in rows(alone) if row not in candidates]
         batch = _encoded(retriever, history)
         vectors.append(retriever.read(batch)[0][0])
     sources = np.array(
-        [[v @ r.item_vectors[row] for v, r in zip(vectors, joint.retrievers, strict=True)] for row in answer]
+        [[v @ r.item_vectors[row] for v, r in zip(vectors, joint.retrievers, strict=True)] for row in candidates]
     )
-    scores = joint.rank(_encoded(joint, history), np.array([answer], np.int32), sources[None].astype(np.float32))[0]
-    return answer, scores
+    scores = joint.rank(_encoded(joint, history), np.array([candidates], np.int32), sources[None].astype(np.float32))[0]
+    return candidates, scores
 
 
 def _encoded(bundle: LoadedBundle, history: list[int]) -> Any:
@@ -71,11 +71,11 @@ def _encoded(bundle: LoadedBundle, history: list[int]) -> Any:
 
 def test_union_is_ranked_with_every_source_s_score(joint: LoadedBundle) -> None:
     history = [3, 5, 8, 13]
-    answer, scores = _naive(joint, history, 10)
-    assert len(answer) > 10  # else the second retriever would add nothing
-    (answer,) = pipeline(joint).recommend([RecommendQuery(user(*history), k=len(answer))])
+    candidates, scores = _naive(joint, history, 10)
+    assert len(candidates) > 10  # else the second retriever would add nothing
+    (answer,) = pipeline(joint).recommend([RecommendQuery(user(*history), k=len(candidates))])
     order = np.argsort(-scores, kind="stable")
-    assert rows(answer) == [answer[i] for i in order]
+    assert rows(answer) == [candidates[i] for i in order]
     np.testing.assert_allclose(answer.scores, scores[order], rtol=1e-4, atol=1e-5)
     assert (answer.models, answer.source_model) == (MODELS, "joint")
     assert set(answer.sources) == {Source.RETRIEVED}
