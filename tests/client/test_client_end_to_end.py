@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bundles import make_bundle
 
 from honeyguide.client import (
     AsyncClient,
@@ -154,8 +153,8 @@ def test_errors_are_typed_and_name_what_to_do(client):
         client.model("absent")
 
 
-def test_a_model_is_loaded_and_unloaded(client, repository):
-    make_bundle(repository, "tiny", seed=1)
+def test_a_model_is_loaded_and_unloaded(client, repository, add_version):
+    add_version(repository)
     loaded = client.load_model("tiny")
     assert (loaded.model.version, loaded.model.state, loaded.previous_version) == (2, "SERVING", 1)
     assert client.unload_model("tiny_ranker") == 1
@@ -164,7 +163,9 @@ def test_a_model_is_loaded_and_unloaded(client, repository):
     assert states[("tiny_ranker", 1)] == "AVAILABLE"
 
 
-def test_scoring_equals_single_answers_and_refuses_a_swapped_model(client, repository, tmp_path, monkeypatch):
+def test_scoring_equals_single_answers_and_refuses_a_swapped_model(
+    client, repository, tmp_path, monkeypatch, add_version
+):
     monkeypatch.setattr(scoring, "PART_ITEMS", 200)  # 20 users a part
     histories = [[f"item-{(n * 7 + step) % 60}" for step in range(n % 9)] for n in range(100)]
     users, output = tmp_path / "users.parquet", tmp_path / "recs.parquet"
@@ -179,7 +180,7 @@ def test_scoring_equals_single_answers_and_refuses_a_swapped_model(client, repos
 
     def swap(finished: int, _all: int) -> None:
         if finished == 50:
-            make_bundle(repository, "tiny", seed=1)
+            add_version(repository)
             client.load_model("tiny")
 
     with pytest.raises(ModelChangedError, match="was begun with tiny 1"):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow(8)
+
 WRONG = Path(__file__).parent / "wrong"
 
 

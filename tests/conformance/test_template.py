@@ -17,6 +17,8 @@ import pytest
 from honeyguide.client import Client, Recommendations, UnavailableError
 from honeyguide.conformance.project import write_project
 
+pytestmark = pytest.mark.slow(30)
+
 ITEMS = 24
 RECURRENT = """
 from torch import nn

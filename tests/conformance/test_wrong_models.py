@@ -11,6 +11,8 @@ from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.errors import ConformanceError, PluginError
 from honeyguide.sdk.host import PluginHost
 
+pytestmark = pytest.mark.slow(12)
+
 CHECKS = {check.name: check for check in checks()}
 
 

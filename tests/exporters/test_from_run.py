@@ -1,4 +1,4 @@
-"""Calls the library as a notebook would; `tests/cli/test_export_cli.py` covers joint runs and what is refused."""
+"""Calls the library as a notebook would; `tests/cli/test_export.py` covers joint runs and what is refused."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest, verify
 from honeyguide.training.dataset import Dataset
+
+pytestmark = pytest.mark.slow(9)
 
 
 @pytest.fixture

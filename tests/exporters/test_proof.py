@@ -20,6 +20,8 @@ from honeyguide.exporters.sources import CandidateSource
 from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError
 
+pytestmark = pytest.mark.slow(15)
+
 
 class Mean(nn.Module):
     """Averages item vectors; the sound start of every broken network here."""

@@ -16,6 +16,8 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest, verify
 from honeyguide.sdk.names import versions_in
 
+pytestmark = pytest.mark.slow(30)
+
 
 def names(home: Path) -> list[str]:
     return sorted(path.name for path in home.iterdir())

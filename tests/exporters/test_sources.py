@@ -18,6 +18,8 @@ from honeyguide.sdk import DataSpec, Model
 from honeyguide.sdk.errors import ExportError, InvalidArgument, PluginError
 from honeyguide.sdk.manifest import read_manifest, verify
 
+pytestmark = pytest.mark.slow(15)
+
 
 @pytest.fixture(scope="module")
 def joint(shared_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from honeyguide.sdk.errors import ExportError, PluginError
 from honeyguide.sdk.manifest import read_manifest
 from honeyguide.sdk.model import last_event
 
+pytestmark = pytest.mark.slow(12)
+
 Fold = Callable[[np.ndarray], np.ndarray]
 
 

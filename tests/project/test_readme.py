@@ -1,4 +1,7 @@
-"""Runs every code block of the README, in its order, as a reader would, in one empty folder."""
+"""Runs every code block of the README, in its order, as a reader would, in one empty folder.
+
+The demo's log is cut to a few customers, so that its trainings take seconds; `make demo` shows all of it.
+"""
 
 import os
 import re

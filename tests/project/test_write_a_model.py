@@ -19,6 +19,8 @@ from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import Explains, HistoryBatch, ItemTable, Network, Observes, Ranks, Steps
 from honeyguide.sdk.host import PluginHost
 
+pytestmark = pytest.mark.slow(40)
+
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-model.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
 ITEMS = 40

@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-from bundles import make_bundle
 
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import History
@@ -70,8 +69,8 @@ async def test_plugins_are_listed(start: Any) -> None:
     assert tiny.error_class == ""
 
 
-async def test_swap_under_load_fails_no_call(start: Any, repository: Path) -> None:
-    make_bundle(repository, "tiny", seed=1)
+async def test_swap_under_load_fails_no_call(start: Any, repository: Path, add_version: Any) -> None:
+    add_version(repository)
     versions: list[int] = []
     done = asyncio.Event()
 
@@ -92,9 +91,11 @@ async def test_swap_under_load_fails_no_call(start: Any, repository: Path) -> No
     assert set(versions) == {1, 2}
 
 
-async def test_corrupt_bundle_is_refused_by_name_and_the_old_one_goes_on(start: Any, repository: Path) -> None:
+async def test_corrupt_bundle_is_refused_by_name_and_the_old_one_goes_on(
+    start: Any, repository: Path, add_version: Any
+) -> None:
     async with start(repository) as running:
-        make_bundle(repository, "tiny", seed=1)
+        add_version(repository)
         (repository / "tiny" / "2" / "user.onnx").write_bytes(b"changed")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await running.models.LoadModel(pb.LoadModelRequest(name="tiny"))
@@ -116,9 +117,11 @@ async def test_foreign_bundle_is_listed_with_its_reason(start: Any, repository: 
 
 
 @pytest.mark.parametrize("change", [{"created": "soon"}, {"dimension": "wide"}, {"max_length": 2**40}])
-async def test_manifest_of_wrong_values_spoils_no_list(start: Any, repository: Path, change: dict[str, Any]) -> None:
+async def test_manifest_of_wrong_values_spoils_no_list(
+    start: Any, repository: Path, change: dict[str, Any], add_version: Any
+) -> None:
     async with start(repository) as running:
-        make_bundle(repository, "tiny", seed=1)
+        add_version(repository)
         file = repository / "tiny" / "2" / "bundle.json"
         file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
         listed = (await running.models.ListModels(pb.ListModelsRequest())).models

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from bundles import make_bundle
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rich_status
 
@@ -172,8 +171,10 @@ async def test_server_reads_while_it_writes(start: Any) -> None:
         assert (await call.read()).sequence == 2
 
 
-async def test_pinned_versions_hold_at_the_start_and_after_a_swap(start: Any, repository: Path) -> None:
-    make_bundle(repository, "tiny", seed=1)
+async def test_pinned_versions_hold_at_the_start_and_after_a_swap(
+    start: Any, repository: Path, add_version: Any
+) -> None:
+    add_version(repository)
     pinned = options(required_models=[ModelVersion(name="tiny", version=2)])
     swapped = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Calls the library as a notebook would; `tests/cli/test_evaluate_cli.py` covers rules and joint runs."""
+"""Calls the library as a notebook would; `tests/cli/test_evaluate.py` covers rules and joint runs."""
 
 from __future__ import annotations
 

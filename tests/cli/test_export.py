@@ -22,6 +22,8 @@ from honeyguide.training.dataset import Dataset
 from honeyguide.training.runs.checkpoint import load_checkpoint
 from honeyguide.training.scoring.candidates import score_all
 
+pytestmark = pytest.mark.slow(25)
+
 
 def run(*words: object) -> Any:
     return CliRunner().invoke(build(), [str(word) for word in words])
