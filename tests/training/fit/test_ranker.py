@@ -7,7 +7,6 @@ from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
-from honeyguide.training.fit.gate import paired_bootstrap
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import Progress
 from honeyguide.training.fit.ranker import first_baskets, fit_ranker, hold_back, make_lists
@@ -171,21 +170,3 @@ def test_training_killed_in_any_phase_ends_the_same(
     assert resumed.metrics == whole.metrics
     for one, two in zip(resumed.network.state_dict().values(), whole.network.state_dict().values(), strict=True):
         assert torch.equal(one, two)
-
-
-def test_the_bootstrap_knows_luck_from_a_gain() -> None:
-    rng = np.random.default_rng(0)
-    before = rng.random(400)
-    assert paired_bootstrap(before, before, 0) == 1.0
-    assert paired_bootstrap(before, before + 0.01, 0) == pytest.approx(1 / 10_001)
-    assert paired_bootstrap(before, before + rng.permutation(np.repeat([-0.5, 0.5], 200)), 0) > 0.3
-    assert paired_bootstrap(before, before, 0) == paired_bootstrap(before, before, 0)
-
-
-def test_the_bootstrap_equals_drawing_users_one_by_one() -> None:
-    rng = np.random.default_rng(1)
-    difference = rng.choice([-0.3, 0.0, 0.1, 0.4], 60)
-    plain = difference[rng.integers(0, 60, (20_000, 60))].mean(1)
-    expected = (plain <= 1e-12).mean()
-    assert 0.001 < expected < 0.5
-    assert paired_bootstrap(np.zeros(60), difference, 5) == pytest.approx(expected, abs=0.015)

@@ -6,20 +6,17 @@ import sys
 from pathlib import Path
 
 from honeyguide import training
+from honeyguide.training.runs.run import Run
 
 
-def test_importing_the_library_loads_nothing_heavy() -> None:
-    code = "import sys, honeyguide.training; print(*{name.partition('.')[0] for name in sys.modules})"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()  # our own words
-    assert {"honeyguide", "numpy"} <= set(loaded)
-    assert not {"torch", "polars", "pyarrow", "lightning", "safetensors"} & set(loaded)
+def write_log(folder: Path) -> Path:
+    path = folder / "log.csv"
+    path.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(5)))
+    return path
 
 
 def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
-    log = tmp_path / "log.csv"
-    log.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(5)))
+    log = write_log(tmp_path)
     words: list[str] = []
     data = training.prepare(log, out=tmp_path / "data", progress=words.append)
     assert "writing" in words
@@ -27,18 +24,17 @@ def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
     assert Path(run) == run.folder == tmp_path / "run"
     assert run.history["epoch"].to_list() == [0, 1]
     assert run.history.columns == ["phase", "epoch", "loss", "ndcg@10", "seconds"]
-    again = training.Run.open(run)
+    again = Run.open(run)
     assert again == run
     assert again.checkpoint.config["dimension"] == 4
 
 
 def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) -> None:
-    log = tmp_path / "log.csv"
-    log.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(5)))
+    log = write_log(tmp_path)
     data = training.prepare(log, out=tmp_path / "data")
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
-    def train(name: str) -> training.Run:
+    def train(name: str) -> Run:
         return training.train("cf", data, out=tmp_path / name, epochs=1, candidates=0, option={"dimension": 4})
 
     async def cells() -> None:
