@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from honeyguide import training
+from honeyguide.sdk.errors import DataError
+from honeyguide.training.dataset_folder import HEADER, TABLES
 from honeyguide.training.runs.run import Run
 
 
@@ -27,6 +31,13 @@ def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
     again = Run.open(run)
     assert again == run
     assert again.checkpoint.config["dimension"] == 4
+
+
+def test_a_retriever_that_is_not_there_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    for name in (HEADER, *TABLES):
+        (tmp_path / name).touch()  # no data set could be read from these
+    with pytest.raises(DataError, match=r"nowhere/checkpoint\.json: there is no such file"):
+        training.train("joint", tmp_path, out=tmp_path / "run", retriever=[tmp_path / "nowhere"])
 
 
 def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from honeyguide.sdk.errors import DataError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset_folder import check_source
 from honeyguide.training.fit.options import FitOptions
-from honeyguide.training.runs.checkpoint import CHECKPOINT, Checkpoint, copy_run, plugin_of, save_checkpoint
+from honeyguide.training.runs.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    copy_run,
+    plugin_of,
+    read_checkpoint,
+    save_checkpoint,
+)
 from honeyguide.training.runs.history import HISTORY
 from honeyguide.training.runs.run import Run
 from honeyguide.training.runs.unfinished import check_unclaimed
@@ -101,6 +108,8 @@ def train(
     check_unclaimed(unfinished)
     if isinstance(data, str | os.PathLike):
         check_source(Path(data))
+    for run in retriever:
+        read_checkpoint(run)
 
     from honeyguide.training.dataset import Dataset
     from honeyguide.training.fit.recipe import fit_model
@@ -119,8 +128,8 @@ def train(
         progress=progress,
     )
     folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(retrievers))
-    for run, copy in zip(retrievers, folders, strict=True):
-        copy_run(run.folder, folder / copy)
+    for source, copy in zip(retrievers, folders, strict=True):
+        copy_run(source.folder, folder / copy)
     checkpoint = Checkpoint(
         model=model,
         config=config_to(config),
@@ -135,6 +144,7 @@ def train(
         options=dataclasses.asdict(options),
         report=trained.report,
     )
+    (folder / HISTORY).unlink(missing_ok=True)
     if (unfinished / HISTORY).exists():  # a ranker that counts alone has none
         shutil.copyfile(unfinished / HISTORY, folder / HISTORY)
     save_checkpoint(folder, checkpoint, trained.network, trained.first)
