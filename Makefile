@@ -34,7 +34,7 @@ lint: $(STAMP)  ## ruff, mypy strict, import-linter, buf
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports --no-cache
-	cd protos && ../$(BIN)/buf lint
+	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against v1.binpb
 
 format: $(STAMP)  ## formats the sources
 	$(BIN)/ruff check --fix .
