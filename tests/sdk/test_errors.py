@@ -40,6 +40,26 @@ def test_codes_are_those_of_grpc(cls):
     assert hasattr(grpc.StatusCode, cls.code)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("k", 0, "1 to 1,000"),
+        OverCapacity("busy", 0.5),
+        DataError("no such column", file="a.csv", row=7),
+        errors.ModelNotFound("no model 'x'", ["cf"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_more_facts_leave_the_error_that_others_share_as_it_is(error):
+    before = dict(error.facts)
+    more = error.with_facts(sequence="7")
+    assert (type(more), str(more), more.args) == (type(error), str(error), error.args)
+    assert (more.facts, error.facts) == (before | {"sequence": "7"}, before)
+    assert {name: value for name, value in vars(more).items() if name != "facts"} == {
+        name: value for name, value in vars(error).items() if name != "facts"
+    }
+
+
 def test_a_field_out_of_range_is_named_with_what_is_allowed():
     error = InvalidArgument("k", 0, "1 to 1,000")
     assert error.message == str(error) == "k is 0; allowed: 1 to 1,000"

@@ -81,6 +81,9 @@ async def test_reflection_describes_every_service(start: Any, version: str) -> N
             for file in reversed(files):  # what is imported comes behind what imports it
                 pool.Add(FileDescriptorProto.FromString(file))
             assert pool.FindServiceByName(name).methods
+        for name in ("rpc.Status", "rpc.ErrorInfo", "rpc.BadRequest", "rpc.RetryInfo", "rpc.Code", "protobuf.Any"):
+            described = await ask(file_containing_symbol=f"google.{name}")
+            assert described.file_descriptor_response.file_descriptor_proto, name
 
 
 async def test_summary_says_what_is_served_where_and_by_what(start: Any) -> None:

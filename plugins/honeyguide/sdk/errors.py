@@ -31,7 +31,7 @@ A message says what was given, what is allowed and what to do. It reaches client
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "BundleError",
@@ -74,6 +74,13 @@ class HoneyguideError(Exception):
         self.message = message
         self.facts: dict[str, str] = {}
         """What programs may read of it beside the reason, such as "field" or "existing"."""
+
+    def with_facts(self, **facts: str) -> Self:
+        """Returns the same error with more facts; this one, which several calls may share, stays as it is."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        error.facts = self.facts | facts
+        return error
 
 
 class InvalidArgument(HoneyguideError):

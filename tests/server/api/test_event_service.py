@@ -159,8 +159,8 @@ async def test_a_retried_call_stores_nothing_twice(stub: EventServiceStub) -> No
 
 
 REFUSED = [
-    ("RecordEvents", pb.RecordEventsRequest(), "events is '0 events'; allowed: 1–1,000"),
-    ("RecordEvents", pb.RecordEventsRequest(events=[event()] * 1001), "events is '1001 events'; allowed: 1–1,000"),
+    ("RecordEvents", pb.RecordEventsRequest(), "events is '0 events'; allowed: 1 to 1,000"),
+    ("RecordEvents", pb.RecordEventsRequest(events=[event()] * 1001), "events is '1001 events'; allowed: 1 to 1,000"),
     ("ListEvents", pb.ListEventsRequest(), "user_id is ''; allowed: 1 to 256 bytes"),
     ("ListEvents", pb.ListEventsRequest(user_id="anna", page_size=-1), "page_size is -1; allowed: 1 to 1,000"),
     ("ListEvents", pb.ListEventsRequest(user_id="anna", page_token="?"), "page_token is '\\?'; allowed: the next_page"),

@@ -46,6 +46,8 @@ async def test_pages_join_to_the_whole_list(start: Any) -> None:
                 await running.models.ListModels(pb.ListModelsRequest(page_token=bad))
         with pytest.raises(grpc.aio.AioRpcError, match="page_size is -1; allowed: 1 to 1,000, or 0 for 100"):
             await running.models.ListPlugins(pb.ListPluginsRequest(page_size=-1))
+        with pytest.raises(grpc.aio.AioRpcError, match=r"page_token is '!'.*page_size is -1"):
+            await running.models.ListPipelines(pb.ListPipelinesRequest(page_size=-1, page_token="!"))
         assert len((await running.models.ListPlugins(pb.ListPluginsRequest(page_size=2**31 - 1))).plugins) > 2
     assert [m.name for m in (*first.models, *second.models)] == ["tiny", "tiny_ranker"]
     assert second.next_page_token == ""

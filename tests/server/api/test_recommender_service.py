@@ -167,6 +167,30 @@ async def test_every_field_at_fault_is_listed(start: Any) -> None:
     assert all(field in message for field in expected)
 
 
+async def test_the_longest_list_of_faults_fits_into_the_trailers(start: Any) -> None:
+    long = "\U0001f426" * 300  # four bytes each, and twelve where the status message escapes them
+    bad = RecommendRequest(
+        user_id=long,
+        k=0,
+        request_time_ms=-1,
+        history=History(
+            item_ids=[long, long],
+            times_ms=[9, 8, 7],
+            event_types=[long],
+            dwell_seconds=[-1.0],
+            clicks=[-1.0],
+            quantities=[-1.0],
+            values=[math.inf],
+        ),
+        filter=Filter(exclude_item_ids=[long], allow_item_ids=[long], any_categories=[long]),
+    )
+    async with start() as running:
+        code, reason, _, (listed,) = await refused(running.recommender.Recommend(bad))
+    assert (code, reason) == (INVALID, "INVALID_FIELD")
+    assert len(listed.field_violations) == 19
+    assert {v.field for v in listed.field_violations} >= {"k", "user_id", "history.values", "filter.any_categories"}
+
+
 async def test_an_answer_says_what_is_known_of_its_user(start: Any) -> None:
     async with start() as running:
         await running.events.RecordEvents(RecordEventsRequest(events=[Event(user_id="u", item_id="item-3")]))

@@ -9,10 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rich_status
 
-from honeyguide.v1.errors_pb2 import ERROR_REASON_INVALID_FIELD
+from honeyguide.sdk.errors import Unavailable
+from honeyguide.v1.errors_pb2 import ERROR_REASON_INTERNAL, ERROR_REASON_INVALID_FIELD
 from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
 from honeyguide.v1.history_pb2 import History, ModelVersion
 from honeyguide.v1.model_service_pb2 import LoadModelRequest, UnloadModelRequest
@@ -155,6 +157,47 @@ async def test_an_answer_carries_what_a_unary_one_does(start: Any) -> None:
     assert list(bare.rows[0].ranked.titles) == []
 
 
+async def test_a_fault_in_one_batch_is_logged_once_under_the_id_that_its_answer_names(start: Any) -> None:
+    with structlog.testing.capture_logs() as log:
+        async with start() as running:
+            pipeline = running.server.pipelines.get()
+            compute = pipeline.recommend
+
+            def faulty(queries: list[Any]) -> Any:
+                return compute(queries) if len(queries) > 1 else {}["secret"]
+
+            pipeline.recommend = faulty
+            first, failed, last = await ask(running, [options(), batch(1, row(1), row(2)), batch(2, row(1)), batch(3)])
+    assert len(first.rows) == 2
+    assert (failed.sequence, failed.error.reason, failed.error.code) == (2, ERROR_REASON_INTERNAL, 13)
+    assert "secret" not in failed.error.message
+    assert failed.request_id in failed.error.message
+    (line,) = [line for line in log if line["log_level"] == "error"]
+    assert (line["event"], line["sequence"], line["request_id"]) == ("batch failed", 2, failed.request_id)
+    assert (last.sequence, last.error.reason) == (3, ERROR_REASON_INVALID_FIELD)
+
+
+async def test_an_error_that_ends_two_streams_names_to_each_its_own_batch(start: Any) -> None:
+    async with start() as running:
+        gone, queue = Unavailable("gone"), running.server.queues
+
+        async def refuse(*given: Any, **options: Any) -> Any:
+            await asyncio.sleep(0.05)
+            raise gone
+
+        queue.recommend = refuse
+        names = []
+        calls = [running.recommender.RecommendStream(iter([options(), batch(n, row(1))])) for n in (4, 5)]
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError, match="gone"):
+                await call.read()
+            info = error_details_pb2.ErrorInfo()
+            assert (await rich_status.from_call(call)).details[0].Unpack(info)
+            names.append(info.metadata["sequence"])
+    assert names == ["4", "5"]
+    assert gone.facts == {}
+
+
 async def test_server_reads_while_it_writes(start: Any) -> None:
     answered = asyncio.Event()
 
@@ -195,6 +238,7 @@ async def test_pinned_versions_hold_at_the_start_and_after_a_swap(
         info = error_details_pb2.ErrorInfo()
         assert (await rich_status.from_call(call)).details[0].Unpack(info)
         assert (info.reason, info.metadata["sequence"]) == ("MODEL_CHANGED", "2")
+        assert (info.metadata["field"], info.metadata["existing"]) == ("required_models", "tiny/1")
         code, message = await refused(running, pinned)
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     assert "tiny/1 serve" in message

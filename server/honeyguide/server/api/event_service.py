@@ -66,7 +66,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     async def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:  # noqa: ARG002, N802  # gRPC's
         """Records the events that keep the rules, and says what is wrong with the others."""
         if not 1 <= len(request.events) <= MAX_EVENTS:
-            raise InvalidArgument("events", f"{len(request.events)} events", f"1–{MAX_EVENTS:,} in one call")
+            raise InvalidArgument("events", f"{len(request.events)} events", f"1 to {MAX_EVENTS:,} events in one call")
         now_ms = int(self._clock() * 1000)
         good: list[StoredEvent] = []
         rejected: list[pb.RejectedEvent] = []

@@ -42,13 +42,14 @@ MAX_MESSAGE_BYTES = 8 << 20
 """Bytes of one message at most; a client that sends more is told so, and not to try again."""
 
 
-def to_row_error(error: Exception) -> RowError:
-    """Describes an error to the client, for one row of a batch; an unknown one tells nothing of itself."""
+def to_row_error(error: Exception, request_id: str = "") -> RowError:
+    """Describes an error to the client, for a row or a batch; of an unknown one, only where the log has it."""
     if not isinstance(error, HoneyguideError):
+        where = f" under request {request_id}" if request_id else ""
         return RowError(
             code=Code.INTERNAL,
             reason=ErrorReason.ERROR_REASON_INTERNAL,
-            message="internal error; the server's log has more",
+            message=f"internal error; the server's log has more{where}",
         )
     return RowError(
         code=Code.Value(error.code),
@@ -65,12 +66,10 @@ def reason_of(row: RowError) -> str:
 
 def to_status(error: Exception, request_id: str) -> Status:
     """Describes an error to the client, for a whole call, as a google.rpc.Status with details."""
-    row = to_row_error(error)
+    row = to_row_error(error, request_id)
     facts = {"request_id": request_id}
     if isinstance(error, HoneyguideError):
         facts |= {name: _cut(fact, _FACT_BYTES) for name, fact in error.facts.items()}
-    else:
-        row.message = f"internal error; the server's log has more under request {request_id}"
     parts: list[Message] = [details.ErrorInfo(reason=reason_of(row), domain=DOMAIN, metadata=facts)]
     if isinstance(error, InvalidArgument):
         parts.append(_bad_request(error))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.server.api.violations import Violations
 
 __all__ = ["page", "size_of_page"]
 
@@ -27,8 +28,10 @@ def page(items: Sequence[T], kind: str, page_size: int, page_token: str) -> tupl
 
     Raises `InvalidArgument`.
     """
-    start = _place(kind, page_token)
-    end = start + size_of_page(page_size)
+    violations = Violations()
+    start, size = violations.check(_place, kind, page_token), violations.check(size_of_page, page_size)
+    violations.refuse()
+    end = start + size
     token = base64.urlsafe_b64encode(json.dumps([kind, end]).encode()).decode() if end < len(items) else ""
     return items[start:end], token
 

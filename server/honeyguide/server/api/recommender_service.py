@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 import grpc
@@ -141,19 +142,18 @@ class RecommenderServicer(RecommenderServiceServicer):
         self, message: RecommendStreamRequest, options: StreamOptions, defaults: RecommendQuery, call: RequestContext
     ) -> RecommendStreamResponse:
         """Answers one batch. One that breaks a rule, or meets a fault, fails alone; what ends the stream names it."""
-        sequence = message.batch.sequence
+        sequence, call = message.batch.sequence, replace(call, request_id=uuid4().hex)
         try:
             validation.check_batch(message, defaults.k)
             return await self._answer_batch(message.batch, options, defaults, call)
         except Exception as error:  # boundary: one batch of a stream
             if isinstance(error, HoneyguideError) and not isinstance(error, InvalidArgument):
-                error.facts["sequence"] = str(sequence)
-                raise
+                raise error.with_facts(sequence=str(sequence)) from error
             if not isinstance(error, HoneyguideError):
-                self._log.exception("batch failed", sequence=sequence)
-            row_error = to_row_error(error)
+                self._log.exception("batch failed", request_id=call.request_id, sequence=sequence)
+            row_error = to_row_error(error, call.request_id)
             self._metrics.row_errors.labels(reason_of(row_error)).inc()
-            return RecommendStreamResponse(sequence=sequence, request_id=uuid4().hex, error=row_error)
+            return RecommendStreamResponse(sequence=sequence, request_id=call.request_id, error=row_error)
 
     async def _answer_batch(
         self, batch: UserBatch, options: StreamOptions, defaults: RecommendQuery, call: RequestContext
@@ -177,7 +177,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             for place in range(len(batch.rows))
         ]
         return RecommendStreamResponse(
-            sequence=batch.sequence, request_id=uuid4().hex, models=_models(models), rows=rows
+            sequence=batch.sequence, request_id=call.request_id, models=_models(models), rows=rows
         )
 
     def _check_models(self, options: StreamOptions) -> None:
@@ -191,7 +191,7 @@ def _require(options: StreamOptions, models: Iterable[tuple[str, int]]) -> None:
         raise ModelChanged(
             f"required_models are {_named(required)}; {_named(serving)} serve: "
             "start over without, or load what you need"
-        )
+        ).with_facts(field="required_models", value=_named(required), existing=_named(serving))
 
 
 def _named(models: Iterable[tuple[str, int]]) -> str:
