@@ -26,10 +26,10 @@ METHOD = "Recommend"
 def discover(channel: grpc.Channel) -> tuple[type[Any], Callable[..., Any]]:
     """Finds the request's message class and the call, from what the server says of itself."""
     database = ProtoReflectionDescriptorDatabase(channel)
-    offered = list(database.get_services())
-    names = [name for name in offered if name.endswith(f".{SERVICE}")]
+    services = list(database.get_services())
+    names = [name for name in services if name.endswith(f".{SERVICE}")]
     if not names:
-        sys.exit(f"the server has no {SERVICE}; it has {', '.join(offered)}")
+        sys.exit(f"the server has no {SERVICE}; it has {', '.join(services)}")
     method = DescriptorPool(database).FindServiceByName(names[0]).FindMethodByName(METHOD)
     request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     call = channel.unary_unary(

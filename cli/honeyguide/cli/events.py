@@ -55,14 +55,14 @@ def import_events(
     from honeyguide.training.dataset import SPLITS, Dataset
 
     data = Dataset.open(dataset)
-    kept = data.events["split"].to_numpy() <= SPLITS.index(until.value)  # (events,)
+    included = data.events["split"].to_numpy() <= SPLITS.index(until.value)  # (events,)
     # An event's id is its place in the data set, whatever part is imported: that makes a second import harmless.
-    places = np.flatnonzero(kept)
+    places = np.flatnonzero(included)
     part = Dataset(
         name=data.name,
         spec=data.spec,
         split=data.split,
-        events=data.events.filter(pl.Series(kept)),
+        events=data.events.filter(pl.Series(included)),
         users=data.users,
         items=data.items,
     )

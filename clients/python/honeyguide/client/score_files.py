@@ -167,7 +167,7 @@ class Parts:
         self._next_row = journal.next_row
 
     @staticmethod
-    def found(output: Path) -> Journal | None:
+    def unfinished(output: Path) -> Journal | None:
         """Reads the journal of an unfinished run towards this output; None when there is none."""
         path = _folder(output) / "journal.json"
         if not path.exists():

@@ -158,19 +158,19 @@ def _journal(source: UserFile, output: Path, options: ScoreOptions) -> Journal:
         "drop_seen": options.drop_seen,
         "batch_size": options.users_per_batch,
     }
-    fingerprint, found = source.fingerprint(), Parts.found(output)
-    if found is None:
+    fingerprint, journal = source.fingerprint(), Parts.unfinished(output)
+    if journal is None:
         return Journal(input=fingerprint, options=asked, request_time_ms=time.time_ns() // 1_000_000)
-    changes = [f"{name} was {found.options.get(name)!r}, is {asked[name]!r}" for name in asked]
-    changes = [change for name, change in zip(asked, changes, strict=True) if found.options.get(name) != asked[name]]
-    if found.input != fingerprint:
+    changes = [f"{name} was {journal.options.get(name)!r}, is {asked[name]!r}" for name in asked]
+    changes = [change for name, change in zip(asked, changes, strict=True) if journal.options.get(name) != asked[name]]
+    if journal.input != fingerprint:
         changes.insert(0, f"{source.path} has changed")
     if changes:
         raise ResumeError(
-            f"an unfinished run towards {output} stopped at row {found.next_row:,}, but {'; '.join(changes)}",
+            f"an unfinished run towards {output} stopped at row {journal.next_row:,}, but {'; '.join(changes)}",
             remedy="give the same input and options to go on, or --restart to begin anew",
         )
-    return found
+    return journal
 
 
 def _batches(users: Iterator[UserRow], batch_size: int, part_rows: int) -> Iterator[list[UserRow]]:
