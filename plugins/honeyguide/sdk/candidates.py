@@ -24,10 +24,11 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
         return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
     columns = np.argpartition(scores, items - k, axis=1)[:, items - k :]
     columns.sort(1)
-    # Of several equal scores at the end of the list, the partition takes any.
+    # Of several equal scores at the end of the list, the partition takes any. One count tells whether there are any.
     last = np.take_along_axis(scores, columns, 1).min(1, keepdims=True)
-    tied = np.flatnonzero(((scores >= last).sum(1) > k) & ~np.isneginf(last[:, 0]))
-    if len(tied):
+    good_enough = scores >= last
+    if np.count_nonzero(good_enough) > users * k:
+        tied = np.flatnonzero((good_enough.sum(1) > k) & ~np.isneginf(last[:, 0]))
         above, equal = scores[tied] > last[tied], scores[tied] == last[tied]
         room = k - above.sum(1, keepdims=True)
         columns[tied] = np.nonzero(above | (equal & (equal.cumsum(1) <= room)))[1].reshape(-1, k)
