@@ -1,4 +1,7 @@
-"""The verbs that talk to a server: tables, JSON, exit codes, and one clear line when nobody answers."""
+"""The verbs that talk to a server: tables, JSON, exit codes, and one clear line when nobody answers.
+
+They reach the server through `connection.py` and print with `output.py`.
+"""
 
 from __future__ import annotations
 

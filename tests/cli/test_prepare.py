@@ -1,3 +1,5 @@
+"""`honeyguide prepare` and its flags (`prepare_flags.py`): what they come to, from the command line or a file."""
+
 import dataclasses
 import json
 from pathlib import Path

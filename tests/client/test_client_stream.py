@@ -1,4 +1,7 @@
-"""The batch stream: order, window, failures, and what happens when either side stops early."""
+"""The batch stream: order, window, failures, and what happens when either side stops early.
+
+All of it is `stream.py`, seen from the clients that use it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Batch scoring: what is written, what is refused, and that a killed run ends as if it had not been killed."""
+"""Batch scoring: what is written, what is refused, and that a killed run ends as if it had not been killed.
+
+What survives a kill is the business of `score_files.py`.
+"""
 
 from __future__ import annotations
 

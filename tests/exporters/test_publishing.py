@@ -1,3 +1,5 @@
+"""Versions appear whole or not at all (`publish.py`), and what cannot become one is refused."""
+
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,7 @@
-"""Walks every model of the package that retrieves."""
+"""Walks every model of the package that retrieves.
+
+Those of `cf.py`, `gru.py`, `attention_lstm.py` and `transformer.py`, by the options they share.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,7 @@
-"""Breaks plugins in every way an author can; each is listed with its reason, and the others still load."""
+"""Breaks plugins in every way an author can; each is listed with its reason, and the others still load.
+
+What plugins implement are the specifications in `hooks.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The two ends of a sequence network, as the options of `options.py` shape them."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Tests of the error interceptor against a real server with a toy service."""
+"""Tests of the error interceptor against a real server with a toy service.
+
+An error becomes a status with every detail of `violations.py`.
+"""
 
 import asyncio
 import contextlib

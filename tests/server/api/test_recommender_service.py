@@ -1,4 +1,7 @@
-"""A real server answers every row of the design's input table as the table says."""
+"""A real server answers every row of the design's input table as the table says.
+
+What a row may hold is decided in `validation.py`.
+"""
 
 from __future__ import annotations
 

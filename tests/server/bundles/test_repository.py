@@ -1,4 +1,7 @@
-"""The repository loads the newest good version, lists the bad ones with their reason, and swaps by one reference."""
+"""The repository loads the newest good version, lists the bad ones with their reason, and swaps by one reference.
+
+It reads bundles with `loading.py` and hands out what `bundle.py` describes.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.server.events.sqlite import SqliteEventStore
-from honeyguide.server.events.store import Recorded, StoredEvent
+from honeyguide.server.events.store import RecordCounts, StoredEvent
 
 FORMAT_1 = Path(__file__).parent / "data" / "events-format-1.db"
 """Written by the version before: 60 events of anna with ids, 40 of ben without, one of кот with an id."""
@@ -69,7 +69,7 @@ def test_every_event_of_an_earlier_file_is_there(path: Path) -> None:
 async def test_an_id_of_an_earlier_file_is_a_duplicate_for_its_user_alone(path: Path) -> None:
     again = [StoredEvent(user, "book", 7, event_id="id-3") for user in ("anna", "ben", "ben")]
     with SqliteEventStore(path) as store:
-        assert await store.record(again) == Recorded(accepted=1, duplicates=2)
+        assert await store.record(again) == RecordCounts(accepted=1, duplicates=2)
         assert store.count("ben") == 41
 
 

@@ -1,4 +1,7 @@
-"""Tests of the event store: durability, idempotency, order, cache, deletion."""
+"""Tests of the event store: durability, idempotency, order, cache, deletion.
+
+The histories in memory are those of `cache.py`.
+"""
 
 import asyncio
 import os
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, InvalidArgument, OverCapacity, Unavailable
 from honeyguide.server.events.sqlite import SqliteEventStore
-from honeyguide.server.events.store import Recorded, StoredEvent, StoredHistory
+from honeyguide.server.events.store import RecordCounts, StoredEvent, StoredHistory
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ async def block(store: SqliteEventStore) -> tuple[threading.Event, asyncio.Futur
 
 async def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1_700_000_000_123, "view", 1.5, 2.0, 3.0, -4.5, "request", "id-1")
-    assert await store.record([event]) == Recorded(accepted=1, duplicates=0)
+    assert await store.record([event]) == RecordCounts(accepted=1, duplicates=0)
     assert store.page("anna", 10).events == [event]
     history = store.history("anna")
     assert (len(history), store.item_ids(), store.event_types()) == (1, ["book"], ["", "view"])
@@ -91,9 +94,9 @@ async def test_a_history_cannot_be_written_to(store: SqliteEventStore) -> None:
 
 async def test_an_event_id_is_stored_once(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1, event_id="x")
-    assert await store.record([event, event]) == Recorded(1, 1)
-    assert await store.record([event, StoredEvent("anna", "pen", 2)]) == Recorded(1, 1)
-    assert await store.record([StoredEvent("anna", "pen", 2)]) == Recorded(1, 0)
+    assert await store.record([event, event]) == RecordCounts(1, 1)
+    assert await store.record([event, StoredEvent("anna", "pen", 2)]) == RecordCounts(1, 1)
+    assert await store.record([StoredEvent("anna", "pen", 2)]) == RecordCounts(1, 0)
     assert items_of(store, "anna") == ["book", "pen", "pen"]
 
 
@@ -167,13 +170,13 @@ async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
         await asyncio.sleep(0.05)
         assert not waiting.done()
         other.execute("COMMIT")
-        assert await asyncio.wait_for(waiting, 5) == Recorded(1, 0)
+        assert await asyncio.wait_for(waiting, 5) == RecordCounts(1, 0)
         monkeypatch.setattr("honeyguide.server.events.sqlite.BUSY_SECONDS", 0.02)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):
             await store.record([StoredEvent("anna", "pen", 1)])
         other.close()
-        assert await store.record([StoredEvent("anna", "pen", 1)]) == Recorded(1, 0)
+        assert await store.record([StoredEvent("anna", "pen", 1)]) == RecordCounts(1, 0)
         assert items_of(store, "anna") == ["book", "pen"]
 
 
@@ -185,7 +188,7 @@ async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_o
             broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await asyncio.wait_for(store.record([StoredEvent("anna", "book", 1)]), 5)
-        assert await asyncio.wait_for(store.record([StoredEvent("anna", "pen", 2)]), 5) == Recorded(1, 0)
+        assert await asyncio.wait_for(store.record([StoredEvent("anna", "pen", 2)]), 5) == RecordCounts(1, 0)
         assert items_of(store, "anna") == ["book", "pen"]
 
 
@@ -231,7 +234,7 @@ def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) ->
                     if event.event_id:
                         known.add((event.user_id, event.event_id))
                 replay += fresh
-                assert await store.record(step) == Recorded(len(fresh), len(step) - len(fresh))
+                assert await store.record(step) == RecordCounts(len(fresh), len(step) - len(fresh))
             for user in ("anna", "ben", "кот"):
                 expected = sorted((e for e in replay if e.user_id == user), key=lambda e: e.time_ms)
                 assert_equal(store, store.history(user), expected)
@@ -288,7 +291,7 @@ async def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, pat
     assert not any(secret.encode() in file.read_bytes() for file in path.parent.iterdir())
     assert (len(store.history(secret)), store.count(secret), store.count("ben")) == (0, 0, 300)
     assert await store.delete_user(secret) == 0
-    assert await store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]) == Recorded(1, 0)
+    assert await store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]) == RecordCounts(1, 0)
 
 
 _VICTIM = """
@@ -339,7 +342,7 @@ async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: Sqlite
         await store.record(much)
     assert items_of(store, "anna") == ["book"]
     store._writer.execute("PRAGMA max_page_count = 1000000")
-    assert await store.record(much) == Recorded(500, 0)
+    assert await store.record(much) == RecordCounts(500, 0)
     assert len(store.history("anna")) == 501
 
 
@@ -364,7 +367,7 @@ async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(stor
     assert await asyncio.wait_for(store.delete_user("anna"), 10) == 1
     assert store._scrub
     store._writer = sound
-    assert await asyncio.wait_for(store.record([StoredEvent("ben", "book", 1)]), 10) == Recorded(1, 0)
+    assert await asyncio.wait_for(store.record([StoredEvent("ben", "book", 1)]), 10) == RecordCounts(1, 0)
     assert not store._scrub
 
 
@@ -372,7 +375,7 @@ async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: Sql
     calls = [store.record([StoredEvent("anna", f"item-{i}", i)]) for i in range(20)]
     bad = store.record([StoredEvent("anna", "book", 1), StoredEvent("anna", "\ud800", 1)])
     *good, failed = await asyncio.gather(*calls, bad, return_exceptions=True)
-    assert good == [Recorded(1, 0)] * 20
+    assert good == [RecordCounts(1, 0)] * 20
     assert isinstance(failed, UnicodeEncodeError)
     assert len(store.history("anna")) == 20
 
@@ -382,7 +385,7 @@ async def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
         calls = [store.record([StoredEvent("anna", "book", i)] * 5) for i in range(4)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         refused = [a for a in answers if isinstance(a, OverCapacity)]
-        accepted = sum(a.accepted for a in answers if isinstance(a, Recorded))
+        accepted = sum(a.accepted for a in answers if isinstance(a, RecordCounts))
         assert refused
         assert refused[0].retry_after > 0
         assert len(store.history("anna")) == accepted == 20 - 5 * len(refused)
@@ -481,12 +484,12 @@ async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
         StoredEvent("anna", "pen", 5, "buy", value=2.0, event_id="d:3"),
     ]
     with SqliteEventStore(path) as imported, SqliteEventStore(path.with_name("other.db")) as other:
-        assert imported.import_events(frame) == Recorded(4, 0)
+        assert imported.import_events(frame) == RecordCounts(4, 0)
         await other.record(recorded)
         for user in ("anna", "ben"):
             assert imported.page(user, 10).events == other.page(user, 10).events
-        assert imported.import_events(frame) == Recorded(0, 4)
-        assert imported.import_events(frame.head(0)) == Recorded(0, 0)
+        assert imported.import_events(frame) == RecordCounts(0, 4)
+        assert imported.import_events(frame.head(0)) == RecordCounts(0, 0)
         assert imported.count("anna") == 3
 
 

@@ -10,7 +10,7 @@ import pytest
 from honeyguide import answers
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.server.local.translation import convert_items, make_event, make_filter, make_history
-from honeyguide.server.serving.queries import Answer, Source
+from honeyguide.server.serving.queries import Answer, ItemSource
 
 
 def test_a_history_of_arrays_is_one_of_lists() -> None:
@@ -42,7 +42,7 @@ def test_an_event_without_an_id_gets_one_of_its_own() -> None:
 
 
 def test_popular_items_are_nobodys() -> None:
-    answer = Answer((("m", 1),), "m", ["a", "b"], [2.0, 1.0], [Source.RETRIEVED, Source.POPULAR], ["A", ""])
+    answer = Answer((("m", 1),), "m", ["a", "b"], [2.0, 1.0], [ItemSource.RETRIEVED, ItemSource.POPULAR], ["A", ""])
     first, second = convert_items(answer)
     assert (first.source, first.source_model, first.title, first.because_items) == ("RETRIEVED", "m", "A", ())
     assert (second.source, second.source_model) == ("POPULAR", "")

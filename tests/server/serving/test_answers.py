@@ -8,7 +8,7 @@ import pytest
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.retrieval import Candidates, Limits
 from honeyguide.server.serving.answers import fill, make_answers
-from honeyguide.server.serving.queries import Source
+from honeyguide.server.serving.queries import ItemSource
 
 POPULARITY = np.array([10, 8, 6, 4, 2])
 
@@ -29,11 +29,11 @@ def test_gaps_close_and_popular_items_come_below_what_was_retrieved(catalogue: C
     assert filled.rows.tolist() == [[4, 3, 2], [0, 1, -1]]
     np.testing.assert_allclose(filled.scores[0], [0.9, 0.5, 0.5 - 1 + 0.6], rtol=1e-6)
     np.testing.assert_allclose(filled.scores[1][:2], [1.0, 0.8], rtol=1e-6)
-    assert sources[0].tolist() == [Source.RETRIEVED, Source.RETRIEVED, Source.POPULAR]
+    assert sources[0].tolist() == [ItemSource.RETRIEVED, ItemSource.RETRIEVED, ItemSource.POPULAR]
 
     first, second = make_answers(catalogue, (("m", 1),), "m", filled, sources, [3, 2])
     assert (first.item_ids, first.titles) == (["e", "d", "c"], ["E", "D", "C"])
-    assert (second.item_ids, second.sources) == (["a", "b"], [Source.POPULAR] * 2)
+    assert (second.item_ids, second.sources) == (["a", "b"], [ItemSource.POPULAR] * 2)
     assert (first.models, first.source_model, first.unknown_history_items) == ((("m", 1),), "m", 0)
 
 

@@ -20,7 +20,7 @@ from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import InlineHistory, UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
-from honeyguide.server.serving.queries import RecommendQuery, Source
+from honeyguide.server.serving.queries import ItemSource, RecommendQuery
 
 
 class Explaining:
@@ -116,13 +116,13 @@ def test_only_those_who_asked_are_explained_and_only_what_was_retrieved(bundle: 
     )
     assert len(explained.because_items) == 9
     assert (plain.because_items, unknown.because_items) == ((), ())
-    assert filled.sources == [Source.RETRIEVED]
+    assert filled.sources == [ItemSource.RETRIEVED]
     assert len(filled.because_items) == 1
 
 
 def test_popular_items_are_not_explained(bundle: LoadedBundle) -> None:
     (answer,) = pipeline(bundle, rules=(FirstTwo(None),)).recommend([query(3, 5, k=5)])
-    assert answer.sources == [Source.RETRIEVED] * 2 + [Source.POPULAR] * 3
+    assert answer.sources == [ItemSource.RETRIEVED] * 2 + [ItemSource.POPULAR] * 3
     assert [bool(named) for named in answer.because_items] == [True, True, False, False, False]
 
 

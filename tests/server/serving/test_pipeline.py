@@ -22,7 +22,7 @@ from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
-from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
+from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 
 ITEMS = 60  # of the shared bundles: "item-0" is the most popular, categories are "even", "odd" and "first"
 
@@ -110,7 +110,7 @@ def test_ranking_orders_the_candidates_and_the_rest_keeps_its_place(bundle: Load
 def test_unknown_user_gets_popular_items(bundle: LoadedBundle) -> None:
     (answer,) = pipeline(bundle).recommend([RecommendQuery(UserInput("nobody"), k=3)])
     assert rows(answer) == [0, 1, 2]
-    assert answer.sources == [Source.POPULAR] * 3
+    assert answer.sources == [ItemSource.POPULAR] * 3
     assert answer.scores == sorted(answer.scores, reverse=True)
 
 
@@ -199,7 +199,7 @@ def test_rank_scores_the_callers_candidates_as_recommend_does(bundle: LoadedBund
     assert ranked.item_ids == best.item_ids
     np.testing.assert_allclose(ranked.scores, best.scores, rtol=1e-4, atol=1e-5)
     assert ranked.unknown_item_ids == ("nowhere",)
-    assert ranked.sources == [Source.CANDIDATE] * 20
+    assert ranked.sources == [ItemSource.CANDIDATE] * 20
     assert popular.item_ids == ["item-4", "item-9"]
 
 

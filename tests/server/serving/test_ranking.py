@@ -18,7 +18,7 @@ from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.histories import InlineHistory, UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
-from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
+from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 
 ITEMS = 60
 MODELS = (("tiny", 1), ("tiny_ranker", 1), ("joint", 1))
@@ -78,7 +78,7 @@ def test_union_is_ranked_with_every_source_s_score(joint: LoadedBundle) -> None:
     assert rows(answer) == [candidates[i] for i in order]
     np.testing.assert_allclose(answer.scores, scores[order], rtol=1e-4, atol=1e-5)
     assert (answer.models, answer.source_model) == (MODELS, "joint")
-    assert set(answer.sources) == {Source.RETRIEVED}
+    assert set(answer.sources) == {ItemSource.RETRIEVED}
 
 
 def test_behind_the_ranked_the_first_retriever_s_order_goes_on(joint: LoadedBundle) -> None:

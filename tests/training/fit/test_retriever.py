@@ -14,7 +14,7 @@ from honeyguide.models.gru import Gru
 from honeyguide.models.transformer import Transformer
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable, Model
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.errors import ConfigError, DataError, PluginError
+from honeyguide.sdk.errors import ConfigError, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.fit.options import FitOptions
@@ -22,7 +22,6 @@ from honeyguide.training.fit.progress import OnProgress, Progress
 from honeyguide.training.fit.recipe import Trained, fit_model
 from honeyguide.training.fit.retriever import check_target_weight, fit
 from honeyguide.training.runs.history import read_history
-from honeyguide.training.runs.tensor_file import load_tree, save_tree
 from honeyguide.training.scoring.candidates import score_all
 from honeyguide.training.scoring.device import tensors
 
@@ -246,27 +245,6 @@ def test_options_of_the_user_win_over_the_models_and_these_over_the_defaults(hos
 def test_an_option_out_of_range_is_named(host: PluginHost, name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         FitOptions.for_model(host.model("tiny"), {name: value})
-
-
-def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
-    tree = {"a": [1, 2.5, None, True, ("x", {3: torch.arange(4), "y": torch.zeros(0)})], "float": float("inf")}
-    save_tree(tmp_path / "t.safetensors", tree)
-    back = load_tree(tmp_path / "t.safetensors")
-    assert torch.equal(back["a"][4][1][3], torch.arange(4))
-    assert back["a"][:4] == [1, 2.5, None, True]
-    assert isinstance(back["a"][4], tuple)
-    assert back["float"] == float("inf")
-
-
-def test_a_tree_refuses_what_only_pickle_could_keep(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="/a/0 is a object"):
-        save_tree(tmp_path / "t.safetensors", {"a": [object()]})
-
-
-def test_a_broken_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "t.safetensors").write_bytes(b"not safetensors at all")
-    with pytest.raises(DataError, match="remove it and train again"):
-        load_tree(tmp_path / "t.safetensors")
 
 
 def test_encoding_one_user_equals_encoding_many(host: PluginHost, checkerboard: Board) -> None:

@@ -32,9 +32,9 @@ from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.training.dataset_folder import HEADER, check_source, check_target
 
-__all__ = ["FORMAT_VERSION", "SPLITS", "Dataset", "fingerprint", "number_categories"]
+__all__ = ["SPLITS", "Dataset", "fingerprint", "number_categories"]
 
-FORMAT_VERSION = 1
+_FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 """Names of the codes 0, 1, 2 in the column ``split``."""
 _ITEM_COLUMNS = ("item_id", "title", "categories", "popularity")
@@ -79,9 +79,9 @@ class Dataset:
         try:
             raw = json.loads((folder / HEADER).read_text("utf-8"))
             version = raw.get("format_version")
-            if version != FORMAT_VERSION:
+            if version != _FORMAT_VERSION:
                 raise DataError(
-                    f"the format is {version!r}; this version reads {FORMAT_VERSION}",
+                    f"the format is {version!r}; this version reads {_FORMAT_VERSION}",
                     file=str(folder / HEADER),
                     remedy="run `honeyguide prepare` again",
                 )
@@ -257,7 +257,7 @@ class Dataset:
 
     def _header(self) -> dict[str, Any]:
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": _FORMAT_VERSION,
             "name": self.name,
             "split": self.split,
             "spec": dataclasses.asdict(self.spec),

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from honeyguide.sdk.errors import DataError
 
-__all__ = ["HEADER", "TABLES", "check_source", "check_target"]
+__all__ = ["HEADER", "TABLE_FILES", "check_source", "check_target"]
 
 HEADER = "dataset.json"
-TABLES = ("events.parquet", "users.parquet", "items.parquet")
+TABLE_FILES = ("events.parquet", "users.parquet", "items.parquet")
 
 
 def check_source(folder: Path) -> None:
     """Raises `DataError` where a file of a data set is missing in ``folder``."""
-    if missing := [name for name in (HEADER, *TABLES) if not (folder / name).is_file()]:
+    if missing := [name for name in (HEADER, *TABLE_FILES) if not (folder / name).is_file()]:
         raise DataError(
             f"this is not a data set: {missing[0]} is missing",
             file=str(folder),
@@ -29,7 +29,7 @@ def check_target(folder: Path, *, force: bool) -> None:
         return
     if not _is_ours(folder / HEADER):
         raise DataError("this exists and is no data set", file=str(folder), remedy="choose another --out")
-    if foreign := sorted({path.name for path in folder.iterdir()} - {HEADER, *TABLES}):
+    if foreign := sorted({path.name for path in folder.iterdir()} - {HEADER, *TABLE_FILES}):
         raise DataError(
             f"beside the data set this holds {', '.join(foreign[:3])}",
             file=str(folder),

@@ -19,7 +19,7 @@ from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.batching import Queues
 from honeyguide.server.serving.context import RequestContext
 from honeyguide.server.serving.pipelines import Pipelines
-from honeyguide.server.serving.queries import Answer, RecommendQuery, Source
+from honeyguide.server.serving.queries import Answer, ItemSource, RecommendQuery
 from honeyguide.v1.errors_pb2 import RowError
 from honeyguide.v1.history_pb2 import ModelVersion
 from honeyguide.v1.recommender_service_pb2 import (
@@ -208,8 +208,8 @@ def _items(answer: Answer) -> list[Item]:
         Item(
             item_id=item_id,
             score=score,
-            source=source,  # type: ignore[arg-type]  # Source holds the proto's numbers
-            source_model="" if source == Source.POPULAR else answer.source_model,
+            source=source,  # type: ignore[arg-type]  # ItemSource holds the proto's numbers
+            source_model="" if source == ItemSource.POPULAR else answer.source_model,
             title=title,
             because_items=[BecauseItem(item_id=item_id, title=title) for item_id, title in because],
         )
@@ -232,7 +232,7 @@ def _ranked(query: RecommendQuery, answer: Answer, *, with_titles: bool) -> Rank
     return Ranked(
         item_ids=answer.item_ids,
         scores=answer.scores,
-        sources=answer.sources,  # type: ignore[arg-type]  # Source holds the proto's numbers
+        sources=answer.sources,  # type: ignore[arg-type]  # ItemSource holds the proto's numbers
         titles=answer.titles if with_titles else (),
         source_model=answer.source_model,
         user_id=query.user.user_id,

@@ -10,7 +10,7 @@ import polars as pl
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.event import EVENT_FEATURES
-from honeyguide.server.events.store import Recorded, StoredEvent
+from honeyguide.server.events.store import RecordCounts, StoredEvent
 
 __all__ = ["BUSY_SECONDS", "connect", "delete_user", "import_frame", "open_file", "record"]
 
@@ -128,7 +128,7 @@ def _number(db: sqlite3.Connection, table: str, name: str) -> int:
     return db.execute(_ADD[table], (name,)).lastrowid or 0
 
 
-def record(db: sqlite3.Connection, events: Sequence[StoredEvent]) -> Recorded:
+def record(db: sqlite3.Connection, events: Sequence[StoredEvent]) -> RecordCounts:
     """Writes events, within the caller's transaction; an event_id that its user has already is a duplicate."""
     first = number = int(db.execute("SELECT next_event FROM state").fetchone()[0])
     for e in events:
@@ -140,13 +140,13 @@ def record(db: sqlite3.Connection, events: Sequence[StoredEvent]) -> Recorded:
         db.execute(_INSERT, (user, e.time_ms, number, *names, *features))
         number += 1
     db.execute("UPDATE state SET next_event = ?", (number,))
-    return Recorded(number - first, len(events) - (number - first))
+    return RecordCounts(number - first, len(events) - (number - first))
 
 
-def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> Recorded:
+def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> RecordCounts:
     """Writes a table of events, as in `SqliteEventStore.import_events`, within the caller's transaction."""
     if events.is_empty():
-        return Recorded(0, 0)
+        return RecordCounts(0, 0)
     first = int(db.execute("SELECT next_event FROM state").fetchone()[0])
     if "event_type" not in events.columns:
         events = events.with_columns(event_type=pl.lit(""))
@@ -172,7 +172,7 @@ def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> Recorded:
     db.executemany(_INSERT_NEW, rows)
     accepted = db.total_changes - changes
     db.execute("UPDATE state SET next_event = ?", (first + events.height,))
-    return Recorded(accepted, events.height - accepted)
+    return RecordCounts(accepted, events.height - accepted)
 
 
 def delete_user(db: sqlite3.Connection, user_id: str) -> int:

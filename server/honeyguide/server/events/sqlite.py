@@ -37,7 +37,7 @@ from honeyguide.server.events.event_file import (
     open_file,
     record,
 )
-from honeyguide.server.events.store import Page, Recorded, StoredEvent, StoredHistory
+from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory
 
 __all__ = ["SqliteEventStore"]
 
@@ -128,7 +128,7 @@ class SqliteEventStore:
 
     # Writing
 
-    async def record(self, events: Sequence[StoredEvent]) -> Recorded:
+    async def record(self, events: Sequence[StoredEvent]) -> RecordCounts:
         """Stores events; returns when they are on disk and every later read knows them.
 
         Raises `OverCapacity` when too many wait, and `Unavailable` when the disk refuses; then none of them is stored.
@@ -144,7 +144,7 @@ class SqliteEventStore:
         job = _Job(lambda db: delete_user(db, user_id), frozenset([user_id]), 1, scrub=True)
         return await asyncio.wrap_future(self._submit(job))
 
-    def import_events(self, events: pl.DataFrame) -> Recorded:
+    def import_events(self, events: pl.DataFrame) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk.
 
         Args:

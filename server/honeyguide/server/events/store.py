@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EventStore", "Page", "Recorded", "StoredEvent", "StoredHistory"]
+__all__ = ["EventStore", "Page", "RecordCounts", "StoredEvent", "StoredHistory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordCounts:
     """Count of what became of events."""
 
     accepted: int
@@ -82,7 +82,7 @@ class EventStore(Protocol):
     whoever reads histories may keep what it made of one.
     """
 
-    async def record(self, events: Sequence[StoredEvent]) -> Recorded:
+    async def record(self, events: Sequence[StoredEvent]) -> RecordCounts:
         """Stores events; returns when they are on disk and every later read knows them.
 
         An event whose id is stored for its user already is a duplicate. Raises `OverCapacity` when too many wait, and

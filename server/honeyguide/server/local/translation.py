@@ -9,7 +9,7 @@ from uuid import uuid4
 from honeyguide import answers
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.server.api.interceptor import reason_of
-from honeyguide.server.serving.queries import Answer, Source
+from honeyguide.server.serving.queries import Answer, ItemSource
 from honeyguide.v1.errors_pb2 import RowError
 from honeyguide.v1.event_service_pb2 import Event
 from honeyguide.v1.history_pb2 import History
@@ -77,8 +77,8 @@ def convert_items(answer: Answer) -> tuple[answers.Item, ...]:
         answers.Item(
             item_id=item_id,
             score=score,
-            source=Source(source).name,
-            source_model="" if source == Source.POPULAR else answer.source_model,
+            source=ItemSource(source).name,
+            source_model="" if source == ItemSource.POPULAR else answer.source_model,
             title=title,
             because_items=tuple(answers.BecauseItem(*item) for item in because),
         )
@@ -103,7 +103,7 @@ def convert_row(answer: Answer, user_id: str | None, k: int, *, titles: bool) ->
     return answers.Ranked(
         item_ids=tuple(answer.item_ids),
         scores=tuple(answer.scores),
-        sources=tuple(Source(source).name for source in answer.sources),
+        sources=tuple(ItemSource(source).name for source in answer.sources),
         source_model=answer.source_model,
         user_state=answer.user_state.name,
         user_id=user_id,

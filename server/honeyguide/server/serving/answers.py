@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.retrieval import Candidates, Limits, most_popular
 from honeyguide.server.serving.histories import Histories, UserState
-from honeyguide.server.serving.queries import Answer, Source
+from honeyguide.server.serving.queries import Answer, ItemSource
 
 __all__ = ["fill", "make_answers"]
 
@@ -28,7 +28,7 @@ def fill(
     rows, scores = np.take_along_axis(ranking.rows, order, 1), np.take_along_axis(ranking.scores, order, 1)
     beyond = np.arange(rows.shape[1]) >= ks[:, None]
     rows[beyond], scores[beyond] = -1, -np.inf
-    sources = np.where(rows >= 0, Source.RETRIEVED, Source.POPULAR)
+    sources = np.where(rows >= 0, ItemSource.RETRIEVED, ItemSource.POPULAR)
     have = (rows >= 0).sum(1)
     short = np.flatnonzero(have < ks)
     if short.size:

@@ -21,7 +21,7 @@ from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import Histories, build_histories
 from honeyguide.server.serving.plan import PipelineOptions, Plan
-from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery, SimilarQuery, Source
+from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
 
@@ -81,7 +81,7 @@ class ServedPipeline:
         limits = _limits(catalogue, [q.filter for q in queries], own).take(known)
         with self._metrics.stage("similar"):
             neighbours = bundle.similar(rows[known], limits, max(q.k for q in queries))
-        sources = np.full(neighbours.rows.shape, Source.RETRIEVED)
+        sources = np.full(neighbours.rows.shape, ItemSource.RETRIEVED)
         ks = [queries[i].k for i in known.tolist()]
         answers: list[Answer | ItemNotFound] = [
             ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}") for q in queries
@@ -126,7 +126,7 @@ class ServedPipeline:
         answers = self._answers(plan, histories, ranking, sources, ks.tolist(), reasons)
         if plan.explainer is not None and any(q.explain for q in queries):
             asked = known[[queries[user].explain for user in known.tolist()]]
-            rows = np.where(sources[asked] == Source.RETRIEVED, ranking.rows[asked], -1)
+            rows = np.where(sources[asked] == ItemSource.RETRIEVED, ranking.rows[asked], -1)
             self._explain(plan.explainer, histories, asked, rows, answers)
         return answers
 
@@ -144,7 +144,7 @@ class ServedPipeline:
             best = self._scored(plan, self._users(queries, histories, known), rows[known], reasons)
             rows[known], scores[known] = best.rows, best.scores
         ranking = sort_candidates(rows, scores)
-        sources = np.full(rows.shape, Source.CANDIDATE)
+        sources = np.full(rows.shape, ItemSource.CANDIDATE)
         answers = self._answers(plan, histories, ranking, sources, [rows.shape[1]] * len(rows), reasons)
         unknown = [tuple(np.array(q.item_ids, object)[own < 0]) for q, own in zip(queries, asked, strict=True)]
         return [replace(answer, unknown_item_ids=ids) for answer, ids in zip(answers, unknown, strict=True)]

@@ -9,10 +9,10 @@ from enum import IntEnum
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.serving.histories import UserInput, UserState
 
-__all__ = ["Answer", "RankQuery", "RecommendQuery", "SimilarQuery", "Source"]
+__all__ = ["Answer", "ItemSource", "RankQuery", "RecommendQuery", "SimilarQuery"]
 
 
-class Source(IntEnum):
+class ItemSource(IntEnum):
     """Where an answered item comes from; the numbers are those of the proto."""
 
     RETRIEVED = 1

@@ -1,4 +1,8 @@
-"""Runs the kit on models that are wrong on purpose: the check that should catches them, and none before it does."""
+"""Runs the kit on models that are wrong on purpose: the check that should catches them, and none before it does.
+
+The checks are those of `encoding.py`, `capabilities.py`, `network.py`, `observing.py`, `learning.py`, `exporting.py`
+and `serving.py`; on models that are right, ../test_builtin_models.py runs them.
+"""
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -19,7 +23,7 @@ CHECKS = {check.name: check for check in checks()}
 @pytest.fixture(scope="module")
 def wrong_host() -> Iterator[PluginHost]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent / "wrong")
+        patch.syspath_prepend(Path(__file__).parents[1] / "wrong")
         modules = ("wrong_models", "torch_at_import")
         yield PluginHost.load([EntryPoint(name, name, "honeyguide.plugins") for name in modules], strict=True)
 
