@@ -5,10 +5,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.events import event_file
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import RecordCounts, StoredEvent
 
@@ -81,3 +84,23 @@ def test_a_kill_during_the_migration_loses_nothing(path: Path, tmp_path: Path, m
     assert format_of(path) == 1
     assert events(path) == expected
     assert format_of(path) == 2
+
+
+def test_a_file_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    let_go = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    let_go.start()
+    with SqliteEventStore(tmp_path / "new.db") as store:
+        assert store.count("anna") == 0
+    let_go.join()
+    other.close()
+
+
+def test_a_file_that_another_process_keeps_is_not_called_unsound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_file, "BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ConfigError, match=r"cannot be opened \(database is locked\); another process holds it"):
+        SqliteEventStore(path)
+    other.close()

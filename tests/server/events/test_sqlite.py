@@ -171,7 +171,7 @@ async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
         assert not waiting.done()
         other.execute("COMMIT")
         assert await asyncio.wait_for(waiting, 5) == RecordCounts(1, 0)
-        monkeypatch.setattr("honeyguide.server.events.sqlite.BUSY_SECONDS", 0.02)
+        monkeypatch.setattr("honeyguide.server.events.event_file.BUSY_SECONDS", 0.02)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):
             await store.record([StoredEvent("anna", "pen", 1)])

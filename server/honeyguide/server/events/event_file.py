@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic, sleep
 
 import polars as pl
 
@@ -12,12 +13,18 @@ from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.store import RecordCounts, StoredEvent
 
-__all__ = ["BUSY_SECONDS", "connect", "delete_user", "import_frame", "open_file", "record"]
+__all__ = ["BUSY_SECONDS", "connect", "delete_user", "execute_patiently", "import_frame", "open_file", "record"]
 
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
 _FORMAT = 2
 """Since 2 an event's id is unique within its user; in 1 it was among all."""
 BUSY_SECONDS = 5.0
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "another process holds it: try again",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "see whether its disk is full or broken",
+}
+"""What helps where the file itself is sound."""
 _CHECK_BYTES = 256 << 20  # a full check of this much takes about a second; beyond, pages are checked as they are read
 _SCHEMA = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -63,6 +70,23 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def execute_patiently(db: sqlite3.Connection, statement: str) -> None:
+    """Executes a statement that needs the file's lock, waiting for another process's commit.
+
+    SQLite's own waiting sleeps up to 100 ms at a time, and so misses the gaps of a busy importer for seconds.
+    """
+    deadline = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(0.001)
+        else:
+            return
+
+
 def open_file(path: Path) -> sqlite3.Connection:
     """Opens the file for writing, making it when it is missing.
 
@@ -79,7 +103,11 @@ def open_file(path: Path) -> sqlite3.Connection:
         _prepare(db)
     except sqlite3.Error as error:
         db.close()
-        raise ConfigError(f"events is {str(path)!r}, which is no sound event store ({error}); {advice}") from error
+        remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the rest says more, such as where
+        problem = (
+            f"which cannot be opened ({error}); {remedy}" if remedy else f"which is no sound event store ({error})"
+        )
+        raise ConfigError(f"events is {str(path)!r}, {problem}{'' if remedy else f'; {advice}'}") from error
     except ConfigError:
         db.close()
         raise
@@ -101,7 +129,7 @@ def _problem(db: sqlite3.Connection, path: Path) -> str:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
+    execute_patiently(db, "PRAGMA journal_mode = WAL")  # SQLite itself does not wait for this one
     db.execute("BEGIN IMMEDIATE")  # proves that the file can be written
     if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
         for statement in _SCHEMA.split(";\n"):

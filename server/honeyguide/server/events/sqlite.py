@@ -19,7 +19,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -30,9 +29,9 @@ import structlog
 from honeyguide.sdk.errors import InvalidArgument, OverCapacity, Unavailable
 from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.event_file import (
-    BUSY_SECONDS,
     connect,
     delete_user,
+    execute_patiently,
     import_frame,
     open_file,
     record,
@@ -87,7 +86,7 @@ class SqliteEventStore:
         """
         self._path = path
         self._writer = open_file(path)
-        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits
+        self._writer.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
         self._cache = HistoryCache(cache_events)
         self._readers: queue.SimpleQueue[_Reader] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
@@ -196,7 +195,7 @@ class SqliteEventStore:
         """Writes some jobs in one transaction and answers each; nothing of a failed one is stored."""
         db = self._writer
         try:
-            self._begin()
+            execute_patiently(db, "BEGIN IMMEDIATE")
             results = [job.work(db) for job in jobs]
             db.execute("UPDATE state SET commits = commits + 1")
             commit = int(db.execute("SELECT commits FROM state").fetchone()[0])
@@ -223,22 +222,6 @@ class SqliteEventStore:
             self._empty_log()
         for job, result in zip(jobs, results, strict=True):
             job.future.set_result(result)
-
-    def _begin(self) -> None:
-        """Takes the file's write lock, waiting for another process's commit.
-
-        SQLite's own waiting sleeps up to 100 ms at a time, and so misses the gaps of a busy importer for seconds.
-        """
-        deadline = monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._writer.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
-                    raise
-                sleep(0.001)
-            else:
-                return
 
     def _fail(self, jobs: list[_Job[Any]], error: Exception) -> None:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
