@@ -1,5 +1,6 @@
 """Runs the whole command as a terminal does, to see what becomes of errors."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,3 +19,18 @@ def test_a_place_that_cannot_be_written_is_named_without_traceback(
         run()
     assert stop.value.code == 1
     assert capsys.readouterr().err == f"error: {tmp_path / 'notes' / 'demo'}: Not a directory\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_told_without_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "honeyguide.cli", "plugins", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr.splitlines()[0] == "error: No space left on device"
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from honeyguide import exporters
 from honeyguide.cli.app import build
-from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.exporters.tracing import trace
+from honeyguide.sdk.errors import DataError, ExportError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest, verify
 from honeyguide.training.dataset import Dataset
@@ -52,3 +53,23 @@ def test_a_bundle_is_a_path_that_knows_its_name_and_version(shop: Path) -> None:
 def test_a_name_that_no_bundle_can_have_is_refused_before_the_run_is_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="name is 'Mine'; allowed: text that matches"):
         exporters.export(tmp_path / "nowhere", tmp_path / "nowhere", name="Mine")
+
+
+def test_a_repository_that_is_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+    with pytest.raises(DataError, match="models is no folder"):
+        exporters.export(tmp_path / "run", tmp_path / "data", repository=tmp_path / "models")
+
+
+def test_a_graph_that_the_disk_refuses_is_no_fault_of_the_network(tmp_path: Path) -> None:
+    import torch
+    from torch.export import Dim
+
+    with pytest.raises(ExportError, match=r"^user\.onnx cannot be written: No such file or directory$"):
+        trace(
+            torch.nn.Identity(),
+            {"input": torch.zeros(2, 3)},
+            {"input": {0: Dim("batch")}},
+            ["output"],
+            tmp_path / "absent" / "user.onnx",
+        )

@@ -230,3 +230,37 @@ def test_titles_may_be_mended_without_another_fingerprint() -> None:
     assert fingerprint(data.events, data.users, mended) == data.spec.fingerprint
     # As it was before columns could be kept, so data sets of that time still open.
     assert data.spec.fingerprint == "c71665862ce3fe7437fd45ec33835074254796df0d0ad2878de69db3aebff924"
+
+
+def test_a_link_stays_one_and_its_target_is_replaced(tmp_path: Path) -> None:
+    data = small()
+    data.write(tmp_path / "data")
+    (tmp_path / "link").symlink_to("data")
+    data.write(tmp_path / "link", force=True)
+    assert (tmp_path / "link").is_symlink()
+    assert Dataset.open(tmp_path / "data").name == "small"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "link"]
+
+
+@pytest.mark.parametrize("path", [".", "..", "../here"])
+def test_the_folder_one_stands_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError, match="the folder you are in"):
+        small().write(path)
+    assert not list((tmp_path / "here").iterdir())
+    small().write("absent/../data")
+    assert Dataset.open(tmp_path / "here" / "data").name == "small"
+
+
+def test_a_disk_that_is_full_leaves_the_data_set_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small().write(tmp_path / "data")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("parquet: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
+    with pytest.raises(DataError, match=r"data: cannot be written .*No space left.*\n.*make room"):
+        small().write(tmp_path / "data", force=True)
+    assert Dataset.open(tmp_path / "data").name == "small"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

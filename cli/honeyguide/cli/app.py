@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a failure of ours; 2 wrong usage; 3 bad data, request or b
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -31,6 +32,8 @@ VERBS = (
     "demo",
 )
 """One module each, in the order of a model's life; each has ``add_to(app)`` and imports its heavy parts when called."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk: the writing fails, not the opening, and so no file is named."""
 
 
 def build() -> typer.Typer:
@@ -60,10 +63,11 @@ def run() -> None:
         stderr.print(f"[red]error:[/] this verb needs {error.name}: pip install 'honeyguide\\[all]'")
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _FULL:
             raise  # no file of the user's
+        where = "" if error.filename is None else f"{error.filename}: "
         stderr.print("[red]error:[/] ", end="")
-        stderr.print(f"{error.filename}: {error.strerror}", markup=False, highlight=False, soft_wrap=True)
+        stderr.print(f"{where}{error.strerror}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except Exception as error:  # boundary: the user's terminal
         if not _ours(error):

@@ -47,6 +47,9 @@ def import_events(
     """
     from time import perf_counter
 
+    from honeyguide.training.dataset_folder import check_source
+
+    check_source(dataset)  # before anything heavy is imported
     import numpy as np
     import polars as pl
 

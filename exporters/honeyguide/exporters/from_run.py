@@ -13,6 +13,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.sdk.names import NAME_PATTERN
 from honeyguide.training.runs.checkpoint import Checkpoint, read_checkpoint
+from honeyguide.training.target_folder import check_makeable
 
 if TYPE_CHECKING:  # heavy; imported when the arguments are checked
     from honeyguide.training.dataset import Dataset
@@ -63,7 +64,7 @@ def export(
 
     Raises:
         InvalidArgument: for a name that no bundle can have.
-        DataError: a folder is none of ours, or the run was trained on other data.
+        DataError: a folder is none of ours or cannot be written to, or the run was trained on other data.
         PluginError: no installed plugin offers the model.
         ExportError: a retriever is not exported or does not fit, the network cannot be exported, or the bundle fails
             its own proof; nothing is published then.
@@ -71,6 +72,7 @@ def export(
     if name and not NAME_PATTERN.fullmatch(name):
         raise InvalidArgument("name", name, f"text that matches {NAME_PATTERN.pattern}")
     folder, target = Path(run), Path(repository)
+    check_makeable(target)
     checkpoint = read_checkpoint(folder)
     data_folder = str(data) if isinstance(data, str | os.PathLike) else ""
     retrievers = _retrievers(folder, checkpoint, target, data_folder or "DATA")

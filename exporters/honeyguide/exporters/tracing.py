@@ -45,8 +45,8 @@ def trace(
 
     inputs = [name for key, value in arguments.items() for name in (value if isinstance(value, dict) else [key])]
     weights = sum(t.numel() * t.element_size() for t in graph.state_dict().values())
-    try:
-        with torch.no_grad(), _tamed_exporter():
+    with torch.no_grad(), _tamed_exporter():
+        try:
             program = torch.onnx.export(
                 graph.eval(),
                 kwargs=dict(arguments),  # by name: a dict at the end of positional arguments would be taken for these
@@ -57,14 +57,17 @@ def trace(
                 opset_version=OPSET,
                 verbose=False,
             )
-            assert program is not None  # it is None only with the exporter that dynamo replaced
+        except Exception as error:  # boundary: torch translates a plugin's code, which may raise anything
+            raise ExportError(
+                f"{path.name} cannot be made from the network: {type(error).__name__}: {_first_lines(error)}; "
+                "likely cause: Python control flow over tensor values, an operator without an ONNX form, "
+                "or an axis (batch, length ≤ max_length, candidates) that the network fixes"
+            ) from error
+        assert program is not None  # it is None only with the exporter that dynamo replaced
+        try:
             program.save(path, external_data=weights >= _EMBED_BELOW)
-    except Exception as error:  # boundary: torch translates a plugin's code, which may raise anything
-        raise ExportError(
-            f"{path.name} cannot be made from the network: {type(error).__name__}: {_first_lines(error)}; "
-            "likely cause: Python control flow over tensor values, an operator without an ONNX form, "
-            "or an axis (batch, length ≤ max_length, candidates) that the network fixes"
-        ) from error
+        except OSError as error:  # such as a full disk, which is no fault of the network's
+            raise ExportError(f"{path.name} cannot be written: {error.strerror}") from error
     _check_free(program.model.graph, {**shapes.get("batch", {}), **shapes}, inputs, path.name)
 
 

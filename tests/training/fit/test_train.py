@@ -3,13 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from honeyguide import training
-from honeyguide.sdk.errors import DataError
-from honeyguide.training.dataset_folder import HEADER, TABLES
+from honeyguide.sdk.errors import DataError, InvalidArgument
+from honeyguide.training.dataset_folder import HEADER, TABLE_FILES
 from honeyguide.training.runs.run import Run
 
 
@@ -34,7 +35,7 @@ def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
 
 
 def test_a_retriever_that_is_not_there_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
-    for name in (HEADER, *TABLES):
+    for name in (HEADER, *TABLE_FILES):
         (tmp_path / name).touch()  # no data set could be read from these
     with pytest.raises(DataError, match=r"nowhere/checkpoint\.json: there is no such file"):
         training.train("joint", tmp_path, out=tmp_path / "run", retriever=[tmp_path / "nowhere"])
@@ -55,6 +56,24 @@ def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) 
 
     asyncio.run(cells())
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_two_threads_train_as_one_does(tmp_path: Path) -> None:
+    data = training.prepare(write_log(tmp_path), out=tmp_path / "data")
+
+    def train(name: str) -> str:
+        option = {"dimension": 4, "dropout": 0.5}
+        run = training.train("cf", data, out=tmp_path / name, epochs=3, candidates=0, option=option)
+        return run.checkpoint.weights
+
+    with ThreadPoolExecutor(2) as threads:
+        assert {*threads.map(train, ("one", "two"))} == {train("alone")}
+
+
+def test_one_path_is_no_list_of_retrievers(tmp_path: Path) -> None:
+    for path in ("runs/shop", Path("runs/shop")):
+        with pytest.raises(InvalidArgument, match="retriever is 'runs/shop'; allowed: a list of runs"):
+            training.train("joint", tmp_path, out=tmp_path / "out", retriever=path)  # type: ignore[arg-type]  # on purpose
 
 
 def test_threads_of_torch_do_not_spin_while_they_wait() -> None:

@@ -373,3 +373,20 @@ def test_every_preset_names_options_that_exist() -> None:
     fields = {f.name for f in dataclasses.fields(PrepareOptions)}
     assert set(PRESETS["demo"](Path(), None)) <= fields
     assert set(PRESETS["kuairand"](Path(), Path())) <= fields
+
+
+@pytest.mark.parametrize("name", ["validation_fraction", "test_fraction"])
+def test_a_fraction_that_is_no_number_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, "user_id,item_id,t\nu,a,1\nu,b,2\nu,c,3\n")
+    with pytest.raises(ConfigError, match="above 0"):
+        prepare(path, out=tmp_path / "out", time="t", split="global-time", **{name: float("nan")})
+
+
+@pytest.mark.parametrize(("name", "line"), [("items", "items = 3"), ("source", 'source = ["log.csv"]')])
+def test_a_path_that_is_no_text_is_named_with_the_file(tmp_path: Path, name: str, line: str) -> None:
+    source = "" if name == "source" else f"source = {str(write(tmp_path, FILMS))!r}\n"
+    config = write(tmp_path, f"{source}{line}\n", "shop.toml")
+    with pytest.raises(ConfigError, match=rf"shop\.toml: {name} is .*; it must be text"):
+        prepare(config=config, out=tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"^source is 3; it must be text"):
+        prepare(3, out=tmp_path / "out")  # type: ignore[arg-type]  # on purpose

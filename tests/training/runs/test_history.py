@@ -25,3 +25,16 @@ def test_a_phase_is_recorded_in_place_of_what_stood_there(tmp_path: Path) -> Non
 def test_a_folder_without_history_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"history\.csv: there is no such file"):
         read_history(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "phase,epo", "phase,epoch,loss,ndcg@10,seconds\nfirst,one,,,\n"])
+def test_a_broken_history_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(DataError, match=r"history\.csv: cannot be read"):
+        read_history(tmp_path)
+
+
+def test_a_blank_line_is_no_epoch(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("phase,epoch,loss,ndcg@10,seconds\n\n")
+    record(tmp_path, "first", [START])
+    assert read_history(tmp_path).rows() == [("first", 0, None, 0.1, 0.5)]

@@ -26,3 +26,17 @@ def test_a_broken_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(DataError, match="remove it and train again"):
         load_tree(tmp_path / "t.safetensors")
+
+
+def test_a_tree_that_the_disk_refuses_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "state.safetensors"
+    save_tree(file, {"epoch": 1, "weights": [torch.zeros(2)]})
+
+    def refuse(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(DataError, match=r"state\.safetensors: cannot be written .*No space left.*\n.*goes on"):
+        save_tree(file, {"epoch": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+    assert load_tree(file)["epoch"] == 1

@@ -21,3 +21,16 @@ def test_a_folder_of_somebodys_is_not_claimed(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match="no unfinished training"):
         check_unclaimed(tmp_path)
+
+
+def test_a_kill_while_it_is_claimed_leaves_a_folder_that_is_free(tmp_path: Path) -> None:
+    (tmp_path / "training.part").write_text("{")
+    check_unclaimed(tmp_path)
+    assert claim(tmp_path, {"model": "cf"}) is False
+    assert claim(tmp_path, {"model": "cf"}) is True
+
+
+def test_a_broken_claim_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(DataError, match=r"training\.json: cannot be read .*\n.*remove its folder"):
+        claim(tmp_path, {"model": "cf"})

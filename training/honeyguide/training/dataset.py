@@ -116,8 +116,8 @@ class Dataset:
             path: the folder; its parents are made.
             force: whether a data set that is there already is replaced. Any other folder is never touched.
         """
-        folder = Path(path)
-        check_target(folder, force=force)
+        check_target(Path(path), force=force)
+        folder = Path(path).resolve()  # a link stays one, and where it leads to is written
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
@@ -135,8 +135,12 @@ class Dataset:
                 if old.exists():
                     old.rename(folder)
                 raise
-            self.folder = folder
+            self.folder = Path(path)
             shutil.rmtree(old, ignore_errors=True)
+        except pl.exceptions.PolarsError as error:  # its name for a full disk
+            raise DataError(
+                f"cannot be written ({error})", file=str(path), remedy="make room for it, or name another folder"
+            ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

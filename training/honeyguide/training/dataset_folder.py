@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from honeyguide.sdk.errors import DataError
+from honeyguide.training.target_folder import check_makeable
 
 __all__ = ["HEADER", "TABLE_FILES", "check_source", "check_target"]
 
@@ -24,7 +25,10 @@ def check_source(folder: Path) -> None:
 
 
 def check_target(folder: Path, *, force: bool) -> None:
-    """Raises `DataError` where writing a data set to ``folder`` would lose something."""
+    """Raises `DataError` where a data set cannot be written to ``folder``, or would be at a loss of something."""
+    check_makeable(folder)
+    if Path.cwd().is_relative_to(folder.resolve()):  # it is put in place by a rename, beneath whoever stands in it
+        raise DataError("this is the folder you are in, or above it", file=str(folder), remedy="name one beneath it")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not _is_ours(folder / HEADER):

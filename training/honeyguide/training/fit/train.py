@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ if TYPE_CHECKING:  # heavy; imported when the arguments are checked
 
 __all__ = ["train"]
 
+_ONE_AT_A_TIME = threading.RLock()
+"""Torch has one random state a process: two trainings at once would draw from each other's, and no seed would hold."""
+
 
 def train(
     model: str,
@@ -54,7 +58,8 @@ def train(
 ) -> Run:
     """Trains a model with early stopping; stopped and called again with the same arguments, it goes on.
 
-    None stands for the model's own default, else that of `honeyguide.training.fit.options.FitOptions`.
+    Trainings in several threads take turns: each uses all cores. None stands for the model's own default, else that of
+    `honeyguide.training.fit.options.FitOptions`.
 
     Args:
         model: the model's name; `honeyguide plugins` lists them.
@@ -117,16 +122,17 @@ def train(
 
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     retrievers = read_retrievers([Path(run) for run in retriever], host, dataset.spec.fingerprint)
-    trained = fit_model(
-        cls(config, dataset.spec),
-        dataset.training(),
-        dataset.evaluation("validation"),
-        options,
-        retrievers=retrievers,
-        items=dataset.item_table(),
-        state=unfinished,
-        progress=progress,
-    )
+    with _ONE_AT_A_TIME:
+        trained = fit_model(
+            cls(config, dataset.spec),
+            dataset.training(),
+            dataset.evaluation("validation"),
+            options,
+            retrievers=retrievers,
+            items=dataset.item_table(),
+            state=unfinished,
+            progress=progress,
+        )
     folders = tuple(f"retrievers/{place}-{run.checkpoint.model}" for place, run in enumerate(retrievers))
     for source, copy in zip(retrievers, folders, strict=True):
         copy_run(source.folder, folder / copy)
@@ -144,6 +150,7 @@ def train(
         options=dataclasses.asdict(options),
         report=trained.report,
     )
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # from here on, what lay here before is incomplete
     (folder / HISTORY).unlink(missing_ok=True)
     if (unfinished / HISTORY).exists():  # a ranker that counts alone has none
         shutil.copyfile(unfinished / HISTORY, folder / HISTORY)
@@ -153,6 +160,8 @@ def train(
 
 
 def _check_retrievers(cls: type[Model], retriever: Sequence[str | os.PathLike[str]]) -> None:
+    if isinstance(retriever, str | os.PathLike):  # a text would pass as a list of its letters
+        raise InvalidArgument("retriever", str(retriever), "a list of runs")
     if retriever and cls.retrieves:
         raise InvalidArgument(
             "retriever", [str(run) for run in retriever], f"none: model {cls.name!r} retrieves for itself"

@@ -116,7 +116,7 @@ class PrepareOptions:
         if not 50 < self.winsorise <= 100:
             raise ValueError(f"winsorise is {self.winsorise}; it is a percentile above 50, at most 100")
         fractions = (self.validation_fraction, self.test_fraction)
-        if min(fractions) <= 0 or sum(fractions) >= 1:
+        if not (min(fractions) > 0 and sum(fractions) < 1):  # NaN is not allowed either
             raise ValueError("validation_fraction and test_fraction are above 0 and leave something to train on")
         if bool(self.validation_from) != bool(self.test_from):
             raise ValueError("validation_from and test_from go together")

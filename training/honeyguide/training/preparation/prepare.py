@@ -132,10 +132,10 @@ def prepare(
     keywords = (_read_toml(Path(file)) if file else {}) | {
         key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in keywords.items()
     }
+    for key in (*_PLACES, "items"):
+        if not isinstance(value := keywords.get(key, ""), str):
+            raise ConfigError(f"{f'{file}: ' if file else ''}{key} is {value!r}; it must be text")
     places = {key: keywords.pop(key, "") for key in _PLACES}
-    for key, value in places.items():
-        if not isinstance(value, str):
-            raise ConfigError(f"{file}: {key} is {value!r}; it must be text")
     if not places["out"]:
         raise ConfigError("no folder is named to write to; say --out FOLDER")
     folder = Path(places["out"])

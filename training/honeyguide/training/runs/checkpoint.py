@@ -213,13 +213,10 @@ def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Check
 
 def _save(state: Mapping[str, Tensor], file: Path) -> str:
     """Writes tensors and returns the file's SHA-256."""
-    from safetensors.torch import save_file
+    from honeyguide.training.runs.tensor_file import save_tensors
 
-    draft = file.with_name(f"{file.name}.part")
-    save_file(dict(state), draft)
-    digest = file_sha256(draft)
-    _publish(draft, file)
-    return digest
+    save_tensors(file, state)
+    return file_sha256(file)
 
 
 def _publish(draft: Path, file: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["HISTORY", "Epoch", "read_history", "record"]
 
 HISTORY = "history.csv"
+_AGAIN = "train the model again with `honeyguide train`"
 _COLUMNS = ("phase", "epoch", "loss", "ndcg@10", "seconds")
 
 
@@ -44,7 +45,7 @@ def record(folder: Path, phase: str, epochs: Sequence[Epoch]) -> None:
     rows: list[list[object]] = []
     if file.exists():
         with file.open(newline="", encoding="utf-8") as lines:
-            rows += [[*row] for row in list(csv.reader(lines))[1:] if row[0] != phase]
+            rows += [[*row] for row in list(csv.reader(lines))[1:] if row and row[0] != phase]
     rows += [[phase, e.number, "" if e.loss is None else e.loss, e.score, round(e.seconds, 3)] for e in epochs]
     draft = file.with_suffix(".part")
     with draft.open("w", newline="", encoding="utf-8") as lines:
@@ -53,11 +54,14 @@ def record(folder: Path, phase: str, epochs: Sequence[Epoch]) -> None:
 
 
 def read_history(folder: Path) -> pl.DataFrame:
-    """Reads a folder's history; raises `DataError` where it has none."""
+    """Reads a folder's history; raises `DataError` where it has none, or a broken one."""
     import polars as pl
 
     file = folder / HISTORY
     if not file.exists():
-        raise DataError("there is no such file", file=str(file), remedy="train the model again with `honeyguide train`")
+        raise DataError("there is no such file", file=str(file), remedy=_AGAIN)
     kinds = dict(zip(_COLUMNS, (pl.String, pl.Int64, pl.Float64, pl.Float64, pl.Float64), strict=True))
-    return pl.read_csv(file, schema=kinds)
+    try:
+        return pl.read_csv(file, schema=kinds)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"cannot be read ({error})", file=str(file), remedy=_AGAIN) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,37 @@ from torch import Tensor, nn
 
 from honeyguide.sdk.errors import DataError
 
-__all__ = ["load_tree", "save_tree", "state_of"]
+__all__ = ["load_tree", "save_tensors", "save_tree", "state_of"]
 
 
 def save_tree(path: Path, tree: Any) -> None:
     """Writes dicts, lists, tuples, tensors, text and numbers; the file is whole or not there.
 
     Raises:
+        DataError: the disk refuses it.
         TypeError: a value is of another type; the message says where.
     """
     tensors: dict[str, Tensor] = {}
     metadata = {"tree": json.dumps(_to_json(tree, "", tensors))}
     path.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(path, tensors, metadata)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes tensors; the file is whole or as it was. Raises `DataError` where the disk refuses it."""
     draft = path.with_name(path.name + ".part")
-    save_file(tensors, draft, metadata=metadata)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        save_file(dict(tensors), draft, metadata=metadata)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except (SafetensorError, OSError) as error:
+        draft.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot be written ({error})",
+            file=str(path),
+            remedy="make room for it; `honeyguide train` with the same arguments goes on",
+        ) from error
 
 
 def load_tree(path: Path) -> Any:

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.target_folder import check_makeable
 
 __all__ = ["check_unclaimed", "claim"]
 
-_CLAIM = "training.json"
+_CLAIM, _DRAFT = "training.json", "training.part"
 
 
 def check_unclaimed(folder: Path) -> None:
-    """Raises `DataError` where a folder holds files of somebody's that are no unfinished training."""
-    if folder.exists() and not (folder / _CLAIM).exists() and any(folder.iterdir()):
+    """Raises `DataError` where a folder cannot be made, or holds files that are no unfinished training."""
+    check_makeable(folder)
+    if not folder.exists() or (folder / _CLAIM).exists():
+        return
+    if {path.name for path in folder.iterdir()} - {_DRAFT}:  # a kill may leave the draft alone
         raise DataError("no unfinished training lies in here", file=str(folder), remedy="choose another --out")
 
 
@@ -29,15 +33,21 @@ def claim(folder: Path, training: Mapping[str, Any]) -> bool:
 
     Raises:
         ConfigError: it holds another training.
+        DataError: what says so is broken.
     """
     file = folder / _CLAIM
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".part")
+        draft = folder / _DRAFT
         draft.write_text(json.dumps(training, indent=2) + "\n", "utf-8")
         draft.replace(file)  # a kill leaves the whole file or none
         return False
-    earlier = json.loads(file.read_text("utf-8"))
+    try:
+        earlier = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"cannot be read ({error})", file=str(file), remedy="remove its folder to begin anew"
+        ) from error
     if changed := sorted(name for name in training if earlier.get(name) != training[name]):
         raise ConfigError(
             f"an unfinished training with another {' and '.join(changed)} lies in {folder}; "
