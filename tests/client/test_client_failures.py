@@ -210,3 +210,11 @@ def test_waits_double_up_to_the_maximum_with_jitter():
     for attempt, longest in ((1, 1), (2, 2), (3, 4), (9, 4)):
         waits = [policy.wait(attempt) for _ in range(50)]
         assert longest / 2 <= min(waits) < max(waits) <= longest
+
+
+def test_an_address_that_is_none_is_told_whole() -> None:
+    with Client("127.0.0.1:notaport") as client, pytest.raises(UnavailableError) as caught:
+        client.recommend("anna", timeout=2)
+    assert caught.value.message == (
+        "cannot reach a server at 127.0.0.1:notaport (Failed to parse port in name: 127.0.0.1:notaport)"
+    )

@@ -5,12 +5,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from bundles import evaluation_set, items_table, make_bundle
 from tiny_mean import TinyMean
 
 from honeyguide.exporters import bundle, export_bundle
+from honeyguide.exporters.publish import write_items
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import ExportError, InvalidArgument
 from honeyguide.sdk.history import EvaluationSet
@@ -141,3 +143,12 @@ def test_what_cannot_become_a_bundle_is_refused_before_any_work(changes, message
 def test_a_name_that_no_bundle_can_have_is_refused(name, tmp_path: Path, host: PluginHost):
     with pytest.raises(InvalidArgument, match="name is"):
         export_bundle(tmp_path, name, **arguments(host))
+
+
+def test_a_catalogue_that_the_disk_refuses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise pl.exceptions.ComputeError("parquet: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
+    with pytest.raises(ExportError, match=r"^items\.parquet cannot be written: parquet: No space left"):
+        write_items(items_table(3), tmp_path)

@@ -120,8 +120,13 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
 
 
 def write_items(items: pl.DataFrame, folder: Path) -> None:
-    """Writes the catalogue's table."""
-    items.select("item_id", "title", "categories", "popularity").write_parquet(folder / ITEMS)
+    """Writes the catalogue's table; raises `ExportError` where the disk refuses it."""
+    import polars as pl
+
+    try:
+        items.select("item_id", "title", "categories", "popularity").write_parquet(folder / ITEMS)
+    except pl.exceptions.PolarsError as error:  # its name for a full disk
+        raise ExportError(f"{ITEMS} cannot be written: {error}") from error
 
 
 def _sync(path: Path) -> None:

@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -239,5 +240,9 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
 
 
 def _short(message: str) -> str:
-    """Keeps the last clause of gRPC's nested reports: "… : connect: Connection refused (111)" says it all."""
-    return message.rpartition(": ")[2].strip() or "no reason given"
+    """Keeps the last clause of gRPC's nested reports: "… : connect: Connection refused (111)" says it all.
+
+    Of a name that does not resolve it keeps all that stands in "… [field:hostname lookup error:…]".
+    """
+    lookup = re.search(r"\[field:hostname lookup error:(.*)\]", message)
+    return (lookup[1] if lookup else message.rpartition(": ")[2]).strip() or "no reason given"
