@@ -85,3 +85,10 @@ def test_bad_data_is_named_by_place_and_remedy(details, text):
 
 def test_over_capacity_says_when_to_come_back():
     assert OverCapacity("full", 0.25).retry_after == 0.25
+
+
+def test_a_wrong_request_says_all_that_is_wrong_with_it() -> None:
+    error = InvalidArgument("k", 0, "1 to 1,000")
+    assert str(error) == "k is 0; allowed: 1 to 1,000"
+    error.others = (InvalidArgument("user_id", "", "1 to 256 bytes"),)
+    assert str(error) == "k is 0; allowed: 1 to 1,000; user_id is ''; allowed: 1 to 256 bytes"

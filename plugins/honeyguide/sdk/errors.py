@@ -98,6 +98,9 @@ class InvalidArgument(HoneyguideError):
         self.others: tuple[InvalidArgument, ...] = ()
         """What else is wrong with the same request."""
 
+    def __str__(self) -> str:
+        return "; ".join(each.message for each in (self, *self.others))
+
 
 class TooLarge(HoneyguideError):
     """Message of more bytes than a server takes; no other try helps."""

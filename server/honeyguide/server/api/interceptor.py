@@ -221,7 +221,7 @@ async def _all_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 def _message(error: HoneyguideError) -> str:
     # What the client sent comes back as it was; everything else may quote the file system.
     if isinstance(error, InvalidArgument):
-        return _cut("; ".join(each.message for each in (error, *error.others)), _MESSAGE_BYTES)
+        return _cut(str(error), _MESSAGE_BYTES)
     return _cut(error.message if isinstance(error, NotFound) else without_paths(error.message), _MESSAGE_BYTES)
 
 
