@@ -4,19 +4,19 @@ from pathlib import Path
 import pytest
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.dataset_folder import HEADER, TABLES, check_source, check_target
+from honeyguide.training.dataset_folder import HEADER, TABLE_FILES, check_source, check_target
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that looks like a data set, as far as can be told without reading tables."""
     (tmp_path / HEADER).write_text(json.dumps({"format_version": 1, "spec": {}, "split": "leave-one-out"}))
-    for name in TABLES:
+    for name in TABLE_FILES:
         (tmp_path / name).touch()
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [HEADER, *TABLES])
+@pytest.mark.parametrize("name", [HEADER, *TABLE_FILES])
 def test_a_data_set_without_one_of_its_files_is_none(folder: Path, name: str) -> None:
     check_source(folder)
     (folder / name).unlink()
