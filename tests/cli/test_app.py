@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,9 @@ def test_a_full_disk_is_told_without_traceback() -> None:
     assert done.stderr.splitlines()[0] == "error: No space left on device"
     assert "Traceback" not in done.stderr
     assert done.returncode != 0
+
+
+def test_the_version_is_told_without_a_verb() -> None:
+    command = [sys.executable, "-m", "honeyguide.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"honeyguide {metadata.version('honeyguide')}\n"

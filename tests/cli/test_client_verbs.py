@@ -73,7 +73,7 @@ def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
     for word in ("rank", "item", "title", "score", "source", "i-u", "Honig", "0.5000", "retrieved", "a, b"):
         assert word in done.stdout
     assert "RANK_FAILED" in done.stderr
-    assert "honeyguide record u i-u" in done.stderr
+    assert f"honeyguide record u i-u --server {fake.address}" in done.stderr
     request = fake.requests[0][1]
     assert list(request.filter.exclude_item_ids) == ["x", "y"]
     assert list(request.filter.any_categories) == ["tea, hot"]

@@ -124,6 +124,14 @@ def test_recommend_sends_every_parameter_and_reads_every_field(fake):
     assert len(answer) == 1
 
 
+def test_every_answer_of_items_gives_them_and_their_ids(fake):
+    with Client(fake.address) as client:
+        for answer in (client.recommend("u"), client.rank(["a", "b"]), client.similar_items("a")):
+            assert tuple(answer) == answer.items
+            assert answer.item_ids == tuple(item.item_id for item in answer.items)
+            assert len(answer) == len(answer.items) > 0
+
+
 def test_what_is_not_given_stays_unset(fake):
     with Client(fake.address) as client:
         client.recommend(history=["a"])

@@ -46,7 +46,7 @@ def test_codes_are_those_of_grpc(cls):
         InvalidArgument("k", 0, "1 to 1,000"),
         OverCapacity("busy", 0.5),
         DataError("no such column", file="a.csv", row=7),
-        errors.ModelNotFound("no model 'x'", ["cf"]),
+        errors.ModelNotFound("no model 'x'", "name", "x", ["cf"]),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -46,9 +47,26 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
+    app.callback()(_root)
     for verb in VERBS:
         import_module(f"honeyguide.cli.{verb}").add_to(app)
     return app
+
+
+def _show_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        typer.echo(f"honeyguide {version('honeyguide')}")
+        raise typer.Exit
+
+
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Trains recommender models, exports them to ONNX + FAISS bundles, and serves them over gRPC."""
 
 
 def run() -> None:

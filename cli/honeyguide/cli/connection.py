@@ -1,4 +1,4 @@
-"""Holds what every verb that talks to a server shares: the option ``--server`` and the client behind it."""
+"""What every verb that talks to a server shares: the option ``--server`` and the client behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from honeyguide.client import Client
 
-__all__ = ["DEFAULT_SERVER", "JsonOption", "ServerOption", "connect", "words"]
+__all__ = ["DEFAULT_SERVER", "JsonOption", "ServerOption", "at", "connect", "words"]
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 """Where ``honeyguide serve`` listens unless told otherwise."""
@@ -25,6 +25,11 @@ def connect(server: str, timeout: float = 5.0) -> Client:
     from honeyguide.client import Client
 
     return Client(server, timeout=timeout)
+
+
+def at(server: str) -> str:
+    """Returns the option that leads a further command to the same server; "" where that is the default."""
+    return "" if server == DEFAULT_SERVER else f" --server {server}"
 
 
 def words(given: list[str] | None) -> list[str]:

@@ -44,7 +44,7 @@ def recommend(
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect, words
+    from honeyguide.cli.connection import at, connect, words
     from honeyguide.cli.output import print_json, print_next
 
     if user is None and history is None:
@@ -65,7 +65,7 @@ def recommend(
         return
     _print(answer, user, explain)
     if answer.items and user is not None:
-        print_next(f"honeyguide record {user} {answer.items[0].item_id}")
+        print_next(f"honeyguide record {user} {answer.items[0].item_id}{at(server)}")
 
 
 def _because(item: Item) -> str:

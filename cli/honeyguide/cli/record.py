@@ -34,7 +34,7 @@ def record(
 
     Example: honeyguide record 17850 85123A --type purchase --quantity 6
     """
-    from honeyguide.cli.connection import connect
+    from honeyguide.cli.connection import at, connect
     from honeyguide.cli.output import print_json, print_next, stdout
 
     with connect(server) as client:
@@ -53,4 +53,4 @@ def record(
         return
     what = "recorded" if stored else f"recorded before, under the event id {event_id}: nothing changed"
     stdout.print(f"user {user}, item {item}: {what}", highlight=False, markup=False, soft_wrap=True)
-    print_next(f"honeyguide recommend {user}")
+    print_next(f"honeyguide recommend {user}{at(server)}")

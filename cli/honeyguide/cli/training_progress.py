@@ -36,8 +36,14 @@ class Pace:
     all_epochs: int
     """The most there will be in the whole training."""
     gone: timedelta
-    left: timedelta
-    """At most: phases may stop early. Those to come are taken to be as quick an epoch as this one."""
+    left: timedelta | None
+    """At most: phases may stop early. Those to come are taken to be as quick an epoch as this one. None at a phase's
+    first report: what came before it was set-up, which says nothing of an epoch."""
+
+    @property
+    def times(self) -> str:
+        """What is gone and what is left, in words."""
+        return f"{self.gone} gone" + ("" if self.left is None else f", at most {self.left} left")
 
 
 class _Clock:
@@ -45,22 +51,22 @@ class _Clock:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._begun = self._phase_begun = self._last = now()
-        self._phase, self._skipped = "", 0
+        self._begun = self._phase_begun = now()
+        self._phase, self._done_at_first = "", 0.0
 
     def pace(self, report: Report) -> Pace:
         """Returns how far a training is that has just reported."""
         now = self._now()
-        if report.phase != self._phase:
-            self._phase, self._phase_begun = report.phase, self._last
-            self._skipped = report.epoch - 1  # where training goes on, these took no time now
-        self._last = now
         plan = report.plan or {report.phase: report.epochs}
         place = list(plan).index(report.phase)
         done = report.epoch - 1 + report.batch / report.batches
         before, total = sum(list(plan.values())[:place]), sum(plan.values())
-        each = (now - self._phase_begun) / (done - self._skipped)
-        left = timedelta(seconds=round(each * (total - before - done)))
+        if report.phase != self._phase:
+            self._phase, self._phase_begun, self._done_at_first = report.phase, now, done
+        left = None
+        if done > self._done_at_first:
+            each = (now - self._phase_begun) / (done - self._done_at_first)
+            left = timedelta(seconds=round(each * (total - before - done)))
         return Pace(place + 1, done, before + done, total, timedelta(seconds=round(now - self._begun)), left)
 
 
@@ -95,7 +101,7 @@ def _lines(console: Console, clock: _Clock, every: float, now: Callable[[], floa
         phases = f" (phase {pace.place} of {len(report.plan)})" if len(report.plan) > 1 else ""
         console.print(
             f"{phase}{phases}: epoch {report.epoch} of at most {report.epochs}, batch {report.batch} of "
-            f"{report.batches}, best NDCG@10 {report.score:.4f}; {pace.gone} gone, at most {pace.left} left",
+            f"{report.batches}, best NDCG@10 {report.score:.4f}; {pace.times}",
             highlight=False,
             soft_wrap=True,
         )
@@ -122,7 +128,7 @@ def _bars(console: Console, clock: _Clock) -> Iterator[OnProgress]:
                 bars.update(tasks[phase], completed=plan[phase])  # it may have stopped early
             note = f"epoch {report.epoch} of at most {report.epochs} · best NDCG@10 {report.score:.4f}"
             bars.update(tasks[report.phase], completed=pace.phase_epochs, note=note)
-            bars.update(tasks[_TOTAL], completed=pace.total_epochs, note=f"{pace.gone} · at most {pace.left} left")
+            bars.update(tasks[_TOTAL], completed=pace.total_epochs, note=pace.times)
 
         yield show
         for task in bars.tasks:

@@ -147,9 +147,10 @@ class NotFound(HoneyguideError):
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
 
-    def __init__(self, message: str, existing: Iterable[object] = ()) -> None:
-        """Takes what to say, and the names that exist where these are few enough to be told."""
+    def __init__(self, message: str, field: str, value: object, existing: Iterable[object] = ()) -> None:
+        """Takes what to say, what was asked for in which field, and the names that exist where these can be told."""
         super().__init__(message)
+        self.facts = {"field": field, "value": str(value)}
         if names := ", ".join(map(str, existing)):
             self.facts["existing"] = names
 

@@ -110,8 +110,25 @@ class Item:
     """Items of the history that carried this one; filled on `explain=True` by models that can."""
 
 
+class _Items:
+    """Items of an answer, best first: iterating gives them."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The items' ids, best first."""
+        return tuple(item.item_id for item in self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(_Items):
     """One user's recommendations, best first; iterating gives the items."""
 
     items: tuple[Item, ...]
@@ -128,20 +145,9 @@ class Recommendations:
     """Whether a part of the pipeline could not run; `degraded_reasons` says why."""
     degraded_reasons: tuple[str, ...] = ()
 
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """The items' ids, best first."""
-        return tuple(item.item_id for item in self.items)
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(_Items):
     """The caller's candidates, scored, best first."""
 
     items: tuple[Item, ...]
@@ -158,7 +164,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class SimilarItems:
+class SimilarItems(_Items):
     """The neighbours of one item, best first; a score is a cosine, -1 to 1."""
 
     items: tuple[Item, ...]

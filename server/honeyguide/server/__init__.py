@@ -65,6 +65,13 @@ def open_repository(
         **{name: value for name, value in optional.items() if value is not None},
     )
     check_folder(settings.repository)
+
+    import structlog
+
+    from honeyguide.server.ops.logs import configure_logs
+
+    if not structlog.is_configured():  # else its lines would go to standard output, among the program's own
+        configure_logs("warning")
     from honeyguide.server.local.recommender import LocalRecommender
 
     return LocalRecommender(settings, plugins, with_events=events is not None)

@@ -29,10 +29,10 @@ from honeyguide.v1.errors_pb2 import ErrorReason
 LEAKY = "cannot read /srv/secret/models/cf/3/bundle.json"
 ERRORS = {
     "invalid": lambda: errors.InvalidArgument("k", 0, "1–1,000"),
-    "missing": lambda: errors.ModelNotFound("no model 'x'; there are: cf", ["cf"]),
+    "missing": lambda: errors.ModelNotFound("no model 'x'; there are: cf", "name", "x", ["cf"]),
     "busy": lambda: errors.OverCapacity("64 users wait", 0.25),
     "bundle": lambda: errors.CorruptBundle(LEAKY),
-    "long": lambda: errors.PipelineNotFound("no pipeline " + "é" * 50_000),
+    "long": lambda: errors.PipelineNotFound("no pipeline " + "é" * 50_000, "pipeline", "é" * 50_000),
     "bug": lambda: KeyError(LEAKY),
 }
 
@@ -210,7 +210,8 @@ async def test_an_unknown_name_keeps_its_reason(toy: tuple[Toy, grpc.aio.Channel
     code, status = await failure(toy[1], "Unary", "missing")
     assert (code, unpack(status, details.ErrorInfo).reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
     assert status.message == "no model 'x'; there are: cf"
-    assert unpack(status, details.ErrorInfo).metadata["existing"] == "cf"
+    facts = unpack(status, details.ErrorInfo).metadata
+    assert (facts["field"], facts["value"], facts["existing"]) == ("name", "x", "cf")
 
 
 @pytest.mark.parametrize("method", ALL)

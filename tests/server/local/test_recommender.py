@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -206,3 +207,22 @@ print(sorted({{"grpc", "faiss", "onnxruntime", "polars"}} & set(sys.modules)))
     assert pipeline.startswith("ConfigError keyword pipelines: pipelines.p.model is missing")
     assert folder.startswith("ConfigError repository ")
     assert loaded == "[]"
+
+
+def test_standard_output_is_the_program_s_own(shared_repository: Path) -> None:
+    program = f"""
+from honeyguide.server import open_repository
+from honeyguide.sdk.host import PluginHost
+from bundles import tiny_host
+with open_repository({str(shared_repository)!r}, plugins=tiny_host()) as recommender:
+    print(len(recommender.recommend(history=["item-3"], k=5)))
+"""
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert (done.stdout, done.stderr) == ("5\n", "")

@@ -124,7 +124,12 @@ class Repository:
             versions = self._find(name)
             version = version or versions[0]
             if version not in versions:
-                raise ModelNotFound(f"no version {version} of model {name!r}; there are: {_listed(versions)}", versions)
+                raise ModelNotFound(
+                    f"no version {version} of model {name!r}; there are: {_listed(versions)}",
+                    "version",
+                    version,
+                    versions,
+                )
             bundle = self._open(name, version)
             before = self._serving.get(name)
             self._serving = MappingProxyType({**self._serving, name: bundle})
@@ -138,7 +143,7 @@ class Repository:
         with self._lock:
             if name not in self._serving:
                 there = self._serving
-                raise ModelNotFound(f"model {name!r} does not serve; there are: {_listed(there)}", there)
+                raise ModelNotFound(f"model {name!r} does not serve; there are: {_listed(there)}", "name", name, there)
             version = self._serving[name].manifest.version
             self._serving = MappingProxyType({n: b for n, b in self._serving.items() if n != name})
             self._changed(name, 0)
@@ -163,7 +168,12 @@ class Repository:
         if not version:
             version = self._serving[name].manifest.version if name in self._serving else versions[0]
         if version not in versions:
-            raise ModelNotFound(f"no version {version} of model {name!r}; there are: {_listed(versions)}", versions)
+            raise ModelNotFound(
+                f"no version {version} of model {name!r}; there are: {_listed(versions)}",
+                "version",
+                version,
+                versions,
+            )
         return self._entry(name, version)
 
     def _open(self, name: str, version: int) -> LoadedBundle:
@@ -214,7 +224,7 @@ class Repository:
     def _find(self, name: str) -> list[int]:
         versions = list_versions(self._folder)
         if name not in versions:
-            raise ModelNotFound(f"no model {name!r}; there are: {_listed(versions)}", versions)
+            raise ModelNotFound(f"no model {name!r}; there are: {_listed(versions)}", "name", name, versions)
         return versions[name]
 
 

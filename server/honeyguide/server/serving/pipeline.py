@@ -84,7 +84,8 @@ class ServedPipeline:
         sources = np.full(neighbours.rows.shape, ItemSource.RETRIEVED)
         ks = [queries[i].k for i in known.tolist()]
         answers: list[Answer | ItemNotFound] = [
-            ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}") for q in queries
+            ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
+            for q in queries
         ]
         of_known = make_answers(catalogue, (bundle.key,), name, neighbours, sources, ks)
         for place, answer in zip(known.tolist(), of_known, strict=True):

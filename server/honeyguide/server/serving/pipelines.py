@@ -68,7 +68,7 @@ class Pipelines:
         there = [p.options.name for p in self.all()]
         if not there:
             raise NothingServed("no model is loaded; an operator can load one with LoadModel")
-        raise PipelineNotFound(f"no pipeline {name!r}; there are: {', '.join(there)}", there)
+        raise PipelineNotFound(f"no pipeline {name!r}; there are: {', '.join(there)}", "pipeline", name, there)
 
     def forget(self, user_id: str) -> None:
         """Drops what the bundles keep of a user."""
