@@ -82,7 +82,7 @@ async def test_streams_pin_every_bundle_that_takes_part(start: Any, shared_joint
     async with start(shared_joint_repository) as running:
         (answer,) = [a async for a in running.recommender.RecommendStream(iter(messages(MODELS)))]
         with pytest.raises(grpc.aio.AioRpcError, match="joint/1, tiny/1, tiny_ranker/1 serve"):
-            # The options alone: a stream that ends while a batch is being sent may lose its status in grpc.aio's client.
+            # The options alone: grpc.aio may lose the status of a stream that ends while a batch is being sent.
             _ = [a async for a in running.recommender.RecommendStream(iter(messages(MODELS[:2])[:1]))]
     assert named(answer.models) == MODELS
     assert (len(answer.rows[0].ranked.item_ids), answer.rows[1].error.reason) == (10, ERROR_REASON_INVALID_FIELD)

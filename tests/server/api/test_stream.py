@@ -256,6 +256,6 @@ async def test_stream_without_a_model_is_unavailable(start: Any, repository: Pat
     async with start(repository) as running:
         for name in ("tiny", "tiny_ranker"):
             await running.models.UnloadModel(UnloadModelRequest(name=name))
-        code, message = await refused(running, options(), batch(0, row(1)))
+        code, message = await refused(running, options())
     assert code == grpc.StatusCode.UNAVAILABLE
     assert "no model is loaded" in message
