@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from honeyguide.cli import models, recommend, record, score
 
+pytestmark = pytest.mark.slow(6)
+
 COMMANDS = [
     ["recommend", "u", "--history", "a,b", "-k", "3"],
     ["record", "u", "a", "--type", "view", "--dwell", "2.5"],

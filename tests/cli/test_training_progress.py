@@ -18,6 +18,8 @@ from honeyguide.cli.training_progress import training_progress
 from honeyguide.training.fit.progress import Progress
 from honeyguide.training.runs.history import read_history
 
+pytestmark = pytest.mark.slow(13)
+
 PLAN = {"first": 4, "ranker": 2, "retriever": 4}
 
 

@@ -32,6 +32,8 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 
+pytestmark = pytest.mark.slow(20)
+
 REFLECTION = Path(__file__).parents[2] / "clients" / "reflection" / "recommend.py"
 HISTORY = ["item-3", "item-14", "item-15"]
 

@@ -31,6 +31,8 @@ from honeyguide.client import (
 from honeyguide.client.scoring import ScoreOptions, score
 from honeyguide.v1 import history_pb2
 
+pytestmark = pytest.mark.slow(7)
+
 USERS = [f"u{n}" for n in range(1000)]
 OPTIONS = ScoreOptions(k=3, batch_size=10)
 

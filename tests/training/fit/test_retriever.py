@@ -25,6 +25,8 @@ from honeyguide.training.runs.history import read_history
 from honeyguide.training.scoring.candidates import score_all
 from honeyguide.training.scoring.device import tensors
 
+pytestmark = pytest.mark.slow(5)
+
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 SMALL: dict[str, Any] = {"dimension": 16, "max_length": 8, "hidden": 16, "neighbours": 5, "events": 3, "attended": 4}
 
