@@ -11,6 +11,7 @@ SHARED = {
     "add_to": "what each verb's module offers the command; called as `serve.add_to`",
     "register_models": "the hook, and each plugin's own",
     "register_rules": "the hook, and each plugin's own",
+    "Source": "the files of a table: `sources.Source`; what a joint model's candidates come from: `candidates.Source`",
     "Model": "the API's word for a bundle that a server holds, and an author's for the class",
     "model": "a request's description of a model: the rpc `calls.model`, the answer `messages.model`",
     "connect": "to a server: `connection.connect`; to an open file: `event_file.connect`",

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.preparation.text_file import first_line
 
 __all__ = ["PRESETS", "demo_sources", "preset_options"]
 
 Options = Mapping[str, Any]
+
+
+class _Look(NamedTuple):
+    """What a file's first rows show."""
+
+    columns: tuple[str, ...]
+    separator: str
+
 
 GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -46,19 +53,19 @@ def _demo(_: Path, __: Path | None) -> Options:
 
 
 def _movielens(path: Path, items: Path | None) -> Options:
-    """Tells the four forms in which MovieLens comes by their first line."""
-    line = first_line(path, "latin-1")
-    if "::" in line:
-        events = _places("::", user="1", item="2", value="3", time="4")
-    elif line.startswith("userId,movieId"):
-        events = {"user": "userId", "item": "movieId", "value": "rating", "time": "timestamp"}
-    elif line.count("\t") == 3:
-        events = _places("\t", user="1", item="2", value="3", time="4")
-    elif line.count(" ") == 1:
+    """Tells the forms in which MovieLens comes by their columns."""
+    found = _look(path, encoding="latin-1")
+    separator, width = found.separator, len(found.columns)
+    if {"userId", "movieId"} <= set(found.columns):
+        events: dict[str, Any] = {"user": "userId", "item": "movieId"}
+        events |= {option: name for option, name in _RATED.items() if name in found.columns}
+    elif separator in ("::", "tab") and width == 4:
+        events = _places(separator, user="1", item="2", value="3", time="4")
+    elif separator == "space" and width == 2:
         events = dict(_sequence(path, None))
     else:
         raise DataError(
-            "the first row is none of MovieLens' forms",
+            f"the first row is none of MovieLens' forms: {width} fields with {separator!r} between",
             file=str(path),
             row=1,
             remedy="name ratings.dat, ratings.csv, u.data or a `user item` text, or describe the columns by flags",
@@ -68,30 +75,30 @@ def _movielens(path: Path, items: Path | None) -> Options:
 
 
 def _movielens_items(path: Path) -> dict[str, Any]:
-    line = first_line(path, "latin-1")
+    found = _look(path, encoding="latin-1", flags="items-")
     described = {"items_header": False, "items_encoding": "latin-1", "item_id": "1", "title": "2"}
-    if "::" in line:  # movies.dat
+    if found.separator == "::":  # movies.dat
         return described | {"items_separator": "::", "categories": "3"}
-    if line.count("|") == 23:  # u.item
+    if found.separator == "|" and len(found.columns) == 24:  # u.item
         return described | {"items_separator": "|", "categories": "6", "category_flags": GENRES_100K}
     return {"item_id": "movieId", "title": "title", "categories": "genres"}  # movies.csv
 
 
 def _sequence(path: Path, _: Path | None) -> Options:
     """Takes a text with a user and an item in each row."""
-    if (fields := len(first_line(path).split(" "))) != 2:
+    if (fields := len(_look(path, separator="space").columns)) != 2:
         raise DataError(
             f"the row has {fields} fields; a sequence text has two, user and item, with a space between",
             file=str(path),
             row=1,
-            remedy="describe the columns by flags instead of --preset sequence",
+            remedy="--preset sequences reads one line a user, `user item item …`; or describe the columns by flags",
         )
     return _places(" ", user="1", item="2")
 
 
 def _recbole(path: Path, _: Path | None) -> Options:
     """Takes the fields of an atomic file that it has; types stand behind the names."""
-    names = [field.partition(":")[0] for field in first_line(path).split("\t")]
+    names = [field.partition(":")[0] for field in _look(path, separator="tab").columns]
     events = {"separator": "\t", "items_separator": "\t", "category_separator": " ", "item_id": "item_id"}
     optional = {"timestamp": "time", "rating": "value"}
     return events | {option: name for name, option in optional.items() if name in names}
@@ -99,9 +106,7 @@ def _recbole(path: Path, _: Path | None) -> Options:
 
 def _online_retail(path: Path, items: Path | None) -> Options:
     """Takes the original table as Parquet or CSV, titles included, or events with an items file beside them."""
-    from honeyguide.training.preparation.readers import column_names  # loads polars, as no other preset needs to
-
-    columns = column_names(path)
+    columns = _look(path).columns
     if "StockCode" not in columns:
         return _RETAIL | ({"title": "title"} if items else {})
     user = "CustomerID" if "CustomerID" in columns else "Customer ID"
@@ -118,10 +123,21 @@ def _kuairand(_: Path, items: Path | None) -> Options:
     return events | watched | tags
 
 
+def _look(path: Path, separator: str = "", encoding: str = "utf-8", flags: str = "") -> _Look:
+    """Reads a file's first rows."""
+    from honeyguide.training.reading.dialect import TextFormat
+    from honeyguide.training.reading.sources import Source  # loads polars
+
+    plain = separator == "space"
+    source = Source([path], TextFormat(separator, quote="none" if plain else '"', encoding=encoding), flags=flags)
+    return _Look(tuple(source.columns), str(source.facts.get("separator", "")))
+
+
 def _places(separator: str, **columns: str) -> dict[str, Any]:
     return {"separator": separator, "header": False} | columns
 
 
+_RATED = {"value": "rating", "time": "timestamp"}
 _RETAIL = {
     "user": "user_id",
     "item": "item_id",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -11,8 +11,9 @@ from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import MAX_ID_BYTES
 from honeyguide.training.preparation.events import Events, GrowingColumn, IdCodes, Ledger
 from honeyguide.training.preparation.options import PrepareOptions
-from honeyguide.training.preparation.parquet_file import is_parquet, parquet_columns, read_parquet
-from honeyguide.training.preparation.text_file import BLOCK, TextFile, find_column
+from honeyguide.training.reading.columns import find_column, shorten
+from honeyguide.training.reading.dialect import TextFormat
+from honeyguide.training.reading.sources import Source
 
 __all__ = ["column_names", "read_events", "read_items"]
 
@@ -24,8 +25,8 @@ _ROLES = {"user": "user", "item": "item", "time": "time", "event_type": "event_t
 
 
 def column_names(path: Path) -> list[str]:
-    """Returns the names of a Parquet file's columns, or those in a UTF-8 text file's header."""
-    return parquet_columns(path) if is_parquet(path) else TextFile(path).columns()
+    """Returns the names of a file's columns."""
+    return Source([path]).columns
 
 
 def read_events(
@@ -40,7 +41,8 @@ def read_events(
     Raises:
         DataError: with row and column where a value has the wrong type.
     """
-    names, blocks = _open(path, options, progress)
+    source = Source([path], _text_format(options.separator, options.header, options.encoding))
+    names = source.columns
     columns = {
         role: find_column(getattr(options, option), names, path, option)
         for role, option in _ROLES.items()
@@ -52,17 +54,26 @@ def read_events(
     selection = sorted({*columns.values(), *([keep_column] if options.keep else [])}, key=names.index)
     codes = {role: IdCodes() for role in columns if role in ("user", "item", "event_type")}
     gathered: dict[str, GrowingColumn] = {}
-    pieces = 1 if is_parquet(path) else max(1.0, path.stat().st_size / BLOCK)
-    for row, block in blocks(selection):
+    share = [0.0]
+
+    def tell(done: float) -> None:
+        share[0] = done
+        progress(f"reading {path.name}: {100 * done:.0f} %")
+
+    def leave_out(reason: str, count: int, example: str) -> None:
+        ledger.read += count
+        ledger.note(reason, count, example)
+
+    for places, block in source.frames(selection, bad_rows=leave_out if options.skip_bad_rows else None, progress=tell):
         ledger.read += block.height
-        chosen = block.with_row_index("row", row)
+        chosen = block.select(pl.Series("row", places), pl.all())
         if options.keep:
             positive = chosen[keep_column].cast(pl.String).eq_missing(pl.Series([keep_value]))
             chosen = ledger.drop_rows(chosen, ~positive, f"{keep_column} is not {keep_value}")
         for column in _events(chosen, columns, options, path, ledger):
             values = codes[column.name](column) if column.name in codes else column.to_numpy()
             if column.name not in gathered:
-                gathered[column.name] = GrowingColumn(values.dtype, int(1.1 * block.height * pieces))
+                gathered[column.name] = GrowingColumn(values.dtype, int(1.1 * block.height / max(share[0], 1e-9)))
             gathered[column.name].add(values)
     if not ledger.read:
         raise DataError("the file has no rows", file=str(path), remedy="name a file that has events")
@@ -82,8 +93,9 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     Raises:
         DataError: naming the columns there are, where one that is asked for is not.
     """
-    text = TextFile(path, options.items_separator, options.items_header, options.items_encoding)
-    names = parquet_columns(path) if is_parquet(path) else text.columns()
+    text = _text_format(options.items_separator, options.items_header, options.items_encoding)
+    source = Source([path], text, flags="items-")
+    names = source.columns
     flags = options.category_flags
     item_id = find_column(options.item_id or options.item, names, path, "item_id")
     title = find_column(options.title, names, path, "title") if options.title else ""
@@ -92,10 +104,8 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
     selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values()]))
-    if is_parquet(path):
-        frame = read_parquet(path, selection, lists=[categories] if categories else [])
-    else:
-        frame = pl.concat([block for _, block in text.frames(selection)] or [pl.DataFrame(schema=selection)])
+    blocks = [block for _, block in source.frames(selection, lists=[categories] if categories else [])]
+    frame = pl.concat(blocks or [pl.DataFrame(schema=dict.fromkeys(selection, pl.String))])
     if flags:
         marked = [pl.when(pl.col(c).cast(pl.String) == "1").then(pl.lit(f)) for c, f in zip(spread, flags, strict=True)]
         listed = pl.concat_list(marked)
@@ -130,26 +140,9 @@ def _item_column(frame: pl.DataFrame, name: str) -> pl.Expr:
     return number.fill_null(float("nan"))
 
 
-_Blocks = Callable[[list[str]], Iterator[tuple[int, pl.DataFrame]]]
-
-
-def _open(path: Path, options: PrepareOptions, progress: Callable[[str], None]) -> tuple[list[str], _Blocks]:
-    """Returns a file's column names, and how to read some of them, block by block."""
-    if is_parquet(path):
-        names = parquet_columns(path)
-
-        def parquet(selection: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-            yield 1, read_parquet(path, selection)
-
-        return names, parquet
-    text = TextFile(path, options.separator, options.header, options.encoding)
-    names = text.columns()
-    size = max(path.stat().st_size, 1)
-
-    def blocks(selection: list[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-        return text.frames(selection, lambda done: progress(f"reading {path.name}: {100 * done // size} %"))
-
-    return names, blocks
+def _text_format(separator: str, header: bool, encoding: str) -> TextFormat:
+    plain = separator in ("::", "|", " ", "space")
+    return TextFormat(separator, quote="none" if plain else '"', header=header, encoding=encoding)
 
 
 def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -235,7 +228,7 @@ def _refuse(path: Path, frame: pl.DataFrame, name: str, wrong: pl.Series, role: 
     else:
         needed, remedy = "a number", "choose another column"
     raise DataError(
-        f"{frame[name][first]!r} is not {needed}",
+        f"{shorten(repr(frame[name][first]))} is not {needed}",
         file=str(path),
         row=int(frame["row"][first]),
         column=name,

@@ -1,0 +1,1 @@
+"""From files of many kinds to tables: decoding, quotes, rows and lines, one table over several files."""
