@@ -126,7 +126,7 @@ async def test_sync_equals_async_on_the_real_server(client, address):
 def test_a_message_that_is_too_large_is_sent_once(client, monkeypatch, mebibytes):
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
-    with pytest.raises(InvalidArgumentError, match=r"large|allowed: 8,388,608") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"limit of one message \(16,777,216|allowed: 8,388,608") as caught:
         client.recommend("anna", exclude=["x" * 256] * (mebibytes << 12))
     assert (caught.value.reason, waits) == ("TOO_LARGE", [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from honeyguide.client import (
     RetryPolicy,
     UnavailableError,
     UnimplementedError,
+    channel,
 )
 
 Code = grpc.StatusCode
@@ -203,6 +205,40 @@ def test_tries_share_one_deadline(fake):
 def test_a_deadline_is_above_zero(fake, seconds):
     with Client(fake.address) as client, pytest.raises(InputError, match="allowed: seconds above 0"):
         client.recommend("u", timeout=seconds)
+
+
+async def test_an_answer_of_five_megabytes_arrives(fake):
+    fake.title = "long " * 1_000_000
+    with Client(fake.address) as client:
+        assert len(client.recommend("u").items[0].title) == 5_000_000
+    async with AsyncClient(fake.address) as client:
+        assert len((await client.recommend("u")).items[0].title) == 5_000_000
+
+
+async def test_an_answer_above_the_limit_is_named_with_it_and_never_asked_for_again(fake, monkeypatch):
+    monkeypatch.setattr(channel, "_OPTIONS", [("grpc.max_receive_message_length", 1000)])
+    fake.title = "long " * 1000
+    with Client(fake.address, retry=FAST) as client, pytest.raises(InvalidArgumentError) as caught:
+        client.recommend("u")
+    async with AsyncClient(fake.address, retry=FAST) as client:
+        with pytest.raises(InvalidArgumentError) as caught_async:
+            await client.recommend("u")
+    for error in (caught.value, caught_async.value):
+        assert error.reason == "TOO_LARGE"
+        assert re.fullmatch(
+            r"an answer of 5,\d\d\d bytes is above the limit of one message \(1,000 bytes\)", error.message
+        )
+        assert "a smaller k" in error.remedy
+    assert fake.count("Recommend") == 2
+
+
+def test_a_request_above_the_limit_is_named_as_such(fake):
+    with Client(fake.address, retry=FAST) as client, pytest.raises(InvalidArgumentError) as caught:
+        client.recommend(history=["i" * 5_000_000])  # this server takes gRPC's 4 MiB
+    assert caught.value.reason == "TOO_LARGE"
+    assert "a request of 5,000," in caught.value.message
+    assert "(4,194,304 bytes)" in caught.value.message
+    assert "send several smaller ones" in caught.value.remedy
 
 
 def test_waits_double_up_to_the_maximum_with_jitter():

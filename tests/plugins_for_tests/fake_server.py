@@ -61,6 +61,8 @@ class FakeServer(
         self.batches = 0
         self.port = 0
         self.slow = threading.Event()
+        self.came = threading.Event()
+        self.title = "Honig"
 
     @property
     def address(self) -> str:
@@ -74,6 +76,7 @@ class FakeServer(
 
     def _came(self, rpc: str, request: Any, context: Any) -> None:
         self.requests.append((rpc, request))
+        self.came.set()
         if self.failures[rpc]:
             context.abort_with_status(self.failures[rpc].pop(0))
 
@@ -82,7 +85,7 @@ class FakeServer(
         if request.user_id == "slow":
             self.slow.wait(5)
         item = recommender_service_pb2.Item(
-            item_id=f"i-{request.user_id}", score=0.5, source=1, source_model="cf", title="Honig"
+            item_id=f"i-{request.user_id}", score=0.5, source=1, source_model="cf", title=self.title
         )
         for carrier in ("a", "b"):
             item.because_items.add(item_id=carrier, title=f"Title {carrier}")
@@ -200,6 +203,14 @@ class FakeServer(
         return event_service_pb2.ListEventsResponse(
             events=mine[start:stop], next_page_token=token, total_size=len(mine)
         )
+
+    def ListUsers(self, request, context):
+        self._came("ListUsers", request, context)
+        known = sorted({event.user_id for event in self.events})
+        start = int(request.page_token or 0)
+        stop = start + request.page_size
+        token = str(stop) if stop < len(known) else ""
+        return event_service_pb2.ListUsersResponse(user_ids=known[start:stop], next_page_token=token)
 
     def DeleteUser(self, request, context):
         self._came("DeleteUser", request, context)

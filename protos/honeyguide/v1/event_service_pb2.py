@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from honeyguide.v1 import errors_pb2 as honeyguide_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/event_service.proto\x12\rhoneyguide.v1\x1a\x1ahoneyguide/v1/errors.proto\"\x84\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12\x1a\n\rdwell_seconds\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x06\x63licks\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x15\n\x08quantity\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05value\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x12\n\nrequest_id\x18\n \x01(\tB\x10\n\x0e_dwell_secondsB\t\n\x07_clicksB\x0b\n\t_quantityB\x08\n\x06_value\";\n\x13RecordEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\"l\n\x14RecordEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12.\n\x08rejected\x18\x03 \x03(\x0b\x32\x1c.honeyguide.v1.RejectedEvent\"F\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowError\"K\n\x11ListEventsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x12ListEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\",\n\x12\x44\x65leteUserResponse\x12\x16\n\x0e\x64\x65leted_events\x18\x01 \x01(\x03\x32\x8d\x02\n\x0c\x45ventService\x12W\n\x0cRecordEvents\x12\".honeyguide.v1.RecordEventsRequest\x1a#.honeyguide.v1.RecordEventsResponse\x12Q\n\nListEvents\x12 .honeyguide.v1.ListEventsRequest\x1a!.honeyguide.v1.ListEventsResponse\x12Q\n\nDeleteUser\x12 .honeyguide.v1.DeleteUserRequest\x1a!.honeyguide.v1.DeleteUserResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/event_service.proto\x12\rhoneyguide.v1\x1a\x1ahoneyguide/v1/errors.proto\"\x84\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12\x1a\n\rdwell_seconds\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x06\x63licks\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x15\n\x08quantity\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05value\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x12\n\nrequest_id\x18\n \x01(\tB\x10\n\x0e_dwell_secondsB\t\n\x07_clicksB\x0b\n\t_quantityB\x08\n\x06_value\";\n\x13RecordEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\"l\n\x14RecordEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12.\n\x08rejected\x18\x03 \x03(\x0b\x32\x1c.honeyguide.v1.RejectedEvent\"F\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowError\"K\n\x11ListEventsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x12ListEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\">\n\x11ListUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\",\n\x12\x44\x65leteUserResponse\x12\x16\n\x0e\x64\x65leted_events\x18\x01 \x01(\x03\x32\xdd\x02\n\x0c\x45ventService\x12W\n\x0cRecordEvents\x12\".honeyguide.v1.RecordEventsRequest\x1a#.honeyguide.v1.RecordEventsResponse\x12Q\n\nListEvents\x12 .honeyguide.v1.ListEventsRequest\x1a!.honeyguide.v1.ListEventsResponse\x12N\n\tListUsers\x12\x1f.honeyguide.v1.ListUsersRequest\x1a .honeyguide.v1.ListUsersResponse\x12Q\n\nDeleteUser\x12 .honeyguide.v1.DeleteUserRequest\x1a!.honeyguide.v1.DeleteUserResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,10 +45,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEVENTSREQUEST']._serialized_end=661
   _globals['_LISTEVENTSRESPONSE']._serialized_start=663
   _globals['_LISTEVENTSRESPONSE']._serialized_end=766
-  _globals['_DELETEUSERREQUEST']._serialized_start=768
-  _globals['_DELETEUSERREQUEST']._serialized_end=804
-  _globals['_DELETEUSERRESPONSE']._serialized_start=806
-  _globals['_DELETEUSERRESPONSE']._serialized_end=850
-  _globals['_EVENTSERVICE']._serialized_start=853
-  _globals['_EVENTSERVICE']._serialized_end=1122
+  _globals['_LISTUSERSREQUEST']._serialized_start=768
+  _globals['_LISTUSERSREQUEST']._serialized_end=825
+  _globals['_LISTUSERSRESPONSE']._serialized_start=827
+  _globals['_LISTUSERSRESPONSE']._serialized_end=889
+  _globals['_DELETEUSERREQUEST']._serialized_start=891
+  _globals['_DELETEUSERREQUEST']._serialized_end=927
+  _globals['_DELETEUSERRESPONSE']._serialized_start=929
+  _globals['_DELETEUSERRESPONSE']._serialized_end=973
+  _globals['_EVENTSERVICE']._serialized_start=976
+  _globals['_EVENTSERVICE']._serialized_end=1325
 # @@protoc_insertion_point(module_scope)

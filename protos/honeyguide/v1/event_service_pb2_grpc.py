@@ -47,6 +47,11 @@ class EventServiceStub:
                 request_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/honeyguide.v1.EventService/ListUsers',
+                request_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/honeyguide.v1.EventService/DeleteUser',
                 request_serializer=honeyguide_dot_v1_dot_event__service__pb2.DeleteUserRequest.SerializeToString,
@@ -75,6 +80,13 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsers(self, request, context):
+        """Lists the users of whom there are events, ordered by the bytes of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteUser(self, request, context):
         """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error.
         """
@@ -94,6 +106,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
                     response_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=honeyguide_dot_v1_dot_event__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_event__service__pb2.ListUsersResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -158,6 +175,33 @@ class EventService:
             '/honeyguide.v1.EventService/ListEvents',
             honeyguide_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
             honeyguide_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.v1.EventService/ListUsers',
+            honeyguide_dot_v1_dot_event__service__pb2.ListUsersRequest.SerializeToString,
+            honeyguide_dot_v1_dot_event__service__pb2.ListUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

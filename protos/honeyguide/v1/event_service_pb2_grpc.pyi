@@ -42,6 +42,8 @@ class EventServiceStub:
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists one user's events, newest first. An unknown user has an empty history."""
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListUsersRequest, _event_service_pb2.ListUsersResponse]
+    """Lists the users of whom there are events, ordered by the bytes of their ids."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]
     """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
 
@@ -59,6 +61,8 @@ class EventServiceAsyncStub(EventServiceStub):
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists one user's events, newest first. An unknown user has an empty history."""
+    ListUsers: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListUsersRequest, _event_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Lists the users of whom there are events, ordered by the bytes of their ids."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
     """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
 
@@ -85,6 +89,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
         """Lists one user's events, newest first. An unknown user has an empty history."""
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _event_service_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListUsersResponse, _abc.Awaitable[_event_service_pb2.ListUsersResponse]]:
+        """Lists the users of whom there are events, ordered by the bytes of their ids."""
 
     @_abc_1.abstractmethod
     def DeleteUser(

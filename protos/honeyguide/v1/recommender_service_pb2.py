@@ -26,7 +26,7 @@ from honeyguide.v1 import errors_pb2 as honeyguide_dot_v1_dot_errors__pb2
 from honeyguide.v1 import history_pb2 as honeyguide_dot_v1_dot_history__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'honeyguide/v1/recommender_service.proto\x12\rhoneyguide.v1\x1a\x1ahoneyguide/v1/errors.proto\x1a\x1bhoneyguide/v1/history.proto\"R\n\x06\x46ilter\x12\x18\n\x10\x65xclude_item_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x61llow_item_ids\x18\x02 \x03(\t\x12\x16\n\x0e\x61ny_categories\x18\x03 \x03(\t\"\xfc\x01\n\x10RecommendRequest\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.History\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08pipeline\x18\x04 \x01(\t\x12\x16\n\tdrop_seen\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12%\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x15.honeyguide.v1.Filter\x12\x17\n\x0frequest_time_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\x42\n\n\x08_user_idB\x04\n\x02_kB\x0c\n\n_drop_seen\"\xa5\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12%\n\x06source\x18\x03 \x01(\x0e\x32\x15.honeyguide.v1.Source\x12\x14\n\x0csource_model\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x31\n\rbecause_items\x18\x06 \x03(\x0b\x32\x1a.honeyguide.v1.BecauseItem\"-\n\x0b\x42\x65\x63\x61useItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"\xa3\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x11\n\tshortfall\x18\x03 \x01(\x05\x12\x1d\n\x15unknown_history_items\x18\x04 \x01(\x05\x12+\n\x06models\x18\x05 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x07 \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReason\x12,\n\nuser_state\x18\x08 \x01(\x0e\x32\x18.honeyguide.v1.UserState\"\x7f\n\x16RecommendStreamRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1c.honeyguide.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.honeyguide.v1.UserBatchH\x00\x42\t\n\x07message\"\xeb\x01\n\rStreamOptions\x12\x0e\n\x01k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08pipeline\x18\x02 \x01(\t\x12\x16\n\tdrop_seen\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.honeyguide.v1.Filter\x12\x17\n\x0frequest_time_ms\x18\x05 \x01(\x03\x12\x34\n\x0frequired_models\x18\x06 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x16\n\x0einclude_titles\x18\x07 \x01(\x08\x42\x04\n\x02_kB\x0c\n\n_drop_seen\"C\n\tUserBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12$\n\x04rows\x18\x02 \x03(\x0b\x32\x16.honeyguide.v1.UserRow\"T\n\x07UserRow\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.HistoryB\n\n\x08_user_id\"\xbc\x01\n\x17RecommendStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12+\n\x06models\x18\x03 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12&\n\x04rows\x18\x04 \x03(\x0b\x32\x18.honeyguide.v1.ResultRow\x12&\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x17.honeyguide.v1.RowError\"h\n\tResultRow\x12\'\n\x06ranked\x18\x01 \x01(\x0b\x32\x15.honeyguide.v1.RankedH\x00\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowErrorH\x00\x42\x08\n\x06result\"\xc5\x02\n\x06Ranked\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12&\n\x07sources\x18\x03 \x03(\x0e\x32\x15.honeyguide.v1.Source\x12\x0e\n\x06titles\x18\x04 \x03(\t\x12\x14\n\x0csource_model\x18\x05 \x01(\t\x12\x14\n\x07user_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12,\n\nuser_state\x18\x07 \x01(\x0e\x32\x18.honeyguide.v1.UserState\x12\x11\n\tshortfall\x18\x08 \x01(\x05\x12\x1d\n\x15unknown_history_items\x18\t \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\n \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x0b \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReasonB\n\n\x08_user_id\"\x95\x01\n\x0bRankRequest\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.History\x12\x10\n\x08item_ids\x18\x03 \x03(\t\x12\x10\n\x08pipeline\x18\x04 \x01(\t\x12\x17\n\x0frequest_time_ms\x18\x05 \x01(\x03\x42\n\n\x08_user_id\"\xa5\x02\n\x0cRankResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x18\n\x10unknown_item_ids\x18\x03 \x03(\t\x12\x1d\n\x15unknown_history_items\x18\x04 \x01(\x05\x12+\n\x06models\x18\x05 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x07 \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReason\x12,\n\nuser_state\x18\x08 \x01(\x0e\x32\x18.honeyguide.v1.UserState\"u\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.honeyguide.v1.FilterB\x04\n\x02_k\"\x8d\x01\n\x14SimilarItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x11\n\tshortfall\x18\x03 \x01(\x05\x12*\n\x05model\x18\x04 \x01(\x0b\x32\x1b.honeyguide.v1.ModelVersion*`\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x14\n\x10SOURCE_RETRIEVED\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x14\n\x10SOURCE_CANDIDATE\x10\x03*o\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_STORED\x10\x01\x12\x15\n\x11USER_STATE_INLINE\x10\x02\x12\x18\n\x14USER_STATE_ANONYMOUS\x10\x03*\x97\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45GRADED_REASON_RANK_FAILED\x10\x01\x12\x1f\n\x1b\x44\x45GRADED_REASON_RULE_FAILED\x10\x02\x12\"\n\x1e\x44\x45GRADED_REASON_EXPLAIN_FAILED\x10\x03\x32\xe4\x02\n\x12RecommenderService\x12N\n\tRecommend\x12\x1f.honeyguide.v1.RecommendRequest\x1a .honeyguide.v1.RecommendResponse\x12\x64\n\x0fRecommendStream\x12%.honeyguide.v1.RecommendStreamRequest\x1a&.honeyguide.v1.RecommendStreamResponse(\x01\x30\x01\x12?\n\x04Rank\x12\x1a.honeyguide.v1.RankRequest\x1a\x1b.honeyguide.v1.RankResponse\x12W\n\x0cSimilarItems\x12\".honeyguide.v1.SimilarItemsRequest\x1a#.honeyguide.v1.SimilarItemsResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'honeyguide/v1/recommender_service.proto\x12\rhoneyguide.v1\x1a\x1ahoneyguide/v1/errors.proto\x1a\x1bhoneyguide/v1/history.proto\"p\n\x06\x46ilter\x12\x18\n\x10\x65xclude_item_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x61llow_item_ids\x18\x02 \x03(\t\x12\x16\n\x0e\x61ny_categories\x18\x03 \x03(\t\x12\x1c\n\x14ignore_category_case\x18\x04 \x01(\x08\"\xfc\x01\n\x10RecommendRequest\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.History\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08pipeline\x18\x04 \x01(\t\x12\x16\n\tdrop_seen\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12%\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x15.honeyguide.v1.Filter\x12\x17\n\x0frequest_time_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\x42\n\n\x08_user_idB\x04\n\x02_kB\x0c\n\n_drop_seen\"\xa5\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12%\n\x06source\x18\x03 \x01(\x0e\x32\x15.honeyguide.v1.Source\x12\x14\n\x0csource_model\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x31\n\rbecause_items\x18\x06 \x03(\x0b\x32\x1a.honeyguide.v1.BecauseItem\"-\n\x0b\x42\x65\x63\x61useItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"\xbf\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x11\n\tshortfall\x18\x03 \x01(\x05\x12\x1d\n\x15unknown_history_items\x18\x04 \x01(\x05\x12+\n\x06models\x18\x05 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x07 \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReason\x12,\n\nuser_state\x18\x08 \x01(\x0e\x32\x18.honeyguide.v1.UserState\x12\x1a\n\x12unknown_categories\x18\t \x03(\t\"\x7f\n\x16RecommendStreamRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1c.honeyguide.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.honeyguide.v1.UserBatchH\x00\x42\t\n\x07message\"\xeb\x01\n\rStreamOptions\x12\x0e\n\x01k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08pipeline\x18\x02 \x01(\t\x12\x16\n\tdrop_seen\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.honeyguide.v1.Filter\x12\x17\n\x0frequest_time_ms\x18\x05 \x01(\x03\x12\x34\n\x0frequired_models\x18\x06 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x16\n\x0einclude_titles\x18\x07 \x01(\x08\x42\x04\n\x02_kB\x0c\n\n_drop_seen\"C\n\tUserBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12$\n\x04rows\x18\x02 \x03(\x0b\x32\x16.honeyguide.v1.UserRow\"T\n\x07UserRow\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.HistoryB\n\n\x08_user_id\"\xd8\x01\n\x17RecommendStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12+\n\x06models\x18\x03 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12&\n\x04rows\x18\x04 \x03(\x0b\x32\x18.honeyguide.v1.ResultRow\x12&\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x17.honeyguide.v1.RowError\x12\x1a\n\x12unknown_categories\x18\x06 \x03(\t\"h\n\tResultRow\x12\'\n\x06ranked\x18\x01 \x01(\x0b\x32\x15.honeyguide.v1.RankedH\x00\x12(\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x17.honeyguide.v1.RowErrorH\x00\x42\x08\n\x06result\"\xc5\x02\n\x06Ranked\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12&\n\x07sources\x18\x03 \x03(\x0e\x32\x15.honeyguide.v1.Source\x12\x0e\n\x06titles\x18\x04 \x03(\t\x12\x14\n\x0csource_model\x18\x05 \x01(\t\x12\x14\n\x07user_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12,\n\nuser_state\x18\x07 \x01(\x0e\x32\x18.honeyguide.v1.UserState\x12\x11\n\tshortfall\x18\x08 \x01(\x05\x12\x1d\n\x15unknown_history_items\x18\t \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\n \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x0b \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReasonB\n\n\x08_user_id\"\x95\x01\n\x0bRankRequest\x12\x14\n\x07user_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07history\x18\x02 \x01(\x0b\x32\x16.honeyguide.v1.History\x12\x10\n\x08item_ids\x18\x03 \x03(\t\x12\x10\n\x08pipeline\x18\x04 \x01(\t\x12\x17\n\x0frequest_time_ms\x18\x05 \x01(\x03\x42\n\n\x08_user_id\"\xa5\x02\n\x0cRankResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x18\n\x10unknown_item_ids\x18\x03 \x03(\t\x12\x1d\n\x15unknown_history_items\x18\x04 \x01(\x05\x12+\n\x06models\x18\x05 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x37\n\x10\x64\x65graded_reasons\x18\x07 \x03(\x0e\x32\x1d.honeyguide.v1.DegradedReason\x12,\n\nuser_state\x18\x08 \x01(\x0e\x32\x18.honeyguide.v1.UserState\"u\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.honeyguide.v1.FilterB\x04\n\x02_k\"\xa9\x01\n\x14SimilarItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.honeyguide.v1.Item\x12\x11\n\tshortfall\x18\x03 \x01(\x05\x12*\n\x05model\x18\x04 \x01(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x1a\n\x12unknown_categories\x18\x05 \x03(\t*`\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x14\n\x10SOURCE_RETRIEVED\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x14\n\x10SOURCE_CANDIDATE\x10\x03*o\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_STORED\x10\x01\x12\x15\n\x11USER_STATE_INLINE\x10\x02\x12\x18\n\x14USER_STATE_ANONYMOUS\x10\x03*\x97\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45GRADED_REASON_RANK_FAILED\x10\x01\x12\x1f\n\x1b\x44\x45GRADED_REASON_RULE_FAILED\x10\x02\x12\"\n\x1e\x44\x45GRADED_REASON_EXPLAIN_FAILED\x10\x03\x32\xe4\x02\n\x12RecommenderService\x12N\n\tRecommend\x12\x1f.honeyguide.v1.RecommendRequest\x1a .honeyguide.v1.RecommendResponse\x12\x64\n\x0fRecommendStream\x12%.honeyguide.v1.RecommendStreamRequest\x1a&.honeyguide.v1.RecommendStreamResponse(\x01\x30\x01\x12?\n\x04Rank\x12\x1a.honeyguide.v1.RankRequest\x1a\x1b.honeyguide.v1.RankResponse\x12W\n\x0cSimilarItems\x12\".honeyguide.v1.SimilarItemsRequest\x1a#.honeyguide.v1.SimilarItemsResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,44 +34,44 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'honeyguide.v1.recommender_s
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.honeyguide.v1P\001Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\252\002\rHoneyguide.V1\352\002\016Honeyguide::V1'
-  _globals['_SOURCE']._serialized_start=2821
-  _globals['_SOURCE']._serialized_end=2917
-  _globals['_USERSTATE']._serialized_start=2919
-  _globals['_USERSTATE']._serialized_end=3030
-  _globals['_DEGRADEDREASON']._serialized_start=3033
-  _globals['_DEGRADEDREASON']._serialized_end=3184
+  _globals['_SOURCE']._serialized_start=2935
+  _globals['_SOURCE']._serialized_end=3031
+  _globals['_USERSTATE']._serialized_start=3033
+  _globals['_USERSTATE']._serialized_end=3144
+  _globals['_DEGRADEDREASON']._serialized_start=3147
+  _globals['_DEGRADEDREASON']._serialized_end=3298
   _globals['_FILTER']._serialized_start=115
-  _globals['_FILTER']._serialized_end=197
-  _globals['_RECOMMENDREQUEST']._serialized_start=200
-  _globals['_RECOMMENDREQUEST']._serialized_end=452
-  _globals['_ITEM']._serialized_start=455
-  _globals['_ITEM']._serialized_end=620
-  _globals['_BECAUSEITEM']._serialized_start=622
-  _globals['_BECAUSEITEM']._serialized_end=667
-  _globals['_RECOMMENDRESPONSE']._serialized_start=670
-  _globals['_RECOMMENDRESPONSE']._serialized_end=961
-  _globals['_RECOMMENDSTREAMREQUEST']._serialized_start=963
-  _globals['_RECOMMENDSTREAMREQUEST']._serialized_end=1090
-  _globals['_STREAMOPTIONS']._serialized_start=1093
-  _globals['_STREAMOPTIONS']._serialized_end=1328
-  _globals['_USERBATCH']._serialized_start=1330
-  _globals['_USERBATCH']._serialized_end=1397
-  _globals['_USERROW']._serialized_start=1399
-  _globals['_USERROW']._serialized_end=1483
-  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_start=1486
-  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_end=1674
-  _globals['_RESULTROW']._serialized_start=1676
-  _globals['_RESULTROW']._serialized_end=1780
-  _globals['_RANKED']._serialized_start=1783
-  _globals['_RANKED']._serialized_end=2108
-  _globals['_RANKREQUEST']._serialized_start=2111
-  _globals['_RANKREQUEST']._serialized_end=2260
-  _globals['_RANKRESPONSE']._serialized_start=2263
-  _globals['_RANKRESPONSE']._serialized_end=2556
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=2558
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=2675
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=2678
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=2819
-  _globals['_RECOMMENDERSERVICE']._serialized_start=3187
-  _globals['_RECOMMENDERSERVICE']._serialized_end=3543
+  _globals['_FILTER']._serialized_end=227
+  _globals['_RECOMMENDREQUEST']._serialized_start=230
+  _globals['_RECOMMENDREQUEST']._serialized_end=482
+  _globals['_ITEM']._serialized_start=485
+  _globals['_ITEM']._serialized_end=650
+  _globals['_BECAUSEITEM']._serialized_start=652
+  _globals['_BECAUSEITEM']._serialized_end=697
+  _globals['_RECOMMENDRESPONSE']._serialized_start=700
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1019
+  _globals['_RECOMMENDSTREAMREQUEST']._serialized_start=1021
+  _globals['_RECOMMENDSTREAMREQUEST']._serialized_end=1148
+  _globals['_STREAMOPTIONS']._serialized_start=1151
+  _globals['_STREAMOPTIONS']._serialized_end=1386
+  _globals['_USERBATCH']._serialized_start=1388
+  _globals['_USERBATCH']._serialized_end=1455
+  _globals['_USERROW']._serialized_start=1457
+  _globals['_USERROW']._serialized_end=1541
+  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_start=1544
+  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_end=1760
+  _globals['_RESULTROW']._serialized_start=1762
+  _globals['_RESULTROW']._serialized_end=1866
+  _globals['_RANKED']._serialized_start=1869
+  _globals['_RANKED']._serialized_end=2194
+  _globals['_RANKREQUEST']._serialized_start=2197
+  _globals['_RANKREQUEST']._serialized_end=2346
+  _globals['_RANKRESPONSE']._serialized_start=2349
+  _globals['_RANKRESPONSE']._serialized_end=2642
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=2644
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=2761
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=2764
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=2933
+  _globals['_RECOMMENDERSERVICE']._serialized_start=3301
+  _globals['_RECOMMENDERSERVICE']._serialized_end=3657
 # @@protoc_insertion_point(module_scope)

@@ -43,14 +43,16 @@ DEGRADED_REASON_RULE_FAILED: DegradedReason
 DEGRADED_REASON_EXPLAIN_FAILED: DegradedReason
 
 class Filter(_message.Message):
-    __slots__ = ("exclude_item_ids", "allow_item_ids", "any_categories")
+    __slots__ = ("exclude_item_ids", "allow_item_ids", "any_categories", "ignore_category_case")
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     ANY_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_CATEGORY_CASE_FIELD_NUMBER: _ClassVar[int]
     exclude_item_ids: _containers.RepeatedScalarFieldContainer[str]
     allow_item_ids: _containers.RepeatedScalarFieldContainer[str]
     any_categories: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, exclude_item_ids: _Optional[_Iterable[str]] = ..., allow_item_ids: _Optional[_Iterable[str]] = ..., any_categories: _Optional[_Iterable[str]] = ...) -> None: ...
+    ignore_category_case: bool
+    def __init__(self, exclude_item_ids: _Optional[_Iterable[str]] = ..., allow_item_ids: _Optional[_Iterable[str]] = ..., any_categories: _Optional[_Iterable[str]] = ..., ignore_category_case: _Optional[bool] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
     __slots__ = ("user_id", "history", "k", "pipeline", "drop_seen", "filter", "request_time_ms", "explain")
@@ -97,7 +99,7 @@ class BecauseItem(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state")
+    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state", "unknown_categories")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +108,7 @@ class RecommendResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
     USER_STATE_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     shortfall: int
@@ -114,7 +117,8 @@ class RecommendResponse(_message.Message):
     degraded: bool
     degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
     user_state: UserState
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ...) -> None: ...
+    unknown_categories: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ..., unknown_categories: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RecommendStreamRequest(_message.Message):
     __slots__ = ("options", "batch")
@@ -159,18 +163,20 @@ class UserRow(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ...) -> None: ...
 
 class RecommendStreamResponse(_message.Message):
-    __slots__ = ("sequence", "request_id", "models", "rows", "error")
+    __slots__ = ("sequence", "request_id", "models", "rows", "error", "unknown_categories")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     request_id: str
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
     rows: _containers.RepeatedCompositeFieldContainer[ResultRow]
     error: _errors_pb2.RowError
-    def __init__(self, sequence: _Optional[int] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., rows: _Optional[_Iterable[_Union[ResultRow, _Mapping]]] = ..., error: _Optional[_Union[_errors_pb2.RowError, _Mapping]] = ...) -> None: ...
+    unknown_categories: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sequence: _Optional[int] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., rows: _Optional[_Iterable[_Union[ResultRow, _Mapping]]] = ..., error: _Optional[_Union[_errors_pb2.RowError, _Mapping]] = ..., unknown_categories: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResultRow(_message.Message):
     __slots__ = ("ranked", "error")
@@ -253,13 +259,15 @@ class SimilarItemsRequest(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., k: _Optional[int] = ..., pipeline: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
-    __slots__ = ("request_id", "items", "shortfall", "model")
+    __slots__ = ("request_id", "items", "shortfall", "model", "unknown_categories")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     shortfall: int
     model: _history_pb2.ModelVersion
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., model: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ...) -> None: ...
+    unknown_categories: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., model: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ..., unknown_categories: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -164,6 +164,13 @@ REFUSED = [
     ("ListEvents", pb.ListEventsRequest(), "user_id is ''; allowed: 1 to 256 bytes"),
     ("ListEvents", pb.ListEventsRequest(user_id="anna", page_size=-1), "page_size is -1; allowed: 1 to 1,000"),
     ("ListEvents", pb.ListEventsRequest(user_id="anna", page_token="?"), "page_token is '\\?'; allowed: the next_page"),
+    (
+        "ListEvents",
+        pb.ListEventsRequest(user_id="anna", page_size=-1, page_token="?"),
+        "page_size is -1.*; page_token is '\\?'",
+    ),
+    ("ListUsers", pb.ListUsersRequest(page_size=-1, page_token="?"), "page_size is -1.*; page_token is '\\?'"),
+    ("ListUsers", pb.ListUsersRequest(page_token="YW5uYQ=="), "page_token is 'YW5uYQ=='; allowed: the next_page"),
     ("DeleteUser", pb.DeleteUserRequest(), "user_id is ''; allowed: 1 to 256 bytes"),
     ("DeleteUser", pb.DeleteUserRequest(user_id="x" * 257), "user_id is 'x+\\.\\.\\.; allowed: 1 to 256 bytes"),
 ]
@@ -192,6 +199,17 @@ async def test_pages_follow_each_other_newest_first(stub: EventServiceStub) -> N
         request.page_token = page.next_page_token
     assert sizes == [100, 100, 50]
     assert seen == events[::-1]
+
+
+async def test_users_are_listed_in_pages_by_their_bytes(stub: EventServiceStub) -> None:
+    users = sorted(["Ärger", "anna", "Ben", "7", "10", *(f"u{n}" for n in range(120))], key=str.encode)
+    await stub.RecordEvents(pb.RecordEventsRequest(events=[event(user_id=user) for user in reversed(users)]))
+    first = await stub.ListUsers(pb.ListUsersRequest())
+    assert list(first.user_ids) == users[:100]
+    await stub.DeleteUser(pb.DeleteUserRequest(user_id=users[0]))  # what follows is neither shifted nor repeated
+    rest = await stub.ListUsers(pb.ListUsersRequest(page_size=1000, page_token=first.next_page_token))
+    assert (list(rest.user_ids), rest.next_page_token) == (users[100:], "")
+    assert len((await stub.ListUsers(pb.ListUsersRequest(page_size=1001))).user_ids) == len(users) - 1
 
 
 async def test_an_unknown_user_has_an_empty_history_and_can_be_deleted(stub: EventServiceStub) -> None:

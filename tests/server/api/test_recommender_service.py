@@ -255,6 +255,22 @@ async def test_rank_scores_the_callers_candidates(start: Any) -> None:
     assert ranked.unknown_item_ids == ["nowhere"]
 
 
+async def test_categories_are_matched_without_case_on_request_and_unknown_ones_named(start: Any) -> None:
+    history = History(item_ids=["item-3"])
+    async with start() as running:
+        for asked, unknown, count in (
+            (Filter(any_categories=["odd"]), [], 30),
+            (Filter(any_categories=["ODD"]), ["ODD"], 0),
+            (Filter(any_categories=["ODD"], ignore_category_case=True), [], 30),
+            (Filter(any_categories=["tea", "First", "odd"], ignore_category_case=True), ["tea"], 35),
+        ):
+            request = RecommendRequest(history=history, k=60, filter=asked, drop_seen=False)
+            answer = await running.recommender.Recommend(request)
+            assert (list(answer.unknown_categories), len(answer.items)) == (unknown, count)
+            near = await running.recommender.SimilarItems(SimilarItemsRequest(item_id="item-0", k=60, filter=asked))
+            assert list(near.unknown_categories) == unknown
+
+
 async def test_similar_items_never_answer_the_item_itself(start: Any) -> None:
     async with start() as running:
         answer = await running.recommender.SimilarItems(SimilarItemsRequest(item_id="item-7", k=1000))

@@ -83,6 +83,33 @@ async def test_stored_and_unknown_users_and_the_streams_filter(start: Any) -> No
     assert len(unknown) == 30
 
 
+async def test_an_unknown_category_is_named_once_for_the_batch(start: Any) -> None:
+    asked = Filter(any_categories=["ODD", "tea"], ignore_category_case=True)
+    async with start() as running:
+        answer, of_bad = await ask(
+            running, [options(filter=asked), batch(0, row(1), row(2)), batch(1, UserRow(user_id=""))]
+        )
+    assert list(answer.unknown_categories) == ["tea"]
+    assert list(of_bad.unknown_categories) == []
+    assert [len(result.ranked.item_ids) for result in answer.rows] == [10, 10]
+
+
+async def test_a_message_that_cannot_be_read_is_told_with_the_batch_before_it(start: Any) -> None:
+    raw = [options(), batch(41, row(1)), None]
+    async with start() as running:
+        call = running.channel.stream_stream(
+            "/honeyguide.v1.RecommenderService/RecommendStream",
+            request_serializer=lambda message: b"\xff" if message is None else message.SerializeToString(),
+            response_deserializer=RecommendStreamResponse.FromString,
+        )(iter(raw))
+        assert (await call.read()).sequence == 41
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call.read()
+        info = error_details_pb2.ErrorInfo()
+        assert (await rich_status.from_call(call)).details[0].Unpack(info)
+    assert (info.reason, info.metadata["after_sequence"]) == ("MALFORMED", "41")
+
+
 async def test_bad_row_fails_alone(start: Any) -> None:
     bad = UserRow(history=History(item_ids=["item-1"], dwell_seconds=[-1.0]))
     async with start() as running:

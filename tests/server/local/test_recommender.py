@@ -9,14 +9,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from client_calls import arguments, at, wrong_calls
 
 from honeyguide import answers
 from honeyguide.client import AsyncClient, HoneyguideClientError, calls
-from honeyguide.sdk.errors import ConfigError, HoneyguideError, Unavailable
+from honeyguide.sdk.errors import ConfigError, HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server import open_repository
 from honeyguide.server.local.recommender import LocalRecommender
@@ -36,11 +38,14 @@ RIGHT = [
     ("recommend", (), {"history": ["item-3", "item-5"], "explain": True, "pipeline": "plain"}),
     ("recommend", ("known",), {"history": HISTORY, "pipeline": "varied", "k": 25, "drop_seen": False}),
     ("recommend", (), {"history": HISTORY, "pipeline": "all", "request_time_ms": 5, "any_categories": ["odd"]}),
+    ("recommend", (), {"history": ["item-1"], "any_categories": ["ODD", "od", "first"], "ignore_category_case": True}),
+    ("recommend", (), {"history": ["item-1"], "any_categories": ["ODD", "first"]}),
     ("recommend", (), {"history": ["item-1"], "exclude": ["item-2"], "allow": ["item-2", "item-4"], "k": 5}),
     ("rank", (["item-9", "item-1", "nowhere"],), {"user_id": "known"}),
     ("rank", (["item-9", "item-1"],), {"history": ["item-3"], "pipeline": "all"}),
     ("rank", (["item-9", "item-1"],), {"pipeline": "varied"}),
     ("similar_items", ("item-7",), {}),
+    ("similar_items", ("item-7",), {"any_categories": ["Odd", "none"], "ignore_category_case": True}),
     ("similar_items", ("item-7",), {"k": 4, "exclude": ["item-8"], "any_categories": ["first"], "pipeline": "all"}),
 ]
 WRONG = [
@@ -98,19 +103,27 @@ async def test_a_batch_is_answered_as_a_batch_of_a_stream(
     recommender: LocalRecommender, start: Any, shared_joint_repository: Path
 ) -> None:
     users = ["known", "stranger", answers.UserRow("", HISTORY), answers.UserRow(None, ["item-3"]), answers.UserRow()]
-    options: dict[str, Any] = {"k": 4, "exclude": ["item-9"], "titles": True, "pipeline": "all"}
+    options: dict[str, Any] = {
+        "k": 4, "exclude": ["item-9"], "any_categories": ["odd", "none"], "titles": True, "pipeline": "all",
+    }  # fmt: skip
     async with (
         start(shared_joint_repository, pipelines=PIPELINES) as running,
         AsyncClient(f"127.0.0.1:{running.server.port}") as client,
     ):
         await client.record([answers.Event("known", f"item-{row}", time_ms=row) for row in (1, 2, 3)])
         (served,) = [answer async for answer in client.recommend_stream([users], **options)]
+        assert await client.models() == recommender.models()
+        assert [user async for user in client.users()] == list(recommender.users())
+        of_known = [event async for event in client.events("known")]
+        assert [replace(event, event_id="") for event in of_known] == [
+            replace(event, event_id="") for event in recommender.events("known")
+        ]
     local = recommender.recommend_batch(users, **options)
     assert anonymous(local) == anonymous(served)
     assert [type(row) for row in local.rows].count(answers.RowFailure) == 1
 
 
-@pytest.mark.parametrize("method", ["recommend", "rank", "similar_items", "record", "delete_user"])
+@pytest.mark.parametrize("method", sorted(set(calls.__all__) & set(vars(LocalRecommender))))
 def test_parameters_are_the_clients_but_for_the_timeout(method: str) -> None:
     def parameters(function: Any) -> list[tuple[str, Any, Any]]:
         signature = inspect.signature(function).parameters.values()
@@ -152,11 +165,11 @@ def test_what_is_recorded_counts_in_the_next_answer_and_is_gone_when_the_user_is
 @pytest.mark.parametrize(
     ("method", "options", "says"),
     [
-        ("recommend", {"history": "item-1"}, "history.item_ids is 'item-1'; allowed: a list"),
+        ("recommend", {"history": "item-1"}, "history is 'item-1'; allowed: a History, or a list"),
         ("recommend", {"exclude": "item-1"}, "exclude is 'item-1'; allowed: a list"),
         ("rank", {"item_ids": "item-1"}, "item_ids is 'item-1'; allowed: a list"),
         ("recommend_batch", {"users": "user-1"}, "users is 'user-1'; allowed: a list"),
-        ("recommend", {"k": 1 << 40}, "request is .*allowed: values that the fields"),
+        ("recommend", {"k": 1 << 40}, "k is 1099511627776; allowed: a whole number that 32 bits hold"),
     ],
 )
 def test_what_no_message_can_hold_is_refused(
@@ -164,6 +177,38 @@ def test_what_no_message_can_hold_is_refused(
 ) -> None:
     with pytest.raises(HoneyguideError, match=says):
         getattr(recommender, method)(**options)
+
+
+def test_what_a_client_refuses_by_its_field_is_refused_here(recommender: LocalRecommender) -> None:
+    unlike = []
+    for name, parameter, value in wrong_calls(LocalRecommender):
+        given = arguments(name, parameter, value)
+        given.pop("timeout", None)
+        try:
+            getattr(recommender, name)(**given)
+            unlike.append((name, parameter, value, "taken"))
+        except InvalidArgument as error:
+            if at(error.field) != parameter:
+                unlike.append((name, parameter, value, str(error)))
+    assert unlike == []
+    with pytest.raises(InvalidArgument, match=r"users\[1\].user_id is b'u'; allowed: an id.*; decode it first"):
+        recommender.recommend_batch([7, answers.UserRow(b"u")])  # type: ignore[arg-type]  # what is tested
+
+
+def test_one_event_is_recorded_listed_and_its_user_and_the_models_are(recommender: LocalRecommender) -> None:
+    assert recommender.record_event(7, 8, time_ms=datetime(2020, 1, 1, tzinfo=UTC), value=2.0, event_id="once")
+    assert recommender.record_event("7", "8", event_id="once") is False
+    with pytest.raises(InvalidArgument, match=r"clicks is -1\.0"):
+        recommender.record_event("7", "8", clicks=-1)
+    (event,) = recommender.events(7)
+    assert event == answers.Event("7", "8", time_ms=1_577_836_800_000, value=2.0, event_id="once")
+    assert [event.item_id for event in recommender.events("known", page_size=2)] == ["item-3", "item-2", "item-1"]
+    assert list(recommender.users(page_size=1)) == ["7", "known"]
+    assert [(model.name, model.version, model.state) for model in recommender.models()] == [
+        ("joint", 1, "SERVING"), ("tiny", 1, "SERVING"), ("tiny_ranker", 1, "SERVING"),
+    ]  # fmt: skip
+    with pytest.raises(InvalidArgument, match="page_size is -1"):
+        recommender.events("known", page_size=-1)
 
 
 def test_threads_and_a_running_event_loop_may_share_a_recommender(recommender: LocalRecommender) -> None:

@@ -26,6 +26,7 @@ from honeyguide.answers import (
 from honeyguide.client.aio import AsyncClient
 from honeyguide.client.errors import (
     CancelledError,
+    ClientStateError,
     DeadlineError,
     FailedPreconditionError,
     HoneyguideClientError,
@@ -48,6 +49,7 @@ __all__ = [
     "BecauseItem",
     "CancelledError",
     "Client",
+    "ClientStateError",
     "DeadlineError",
     "Event",
     "FailedPreconditionError",

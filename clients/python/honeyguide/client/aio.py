@@ -8,17 +8,31 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import grpc
 
 from honeyguide.answers import BatchAnswer, ModelVersion, UserRow
+from honeyguide.answers.arguments import Id, Moment
+from honeyguide.answers.tables import Listing
 from honeyguide.client import calls
 from honeyguide.client.calls import Call, Pages
-from honeyguide.client.channel import DEFAULT_TARGET, OPTIONS, Deadline, described, dressed, open_channel, rpcs
-from honeyguide.client.errors import from_rpc
+from honeyguide.client.channel import (
+    DEFAULT_TARGET,
+    Deadline,
+    channel_options,
+    check_client,
+    check_seconds,
+    described,
+    dressed,
+    open_channel,
+    rpcs,
+)
+from honeyguide.client.errors import CancelledError, ClientStateError, from_rpc
+from honeyguide.client.lifetime import Lifetime, refuse_pickling
 from honeyguide.client.retry import RetryPolicy
-from honeyguide.client.stream import Stream
+from honeyguide.client.stream import BATCH_SECONDS, Stream, check_window, wrong_batches
+from honeyguide.v1.recommender_service_pb2 import RecommendStreamRequest
 
 __all__ = ["AsyncClient"]
 
@@ -30,6 +44,7 @@ def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient,
     """Makes a coroutine method that carries out the described call."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._lifetime.check()
         return await self._run(described(describe, *args, **kwargs))
 
     return dressed(method, describe)
@@ -39,7 +54,9 @@ def _listing(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[AsyncClien
     """Makes a coroutine method that gives all the entries of the described pages."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        return [entry async for entry in self._pages(describe(*args, **kwargs))]
+        self._lifetime.check()
+        pages = described(describe, *args, **kwargs)
+        return Listing(pages.kind, [entry async for entry in self._pages(pages)])
 
     return dressed(method, describe)
 
@@ -48,13 +65,14 @@ def _iterating(describe: Callable[P, Pages[T]]) -> Callable[Concatenate[AsyncCli
     """Makes a method that goes through the described pages, each asked for when it is reached."""
 
     def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self._pages(describe(*args, **kwargs))
+        self._lifetime.check()
+        return self._pages(described(describe, *args, **kwargs))
 
     return dressed(method, describe)
 
 
 class AsyncClient:
-    """Talks to a Honeyguide server from asyncio; make it where the event loop runs.
+    """Talks to a Honeyguide server from asyncio; it belongs to the event loop of its first call.
 
         async with AsyncClient("127.0.0.1:50051") as client:
             for item in await client.recommend("user-7", k=5):
@@ -69,24 +87,19 @@ class AsyncClient:
         self,
         target: str = DEFAULT_TARGET,
         *,
-        timeout: float = 5.0,
+        timeout: float | None = None,
         retry: RetryPolicy | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """Opens a channel; nothing is sent yet. The arguments are `Client`'s."""
-        self.target = target
-        self._timeout = timeout
-        self._retry = retry or RetryPolicy()
-        self._channel = (
-            grpc.aio.secure_channel(target, credentials, OPTIONS)
-            if credentials
-            else grpc.aio.insecure_channel(target, OPTIONS)
-        )
-        self._rpcs = rpcs(self._channel)
-        self._closed = False
+        self.target, self._timeout, self._retry, self._credentials = check_client(target, timeout, retry, credentials)
+        self._lifetime = Lifetime("AsyncClient")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._rpcs: dict[str, Any] = {}
         # When a server ends a stream while a message is being sent, grpc.aio 1.81 loses the status and the answers not
         # yet read (`set_internal_error` in its call.py). So streams have a synchronous channel, and a thread each.
-        self._stream_channel = open_channel(target, credentials)
+        self._stream_channel = open_channel(self.target, self._credentials)
 
     recommend = _method(calls.recommend)
     rank = _method(calls.rank)
@@ -94,6 +107,7 @@ class AsyncClient:
     record = _method(calls.record)
     record_event = _method(calls.record_event)
     events = _iterating(calls.events)
+    users = _iterating(calls.users)
     delete_user = _method(calls.delete_user)
     models = _listing(calls.models)
     model = _method(calls.model)
@@ -102,36 +116,53 @@ class AsyncClient:
     pipelines = _listing(calls.pipelines)
     plugins = _listing(calls.plugins)
 
-    async def recommend_stream(
+    def recommend_stream(
         self,
-        batches: Iterable[Sequence[UserRow | str]] | AsyncIterable[Sequence[UserRow | str]],
+        batches: Iterable[Sequence[UserRow | Id]] | AsyncIterable[Sequence[UserRow | Id]],
         *,
         k: int = 10,
         pipeline: str = "",
         drop_seen: bool | None = None,
-        exclude: Iterable[str] = (),
-        allow: Iterable[str] = (),
-        any_categories: Iterable[str] = (),
-        request_time_ms: int = 0,
+        exclude: Iterable[Id] = (),
+        allow: Iterable[Id] = (),
+        any_categories: Iterable[Id] = (),
+        ignore_category_case: bool = False,
+        request_time_ms: Moment = 0,
         required_models: Sequence[ModelVersion] = (),
         titles: bool = False,
         window: int = 4,
-        timeout: float = 60.0,  # noqa: ASYNC109  # seconds for one batch; asyncio.timeout would bound the whole stream
+        timeout: float | None = None,
     ) -> AsyncIterator[BatchAnswer]:
         """Recommends to many users over one stream, as `Client.recommend_stream`; `batches` may be asynchronous."""
-        options = calls.stream_options(
+        self._lifetime.check()
+        options = described(
+            calls.stream_options,
             k=k,
             pipeline=pipeline,
             drop_seen=drop_seen,
             exclude=exclude,
             allow=allow,
             any_categories=any_categories,
+            ignore_category_case=ignore_category_case,
             request_time_ms=request_time_ms,
             required_models=required_models,
             titles=titles,
         )
-        rpc = rpcs(self._stream_channel)["RecommendStream"]
-        stream = Stream(rpc, options, window=window, timeout=timeout, target=self.target)
+        if isinstance(batches, str) or not isinstance(batches, Iterable | AsyncIterable):
+            raise wrong_batches(batches)
+        return self._stream(batches, options, check_window(window), check_seconds(timeout, BATCH_SECONDS))
+
+    async def _stream(
+        self,
+        batches: Iterable[Sequence[UserRow | Id]] | AsyncIterable[Sequence[UserRow | Id]],
+        options: RecommendStreamRequest,
+        window: int,
+        seconds: float,
+    ) -> AsyncIterator[BatchAnswer]:
+        with self._lifetime.opening:
+            self._lifetime.check()
+            rpc = rpcs(self._stream_channel)["RecommendStream"]
+            stream = Stream(rpc, options, window, seconds, self.target)
         thread = ThreadPoolExecutor(1, "honeyguide-stream")
         receive = partial(asyncio.get_running_loop().run_in_executor, thread, stream.receive)
         try:
@@ -147,13 +178,19 @@ class AsyncClient:
             thread.shutdown(wait=False)
 
     async def close(self) -> None:
-        """Closes the channel; calls under way are cancelled."""
-        self._closed = True
-        self._stream_channel.close()
-        await self._channel.close()
+        """Closes the channels; calls under way are cancelled, and later ones raise ClientStateError. Twice is once."""
+        self._lifetime.close(self._stream_channel)
+        channel, self._channel = self._channel, None
+        # In another loop there is nothing to wait for: the channel's calls ended with the loop that it belongs to.
+        if channel is not None and self._loop is asyncio.get_running_loop() and not self._lifetime.forked:
+            await channel.close()
 
     async def __aenter__(self) -> AsyncClient:
+        self._lifetime.check()
         return self
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling("AsyncClient")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -162,18 +199,46 @@ class AsyncClient:
 
     async def _run(self, call: Call[T]) -> T:
         """Carries a call out, again where that is safe and may help, within its deadline."""
-        deadline = Deadline(self._timeout if call.timeout is None else call.timeout)
+        deadline = Deadline(check_seconds(call.timeout, self._timeout))
         for attempt in count(1):
+            rpc = self._connected()[call.rpc]
             try:
-                return call.read(await self._rpcs[call.rpc](call.request, timeout=deadline.remaining))
+                response = await rpc(call.request, timeout=deadline.timeout)
             except grpc.aio.AioRpcError as error:
                 failure = from_rpc(error, self.target)
-                again = call.safe and not self._closed
+                again = call.safe and not self._lifetime.closed
                 delay = self._retry.delay(failure, attempt, deadline.remaining) if again else None
                 if delay is None:
                     raise failure from error
+            except asyncio.CancelledError as error:
+                # gRPC says so, too, of a call whose channel was closed; then nobody cancelled this task.
+                if self._lifetime.closed and not _cancelled():
+                    raise CancelledError("the client was closed while the call was under way") from error
+                raise
+            else:
+                return call.read(response)
             await asyncio.sleep(delay)
         raise AssertionError("count never ends")
+
+    def _connected(self) -> dict[str, Any]:
+        """Gives the rpcs, over a channel of the running loop; raises ClientStateError where there can be none."""
+        self._lifetime.check()
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            options = channel_options(self.target)
+            self._channel = (
+                grpc.aio.secure_channel(self.target, self._credentials, options)
+                if self._credentials
+                else grpc.aio.insecure_channel(self.target, options)
+            )
+            self._loop, self._rpcs = loop, rpcs(self._channel)
+        if loop is not self._loop:
+            raise ClientStateError(
+                "this AsyncClient belongs to another event loop, that of its first call",
+                reason="OTHER_EVENT_LOOP",
+                remedy="make an AsyncClient in each event loop: within the coroutine that asyncio.run is given",
+            )
+        return self._rpcs
 
     async def _pages(self, pages: Pages[T]) -> AsyncIterator[T]:
         """Goes through all pages."""
@@ -184,6 +249,12 @@ class AsyncClient:
                 yield entry
             if not token:
                 return
+
+
+def _cancelled() -> bool:
+    """Says whether somebody cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _each(batches: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -1,12 +1,13 @@
 """Describes every call once, as request, reader and retry safety; the sync and the asyncio client only carry them out.
 
-Every description takes `timeout`: seconds for the whole call, tries and waits between them included; None: the
-client's.
+Every description takes `timeout`: seconds for the whole call, tries and waits between them included; infinity: no
+limit; None: the client's. An id may be given as a whole number, a moment as a datetime with a time zone:
+`answers.arguments` says what is taken for what it plainly means; all else raises `InputError` with field and remedy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,20 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from honeyguide import answers
+from honeyguide.answers.arguments import (
+    Id,
+    Moment,
+    as_event,
+    as_events,
+    as_flag,
+    as_id,
+    as_ids,
+    as_moment,
+    as_text,
+    as_versions,
+    as_whole,
+    optional,
+)
 from honeyguide.client import messages
 from honeyguide.client.errors import InvalidArgumentError
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
@@ -35,9 +50,13 @@ __all__ = [
     "similar_items",
     "stream_options",
     "unload_model",
+    "users",
 ]
 
 T = TypeVar("T")
+
+LOAD_SECONDS = 60.0
+"""For loading a bundle, unless the call says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -61,74 +80,82 @@ class Pages(Generic[T]):
 
     page: Callable[[str], Call[tuple[Iterable[T], str]]]
     """Describes the call for a page token ("": the first page); its answer is the page and the next token."""
+    kind: type[T]
+    """Of the entries."""
 
 
 def recommend(
-    user_id: str | None = None,
+    user_id: Id | None = None,
     *,
-    history: answers.History | Sequence[str] | None = None,
+    history: answers.History | Sequence[Id] | None = None,
     k: int = 10,
     pipeline: str = "",
     drop_seen: bool | None = None,
-    exclude: Iterable[str] = (),
-    allow: Iterable[str] = (),
-    any_categories: Iterable[str] = (),
-    request_time_ms: int = 0,
+    exclude: Iterable[Id] = (),
+    allow: Iterable[Id] = (),
+    any_categories: Iterable[Id] = (),
+    ignore_category_case: bool = False,
+    request_time_ms: Moment = 0,
     explain: bool = False,
     timeout: float | None = None,
 ) -> Call[answers.Recommendations]:
     """Recommends up to k items to a user, to a history, or to both together.
 
     A user the server does not know, without history, gets popular items. `drop_seen=None` leaves it to the pipeline;
-    `exclude`, `allow` and `any_categories` limit the answer; `request_time_ms` is the moment
-    the answer is for (0: the server's clock).
+    `exclude`, `allow` and `any_categories` limit the answer, the last without regard to case on request; a category
+    that the catalogue lacks is named in the answer's `unknown_categories`. `request_time_ms` is the moment the answer
+    is for (0: the server's clock).
     """
     request = recommender_service_pb2.RecommendRequest(
-        user_id=user_id,
+        user_id=optional(as_id, "user_id", user_id),
         history=messages.history_message(history),
-        k=k,
-        pipeline=pipeline,
-        drop_seen=drop_seen,
-        filter=messages.filter_message(exclude, allow, any_categories),
-        request_time_ms=request_time_ms,
-        explain=explain,
+        k=as_whole("k", k),
+        pipeline=as_text("pipeline", pipeline),
+        drop_seen=optional(as_flag, "drop_seen", drop_seen),
+        filter=messages.filter_message(exclude, allow, any_categories, ignore_category_case),
+        request_time_ms=as_moment("request_time_ms", request_time_ms),
+        explain=as_flag("explain", explain),
     )
     return Call("Recommend", request, _recommendations, timeout)
 
 
 def rank(
-    item_ids: Iterable[str],
+    item_ids: Iterable[Id],
     *,
-    user_id: str | None = None,
-    history: answers.History | Sequence[str] | None = None,
+    user_id: Id | None = None,
+    history: answers.History | Sequence[Id] | None = None,
     pipeline: str = "",
-    request_time_ms: int = 0,
+    request_time_ms: Moment = 0,
     timeout: float | None = None,
 ) -> Call[answers.Ranking]:
     """Scores the caller's own candidates (1–1,000) for one user, best first."""
     request = recommender_service_pb2.RankRequest(
-        user_id=user_id,
+        user_id=optional(as_id, "user_id", user_id),
         history=messages.history_message(history),
-        item_ids=messages.ids("item_ids", item_ids),
-        pipeline=pipeline,
-        request_time_ms=request_time_ms,
+        item_ids=as_ids("item_ids", item_ids),
+        pipeline=as_text("pipeline", pipeline),
+        request_time_ms=as_moment("request_time_ms", request_time_ms),
     )
     return Call("Rank", request, _ranking, timeout)
 
 
 def similar_items(
-    item_id: str,
+    item_id: Id,
     *,
     k: int = 10,
     pipeline: str = "",
-    exclude: Iterable[str] = (),
-    allow: Iterable[str] = (),
-    any_categories: Iterable[str] = (),
+    exclude: Iterable[Id] = (),
+    allow: Iterable[Id] = (),
+    any_categories: Iterable[Id] = (),
+    ignore_category_case: bool = False,
     timeout: float | None = None,
 ) -> Call[answers.SimilarItems]:
     """Lists the k items nearest to one item, best first."""
     request = recommender_service_pb2.SimilarItemsRequest(
-        item_id=item_id, k=k, pipeline=pipeline, filter=messages.filter_message(exclude, allow, any_categories)
+        item_id=as_id("item_id", item_id),
+        k=as_whole("k", k),
+        pipeline=as_text("pipeline", pipeline),
+        filter=messages.filter_message(exclude, allow, any_categories, ignore_category_case),
     )
     return Call("SimilarItems", request, _similar_items, timeout)
 
@@ -138,20 +165,20 @@ def record(events: Iterable[answers.Event], *, timeout: float | None = None) -> 
 
     It is tried again only when every event has an id; events whose id is None get one, so that is the rule.
     """
-    return _record(events, _recorded, timeout)
+    return _record(as_events(events), _recorded, timeout)
 
 
 def record_event(
-    user_id: str,
-    item_id: str,
+    user_id: Id,
+    item_id: Id,
     *,
     event_type: str = "",
-    time_ms: int = 0,
+    time_ms: Moment = 0,
     dwell_seconds: float | None = None,
     clicks: float | None = None,
     quantity: float | None = None,
     value: float | None = None,
-    event_id: str | None = None,
+    event_id: Id | None = None,
     request_id: str = "",
     timeout: float | None = None,
 ) -> Call[bool]:
@@ -161,58 +188,81 @@ def record_event(
         InvalidArgumentError: the event breaks a rule.
     """
     event = answers.Event(
-        user_id, item_id, event_type, time_ms, dwell_seconds, clicks, quantity, value, event_id, request_id
+        as_id("user_id", user_id),
+        as_id("item_id", item_id),
+        event_type,
+        as_moment("time_ms", time_ms),
+        dwell_seconds,
+        clicks,
+        quantity,
+        value,
+        optional(as_id, "event_id", event_id),
+        request_id,
     )
-    return _record([event], _one_recorded, timeout)
+    return _record([as_event("", event)], _one_recorded, timeout)
 
 
-def events(user_id: str, *, page_size: int = 100, timeout: float | None = None) -> Pages[answers.Event]:
+def events(user_id: Id, *, page_size: int = 100, timeout: float | None = None) -> Pages[answers.Event]:
     """Lists one user's recorded events, newest first; `timeout` holds for each page of `page_size` (1–1,000)."""
+    user, size = as_id("user_id", user_id), as_whole("page_size", page_size)
 
     def page(token: str) -> Call[tuple[Iterable[answers.Event], str]]:
-        request = event_service_pb2.ListEventsRequest(user_id=user_id, page_size=page_size, page_token=token)
+        request = event_service_pb2.ListEventsRequest(user_id=user, page_size=size, page_token=token)
         return Call("ListEvents", request, partial(_page, "events", messages.event), timeout)
 
-    return Pages(page)
+    return Pages(page, answers.Event)
 
 
-def delete_user(user_id: str, *, timeout: float | None = None) -> Call[int]:
+def users(*, page_size: int = 1000, timeout: float | None = None) -> Pages[str]:
+    """Lists the ids of the users of whom events are recorded, ordered; `timeout` holds for each page (1–1,000)."""
+    size = as_whole("page_size", page_size)
+
+    def page(token: str) -> Call[tuple[Iterable[str], str]]:
+        request = event_service_pb2.ListUsersRequest(page_size=size, page_token=token)
+        return Call("ListUsers", request, partial(_page, "user_ids", str), timeout)
+
+    return Pages(page, str)
+
+
+def delete_user(user_id: Id, *, timeout: float | None = None) -> Call[int]:
     """Forgets one user; gives how many events the try that was answered deleted."""
-    request = event_service_pb2.DeleteUserRequest(user_id=user_id)
+    request = event_service_pb2.DeleteUserRequest(user_id=as_id("user_id", user_id))
     return Call("DeleteUser", request, lambda response: int(response.deleted_events), timeout)
 
 
 def models(*, timeout: float | None = None) -> Pages[answers.Model]:
     """Lists the bundles of the server's repository, by name, then newest version first."""
-    return _pages("ListModels", model_service_pb2.ListModelsRequest, "models", messages.model, timeout)
+    return _pages("ListModels", model_service_pb2.ListModelsRequest, "models", messages.model, answers.Model, timeout)
 
 
 def model(name: str, version: int = 0, *, timeout: float | None = None) -> Call[answers.Model]:
     """Describes one bundle; version 0: the one that serves, or the newest when none does."""
-    request = model_service_pb2.GetModelRequest(name=name, version=version)
+    request = model_service_pb2.GetModelRequest(name=as_text("name", name), version=as_whole("version", version))
     return Call("GetModel", request, lambda response: messages.model(response.model), timeout)
 
 
-def load_model(name: str, version: int = 0, *, timeout: float | None = 60.0) -> Call[answers.LoadedModel]:
-    """Loads a bundle and swaps it in without a failed call; version 0: the newest."""
-    request = model_service_pb2.LoadModelRequest(name=name, version=version)
-    return Call("LoadModel", request, _loaded, timeout, safe=False)
+def load_model(name: str, version: int = 0, *, timeout: float | None = None) -> Call[answers.LoadedModel]:
+    """Loads a bundle and swaps it in without a failed call; version 0: the newest; `timeout` None: 60 seconds."""
+    request = model_service_pb2.LoadModelRequest(name=as_text("name", name), version=as_whole("version", version))
+    return Call("LoadModel", request, _loaded, LOAD_SECONDS if timeout is None else timeout, safe=False)
 
 
 def unload_model(name: str, *, timeout: float | None = None) -> Call[int]:
     """Stops serving a model; gives the version that served until now."""
-    request = model_service_pb2.UnloadModelRequest(name=name)
+    request = model_service_pb2.UnloadModelRequest(name=as_text("name", name))
     return Call("UnloadModel", request, lambda response: int(response.version), timeout, safe=False)
 
 
 def pipelines(*, timeout: float | None = None) -> Pages[answers.Pipeline]:
     """Lists the pipelines, the default first."""
-    return _pages("ListPipelines", model_service_pb2.ListPipelinesRequest, "pipelines", messages.pipeline, timeout)
+    request = model_service_pb2.ListPipelinesRequest
+    return _pages("ListPipelines", request, "pipelines", messages.pipeline, answers.Pipeline, timeout)
 
 
 def plugins(*, timeout: float | None = None) -> Pages[answers.Plugin]:
     """Lists the server's plugins, with the reason of each that failed to load."""
-    return _pages("ListPlugins", model_service_pb2.ListPluginsRequest, "plugins", messages.plugin, timeout)
+    request = model_service_pb2.ListPluginsRequest
+    return _pages("ListPlugins", request, "plugins", messages.plugin, answers.Plugin, timeout)
 
 
 def stream_options(
@@ -220,39 +270,45 @@ def stream_options(
     k: int = 10,
     pipeline: str = "",
     drop_seen: bool | None = None,
-    exclude: Iterable[str] = (),
-    allow: Iterable[str] = (),
-    any_categories: Iterable[str] = (),
-    request_time_ms: int = 0,
+    exclude: Iterable[Id] = (),
+    allow: Iterable[Id] = (),
+    any_categories: Iterable[Id] = (),
+    ignore_category_case: bool = False,
+    request_time_ms: Moment = 0,
     required_models: Sequence[answers.ModelVersion] = (),
     titles: bool = False,
 ) -> recommender_service_pb2.RecommendStreamRequest:
     """Makes the first message of a batch stream."""
     options = recommender_service_pb2.StreamOptions(
-        k=k,
-        pipeline=pipeline,
-        drop_seen=drop_seen,
-        filter=messages.filter_message(exclude, allow, any_categories),
-        request_time_ms=request_time_ms,
-        include_titles=titles,
+        k=as_whole("k", k),
+        pipeline=as_text("pipeline", pipeline),
+        drop_seen=optional(as_flag, "drop_seen", drop_seen),
+        filter=messages.filter_message(exclude, allow, any_categories, ignore_category_case),
+        request_time_ms=as_moment("request_time_ms", request_time_ms),
+        include_titles=as_flag("titles", titles),
     )
-    for pinned in required_models:
+    for pinned in as_versions("required_models", required_models):
         options.required_models.add(name=pinned.name, version=pinned.version)
     return recommender_service_pb2.RecommendStreamRequest(options=options)
 
 
 def _pages(
-    rpc: str, request: Callable[..., Message], field: str, read: Callable[[Any], T], timeout: float | None
+    rpc: str,
+    request: Callable[..., Message],
+    field: str,
+    read: Callable[[Any], T],
+    kind: type[T],
+    timeout: float | None,
 ) -> Pages[T]:
     """Describes a list that is asked for without a filter."""
-    return Pages(lambda token: Call(rpc, request(page_token=token), partial(_page, field, read), timeout))
+    return Pages(lambda token: Call(rpc, request(page_token=token), partial(_page, field, read), timeout), kind)
 
 
 def _page(field: str, read: Callable[[Any], T], response: Any) -> tuple[Iterable[T], str]:
     return [read(entry) for entry in getattr(response, field)], response.next_page_token
 
 
-def _record(events: Iterable[answers.Event], read: Callable[[Any], T], timeout: float | None) -> Call[T]:
+def _record(events: Iterable[Mapping[str, Any]], read: Callable[[Any], T], timeout: float | None) -> Call[T]:
     request = event_service_pb2.RecordEventsRequest(events=map(messages.event_message, events))
     return Call("RecordEvents", request, read, timeout, safe=all(event.event_id for event in request.events))
 
@@ -267,6 +323,7 @@ def _recommendations(response: recommender_service_pb2.RecommendResponse) -> ans
         user_state=messages.user_state(response.user_state),
         degraded=response.degraded,
         degraded_reasons=messages.degraded_reasons(response.degraded_reasons),
+        unknown_categories=tuple(response.unknown_categories),
     )
 
 
@@ -285,7 +342,13 @@ def _ranking(response: recommender_service_pb2.RankResponse) -> answers.Ranking:
 
 def _similar_items(response: recommender_service_pb2.SimilarItemsResponse) -> answers.SimilarItems:
     items = tuple(map(messages.item, response.items))
-    return answers.SimilarItems(items, response.request_id, response.shortfall, messages.model_version(response.model))
+    return answers.SimilarItems(
+        items,
+        response.request_id,
+        response.shortfall,
+        messages.model_version(response.model),
+        tuple(response.unknown_categories),
+    )
 
 
 def _recorded(response: event_service_pb2.RecordEventsResponse) -> answers.Recorded:

@@ -5,6 +5,7 @@
     │   └── InputError            a file or value refused before any call
     ├── NotFoundError             NOT_FOUND
     ├── FailedPreconditionError   FAILED_PRECONDITION, ABORTED, ALREADY_EXISTS
+    │   ├── ClientStateError      a client that is closed, or used where it was not made; no call was made
     │   ├── ModelChangedError     … with reason MODEL_CHANGED
     │   └── ResumeError           unfinished work that belongs to another input or other options
     ├── OverCapacityError         RESOURCE_EXHAUSTED
@@ -29,8 +30,11 @@ import grpc
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # its wheel has stubs but no py.typed
 from grpc_status import rpc_status
 
+from honeyguide.client.addresses import proxy_of
+
 __all__ = [
     "CancelledError",
+    "ClientStateError",
     "DeadlineError",
     "FailedPreconditionError",
     "HoneyguideClientError",
@@ -102,6 +106,12 @@ class FailedPreconditionError(HoneyguideClientError):
     """Call that the present state does not allow."""
 
     reason_by_default = "FAILED_PRECONDITION"
+
+
+class ClientStateError(FailedPreconditionError):
+    """Client that cannot be used here: CLIENT_CLOSED, CLIENT_FORKED, OTHER_EVENT_LOOP or NOT_PICKLABLE."""
+
+    reason_by_default = "CLIENT_CLOSED"
 
 
 class ModelChangedError(FailedPreconditionError):
@@ -228,15 +238,33 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
     """Says what gRPC itself reports in words that lead to a remedy."""
     if code is grpc.StatusCode.UNAVAILABLE:
         remedy = "start a server with `honeyguide serve`, or give the address of one that runs"
-        return f"cannot reach a server at {target} ({_short(message)})", _Details("UNREACHABLE", remedy=remedy)
+        through = ""
+        if proxy := proxy_of(target):
+            through = f" through the proxy {proxy.address} of {proxy.variable}"
+            remedy += f"; to go without the proxy, name the server's host in no_proxy, or unset {proxy.variable}"
+        return f"cannot reach a server at {target}{through} ({_short(message)})", _Details("UNREACHABLE", remedy=remedy)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{target} did not answer in time", _Details(remedy="allow more with `timeout`, or ask for less")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
-        return f"a message is too large for gRPC ({message})", _Details("TOO_LARGE", remedy="send several smaller ones")
+        return _too_large(message)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         remedy = "check the address, and that server and client have the same version"
         return f"{target} does not offer this call", _Details(remedy=remedy)
     return message or f"{target} failed without saying why ({code.name})", _Details()
+
+
+def _too_large(message: str) -> tuple[str, _Details]:
+    """Tells an answer that is too large from a request, and names size and limit where gRPC does."""
+    sizes = re.search(r"\((\d+) vs\. (\d+)\)", message)
+    size, limit = (f" of {int(sizes[1]):,} bytes", f" ({int(sizes[2]):,} bytes)") if sizes else ("", "")
+    # Either side says whether it received or sent; without a side the client's own channel speaks, of an answer.
+    answer = ("Received" in message) != ("SERVER" in message)
+    if answer:
+        remedy = "ask for less at once: a smaller k or page_size, fewer users in a batch, no titles or explanations"
+        return f"an answer{size} is above the limit of one message{limit}", _Details("TOO_LARGE", remedy=remedy)
+    return f"a request{size} is above the limit of one message{limit}", _Details(
+        "TOO_LARGE", remedy="send several smaller ones"
+    )
 
 
 def _short(message: str) -> str:

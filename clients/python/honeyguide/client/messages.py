@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from honeyguide import answers
-from honeyguide.client.errors import InputError
+from honeyguide.answers.arguments import as_flag, as_history, as_ids, as_user_row, as_users
 from honeyguide.v1 import errors_pb2, event_service_pb2, history_pb2, model_service_pb2, recommender_service_pb2
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "event_message",
     "filter_message",
     "history_message",
-    "ids",
     "item",
     "model",
     "model_version",
@@ -34,69 +33,38 @@ __all__ = [
 A = TypeVar("A")
 
 
-def ids(field: str, given: Iterable[str]) -> Iterable[str]:
-    """Passes a list of ids on; a bare string would pass as a list of its letters and is refused."""
-    if isinstance(given, str):
-        raise InputError(f"{field} is the string {given!r}; allowed: a list of ids", field=field)
-    return given
-
-
 def filter_message(
-    exclude: Iterable[str], allow: Iterable[str], any_categories: Iterable[str]
+    exclude: object, allow: object, any_categories: object, ignore_category_case: object
 ) -> recommender_service_pb2.Filter:
     """Makes the limits on an answer."""
     return recommender_service_pb2.Filter(
-        exclude_item_ids=ids("exclude", exclude),
-        allow_item_ids=ids("allow", allow),
-        any_categories=ids("any_categories", any_categories),
+        exclude_item_ids=as_ids("exclude", exclude),
+        allow_item_ids=as_ids("allow", allow),
+        any_categories=as_ids("any_categories", any_categories),
+        ignore_category_case=as_flag("ignore_category_case", ignore_category_case),
     )
 
 
-def history_message(history: answers.History | Sequence[str] | None) -> history_pb2.History | None:
+def history_message(history: object) -> history_pb2.History | None:
     """Makes a history from columns or from item ids alone."""
-    if history is None:
-        return None
-    if not isinstance(history, answers.History):
-        return history_pb2.History(item_ids=ids("history", history))
-    return history_pb2.History(
-        item_ids=ids("history.item_ids", history.item_ids),
-        times_ms=history.times_ms,
-        event_types=ids("history.event_types", history.event_types),
-        dwell_seconds=history.dwell_seconds,
-        clicks=history.clicks,
-        quantities=history.quantities,
-        values=history.values,
-    )
+    return None if history is None else history_pb2.History(**as_history("history", history))
 
 
-def batch_message(
-    sequence: int, rows: Sequence[answers.UserRow | str]
-) -> recommender_service_pb2.RecommendStreamRequest:
-    """Makes one batch of users; a bare string is a user id."""
-    if isinstance(rows, str):
-        raise InputError(f"a batch is the string {rows!r}; allowed: a list of users", field="batches")
-    users = (answers.UserRow(row) if isinstance(row, str) else row for row in rows)
-    messages = [
-        recommender_service_pb2.UserRow(user_id=user.user_id, history=history_message(user.history)) for user in users
-    ]
+def batch_message(sequence: int, rows: object) -> recommender_service_pb2.RecommendStreamRequest:
+    """Makes one batch of users; a bare id is a user id."""
+    messages = []
+    for place, row in enumerate(as_users(f"batches[{sequence}]", rows)):
+        user_id, history = as_user_row(f"batches[{sequence}][{place}]", row)
+        columns = None if history is None else history_pb2.History(**history)
+        messages.append(recommender_service_pb2.UserRow(user_id=user_id, history=columns))
     batch = recommender_service_pb2.UserBatch(sequence=sequence, rows=messages)
     return recommender_service_pb2.RecommendStreamRequest(batch=batch)
 
 
-def event_message(given: answers.Event) -> event_service_pb2.Event:
+def event_message(fields_: Mapping[str, Any]) -> event_service_pb2.Event:
     """Makes an event; one whose id is None gets a random id, so that recording it twice stores it once."""
-    return event_service_pb2.Event(
-        event_id=uuid.uuid4().hex if given.event_id is None else given.event_id,
-        user_id=given.user_id,
-        item_id=given.item_id,
-        time_ms=given.time_ms,
-        event_type=given.event_type,
-        dwell_seconds=given.dwell_seconds,
-        clicks=given.clicks,
-        quantity=given.quantity,
-        value=given.value,
-        request_id=given.request_id,
-    )
+    named = {} if fields_["event_id"] is not None else {"event_id": uuid.uuid4().hex}
+    return event_service_pb2.Event(**{**fields_, **named})
 
 
 def event(message: event_service_pb2.Event) -> answers.Event:
@@ -166,6 +134,7 @@ def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> an
         rows=tuple(rows),
         request_id=message.request_id,
         error=row_failure(message.error) if message.HasField("error") else None,
+        unknown_categories=tuple(message.unknown_categories),
     )
 
 

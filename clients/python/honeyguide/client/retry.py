@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
-from honeyguide.client.errors import CancelledError, HoneyguideClientError, OverCapacityError, UnavailableError
+from honeyguide.answers.arguments import as_real, shown
+from honeyguide.client.errors import (
+    CancelledError,
+    HoneyguideClientError,
+    InputError,
+    OverCapacityError,
+    UnavailableError,
+)
 
 __all__ = ["RetryPolicy"]
 
@@ -23,6 +31,15 @@ class RetryPolicy:
     """Seconds before the second try, doubled for each further one."""
     maximum_delay: float = 5.0
     """Seconds, the longest wait of our own choice; a server may ask for more."""
+
+    def __post_init__(self) -> None:
+        attempts = as_real(self.attempts)
+        if not isinstance(attempts, int) or attempts < 1:
+            raise InputError(f"attempts is {shown(self.attempts)}; allowed: 1 or more tries", field="attempts")
+        for name in ("initial_delay", "maximum_delay"):
+            seconds = as_real(getattr(self, name))
+            if seconds is None or not 0 <= seconds < math.inf:
+                raise InputError(f"{name} is {shown(getattr(self, name))}; allowed: seconds, 0 or more", field=name)
 
     def delay(self, failure: HoneyguideClientError, attempt: int, remaining: float) -> float | None:
         """Gives the seconds to wait after try number `attempt` (from 1) failed.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 
 from honeyguide.answers import BatchAnswer, UserRow
+from honeyguide.answers.arguments import Id, as_whole, shown
 from honeyguide.client import messages
+from honeyguide.client.channel import described
 from honeyguide.client.errors import DeadlineError, InputError, InternalError, from_rpc
 from honeyguide.v1 import recommender_service_pb2
 
-__all__ = ["Stream"]
+__all__ = ["BATCH_SECONDS", "Stream", "check_window", "wrong_batches"]
+
+BATCH_SECONDS = 60.0
+"""To wait for the answer to one batch, unless the call says otherwise."""
 
 
 class Stream:
@@ -25,7 +31,6 @@ class Stream:
         self,
         rpc: Any,
         options: recommender_service_pb2.RecommendStreamRequest,
-        *,
         window: int,
         timeout: float,
         target: str,
@@ -36,11 +41,9 @@ class Stream:
             rpc: RecommendStream of a synchronous channel.
             options: The first message.
             window: Batches under way at once, 1 or more.
-            timeout: Seconds to wait for one answer.
+            timeout: Seconds to wait for one answer; infinity: no limit.
             target: The server's address, for messages.
         """
-        if window < 1:
-            raise InputError(f"window is {window!r}; allowed: 1 or more batches", field="window")
         self._window, self._timeout, self._target = window, timeout, target
         self._sent = 0
         self._waiting: deque[tuple[int, int]] = deque()  # (sequence, users) of each batch under way
@@ -58,10 +61,11 @@ class Stream:
         """Whether an answer is still to come."""
         return bool(self._waiting)
 
-    def send(self, batch: Sequence[UserRow | str]) -> None:
-        """Hands a batch to gRPC's sending thread."""
-        self._outgoing.put(messages.batch_message(self._sent, batch))
-        self._waiting.append((self._sent, len(batch)))
+    def send(self, batch: Iterable[UserRow | Id]) -> None:
+        """Hands a batch to gRPC's sending thread; raises InputError for one that is none."""
+        message = described(messages.batch_message, self._sent, batch)
+        self._outgoing.put(message)
+        self._waiting.append((self._sent, len(message.batch.rows)))
         self._sent += 1
 
     def finish(self) -> None:
@@ -98,7 +102,8 @@ class Stream:
 
         timer = threading.Timer(self._timeout, expire)  # gRPC knows deadlines of whole streams alone
         timer.daemon = True
-        timer.start()
+        if self._timeout < math.inf:
+            timer.start()
         try:
             return next(self._responses, None)
         except grpc.RpcError as error:
@@ -110,3 +115,21 @@ class Stream:
             raise from_rpc(error, self._target) from error
         finally:
             timer.cancel()
+
+
+def check_window(window: object) -> int:
+    """Takes the number of batches under way at once; raises InputError below 1."""
+    allowed = "1 or more batches"
+    number = described(as_whole, "window", window, allowed=allowed)
+    if number < 1:
+        raise InputError(f"window is {number}; allowed: {allowed}", field="window")
+    return number
+
+
+def wrong_batches(batches: object) -> InputError:
+    """Makes the error of what holds no batches."""
+    return InputError(
+        f"batches is {shown(batches)}; allowed: lists of users, one after another",
+        field="batches",
+        remedy="for one batch of one user write [[user_id]]",
+    )

@@ -92,13 +92,27 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         violations = Violations()
         violations.check(check_text, "user_id", request.user_id, 1, MAX_ID_BYTES)
         size = violations.check(size_of_page, request.page_size)
-        violations.refuse()
         loop = asyncio.get_running_loop()
-        page = await loop.run_in_executor(self._executor, self._store.page, request.user_id, size, request.page_token)
+        # The store knows its tokens; a bad one is named together with what else is wrong.
+        page = await loop.run_in_executor(
+            self._executor, violations.check, self._store.page, request.user_id, size or 1, request.page_token
+        )
+        violations.refuse()
         total = await loop.run_in_executor(self._executor, self._store.count, request.user_id)
         return pb.ListEventsResponse(
             events=map(to_message, page.events), next_page_token=page.next_token, total_size=total
         )
+
+    async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:  # noqa: ARG002, N802  # gRPC's
+        """Lists a page of the users of whom there are events."""
+        violations = Violations()
+        size = violations.check(size_of_page, request.page_size)
+        loop = asyncio.get_running_loop()
+        page = await loop.run_in_executor(
+            self._executor, violations.check, self._store.user_page, size or 1, request.page_token
+        )
+        violations.refuse()
+        return pb.ListUsersResponse(user_ids=page.user_ids, next_page_token=page.next_token)
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""

@@ -68,6 +68,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             degraded=bool(answer.degraded_reasons),
             degraded_reasons=_degraded(answer.degraded_reasons),
             user_state=answer.user_state,  # type: ignore[arg-type]  # UserState holds the proto's numbers
+            unknown_categories=answer.unknown_categories,
         )
 
     async def Rank(
@@ -99,6 +100,7 @@ class RecommenderServicer(RecommenderServiceServicer):
             items=_items(answer),
             shortfall=query.k - len(answer.item_ids),
             model=model,
+            unknown_categories=answer.unknown_categories,
         )
 
     async def RecommendStream(
@@ -117,12 +119,16 @@ class RecommenderServicer(RecommenderServiceServicer):
         tasks: set[asyncio.Task[RecommendStreamResponse]] = set()
 
         async def read() -> None:
+            after = ""
             try:
                 async for message in request_iterator:
+                    after = str(message.batch.sequence)
                     task = asyncio.create_task(self._answer(message, options, defaults, call))
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
+            except HoneyguideError as error:  # a message that cannot be read has no sequence that can
+                await answers.put(error.with_facts(after_sequence=after) if after else error)
             except Exception as error:  # boundary: told after the answers to the batches before it
                 await answers.put(error)
 
@@ -177,7 +183,11 @@ class RecommenderServicer(RecommenderServiceServicer):
             for place in range(len(batch.rows))
         ]
         return RecommendStreamResponse(
-            sequence=batch.sequence, request_id=call.request_id, models=_models(models), rows=rows
+            sequence=batch.sequence,
+            request_id=call.request_id,
+            models=_models(models),
+            rows=rows,
+            unknown_categories=answers[0].unknown_categories if answers else (),  # the filter is the stream's
         )
 
     def _check_models(self, options: StreamOptions) -> None:

@@ -169,7 +169,12 @@ def _filter(
     given: Filter = request.filter
     for name, most in (("exclude_item_ids", 10_000), ("allow_item_ids", 10_000), ("any_categories", 100)):
         violations.check(_check_entries, f"filter.{name}", getattr(given, name), most)
-    return ItemFilter(list(given.exclude_item_ids), list(given.allow_item_ids), list(given.any_categories))
+    return ItemFilter(
+        list(given.exclude_item_ids),
+        list(given.allow_item_ids),
+        list(given.any_categories),
+        given.ignore_category_case,
+    )
 
 
 def _check_entries(field: str, values: Sequence[str], most: int) -> None:

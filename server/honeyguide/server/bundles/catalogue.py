@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from honeyguide.sdk import Categories
 from honeyguide.sdk.manifest import vocabulary_hash
 
-__all__ = ["Catalogue", "ItemFilter"]
+__all__ = ["MAX_TITLE_BYTES", "Catalogue", "ItemFilter"]
 
 Rows = NDArray[np.int32]
+
+MAX_TITLE_BYTES = 500
+"""Bytes of a title in an answer; a longer one is cut. So 1,000 items, each explained by 3, stay below 4 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +33,8 @@ class ItemFilter:
     """When not empty, only these."""
     any_categories: Sequence[str] = ()
     """When not empty, only items with at least one of these."""
+    ignore_category_case: bool = False
+    """Whether the categories are matched without regard to case."""
 
 
 class Catalogue:
@@ -64,7 +70,7 @@ class Catalogue:
         grouped = pairs.group_by("categories").agg(pl.col("row").cast(pl.Int32))
         return cls(
             table["item_id"].to_list(),
-            table["title"].fill_null("").to_list(),
+            _cut(table["title"].fill_null("")).to_list(),
             table["popularity"].to_numpy().astype(np.int64),
             {name: np.asarray(rows, np.int32) for name, rows in grouped.iter_rows()},
         )
@@ -108,9 +114,36 @@ class Catalogue:
         if limit.any_categories:
             inside = np.zeros(len(self), np.bool_)
             for name in limit.any_categories:
-                inside[self._categories.get(name, _NONE)] = True
+                for rows in self._in_category(name, limit):
+                    inside[rows] = True
             mask = inside if mask is None else mask & inside
         return mask
 
+    def unknown_categories(self, limit: ItemFilter | None) -> tuple[str, ...]:
+        """Returns the filter's categories that no item has, in its order."""
+        if limit is None or not limit.any_categories:
+            return ()
+        return tuple(name for name in limit.any_categories if not self._in_category(name, limit))
 
-_NONE: Rows = np.empty(0, np.int32)
+    def _in_category(self, name: str, limit: ItemFilter) -> Sequence[Rows]:
+        """Returns the rows of each category that the name means; none where it means none."""
+        if limit.ignore_category_case:
+            return [self._categories[each] for each in self._spellings.get(name.casefold(), ())]
+        return [self._categories[name]] if name in self._categories else ()
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, Sequence[str]]:
+        """Names of categories by what they are without case."""
+        spellings: dict[str, list[str]] = {}
+        for name in self._categories:
+            spellings.setdefault(name.casefold(), []).append(name)
+        return spellings
+
+
+def _cut(titles: pl.Series) -> pl.Series:
+    """Cuts long titles between two characters."""
+    long = (titles.str.len_bytes() > MAX_TITLE_BYTES).arg_true()
+    if not len(long):
+        return titles
+    whole = (title.encode()[: MAX_TITLE_BYTES - 3].decode(errors="ignore") + "…" for title in titles[long])
+    return titles.scatter(long, list(whole))

@@ -36,7 +36,7 @@ from honeyguide.server.events.event_file import (
     open_file,
     record,
 )
-from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory
+from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory, UserPage
 
 __all__ = ["SqliteEventStore"]
 
@@ -49,6 +49,8 @@ _PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, va
     WHERE e.user = (SELECT id FROM users WHERE name = ?) AND (e.time_ms, e.id) < (?, ?)
     ORDER BY e.time_ms DESC, e.id DESC LIMIT ?"""
 _COUNT = "SELECT count(*) FROM events WHERE user = (SELECT id FROM users WHERE name = ?)"
+_USERS = """SELECT name FROM users u WHERE name > ? AND EXISTS (SELECT 1 FROM events WHERE user = u.id)
+    ORDER BY name LIMIT ?"""
 _NEWEST = (1 << 62, 1 << 62)
 _T = TypeVar("_T")
 
@@ -296,6 +298,22 @@ class SqliteEventStore:
         last = rows[page_size - 1] if len(rows) > page_size else None
         return Page(events, _token(user_id, last[1], last[9]) if last else "")
 
+    def user_page(self, page_size: int, token: str = "") -> UserPage:
+        """Returns a page of the users of whom there are events, ordered by the bytes of their ids.
+
+        Users recorded or deleted meanwhile neither shift nor repeat what later pages hold.
+
+        Args:
+            page_size: how many users at most, 1 or more.
+            token: `UserPage.next_token` of the page before; "": the first page.
+
+        Raises `InvalidArgument` when the token is none of ours.
+        """
+        after = "" if not token else _untoken_user(token)
+        with self._reader() as reader:
+            names = [name for (name,) in reader.connection.execute(_USERS, (after, page_size + 1))]
+        return UserPage(names[:page_size], _user_token(names[page_size - 1]) if len(names) > page_size else "")
+
     @contextmanager
     def _reader(self) -> Iterator[_Reader]:
         try:
@@ -364,6 +382,20 @@ def _untoken(user_id: str, token: str) -> tuple[int, int]:
         raise InvalidArgument("page_token", token, "the next_page_token of this user's previous page")
     time_ms, number = struct.unpack(">qq", raw[:16])
     return time_ms, number
+
+
+def _user_token(user_id: str) -> str:
+    return base64.urlsafe_b64encode(_seal("", user_id.encode()) + user_id.encode()).decode()
+
+
+def _untoken_user(token: str) -> str:
+    try:
+        raw = base64.b64decode(token.encode(), b"-_", validate=True)
+        if raw[:8] == _seal("", raw[8:]):
+            return raw[8:].decode()
+    except ValueError:
+        pass
+    raise InvalidArgument("page_token", token, "the next_page_token of the previous page of users")
 
 
 def _seal(user_id: str, place: bytes) -> bytes:

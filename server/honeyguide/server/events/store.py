@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EventStore", "Page", "RecordCounts", "StoredEvent", "StoredHistory"]
+__all__ = ["EventStore", "Page", "RecordCounts", "StoredEvent", "StoredHistory", "UserPage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,15 @@ class Page:
     """"": this was the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserPage:
+    """Part of the users, ordered by the bytes of their ids."""
+
+    user_ids: list[str]
+    next_token: str
+    """"": this was the last."""
+
+
 class EventStore(Protocol):
     """Keeper of what users did; every method may be called from any thread.
 
@@ -108,6 +117,10 @@ class EventStore(Protocol):
 
     def page(self, user_id: str, page_size: int, token: str = "") -> Page:
         """Returns a page of a user's events, newest first; see `Page.next_token`. Raises `InvalidArgument`."""
+        ...  # pragma: no cover
+
+    def user_page(self, page_size: int, token: str = "") -> UserPage:
+        """Returns a page of the users of whom there are events. Raises `InvalidArgument` as `page` does."""
         ...  # pragma: no cover
 
     def count(self, user_id: str) -> int:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 from honeyguide import answers
+from honeyguide.answers.arguments import ArgumentError, as_flag, as_ids
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.server.api.interceptor import reason_of
 from honeyguide.server.serving.queries import Answer, ItemSource
 from honeyguide.v1.errors_pb2 import RowError
 from honeyguide.v1.event_service_pb2 import Event
 from honeyguide.v1.history_pb2 import History
+from honeyguide.v1.model_service_pb2 import Model, ModelState
 from honeyguide.v1.recommender_service_pb2 import Filter
 
 __all__ = [
-    "check_list",
+    "checked",
+    "convert_event",
     "convert_failure",
     "convert_fields",
     "convert_items",
+    "convert_model",
     "convert_models",
     "convert_row",
     "make_event",
@@ -28,6 +33,7 @@ __all__ = [
     "make_message",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,34 +45,59 @@ def make_message(kind: Callable[..., T], **values: Any) -> T:
         raise InvalidArgument("request", str(error), "values that the fields of the API can hold") from error
 
 
-def check_list(field: str, entries: Iterable[T]) -> Iterable[T]:
-    """Passes entries on; a bare string would pass as a list of its letters and is refused."""
-    if isinstance(entries, str):
-        raise InvalidArgument(field, entries, "a list")
-    return entries
+def checked(method: Callable[P, T]) -> Callable[P, T]:
+    """Lets a method raise `InvalidArgument` for an argument that has no plain meaning, as the client raises its own."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except ArgumentError as error:
+            allowed = f"{error.allowed}; {error.remedy}" if error.remedy else error.allowed
+            raise InvalidArgument(error.field, error.value, allowed) from error
+
+    return call
 
 
-def make_history(history: answers.History | Sequence[str] | None) -> History | None:
-    """Makes a history from columns or from item ids alone."""
-    if history is None:
-        return None
-    columns = vars(history) if isinstance(history, answers.History) else {"item_ids": history}
-    return make_message(History, **{name: check_list(f"history.{name}", column) for name, column in columns.items()})
+def make_history(columns: Mapping[str, Any] | None) -> History | None:
+    """Makes a history of its columns."""
+    return None if columns is None else make_message(History, **columns)
 
 
-def make_filter(exclude: Iterable[str], allow: Iterable[str], any_categories: Iterable[str]) -> Filter:
+def make_filter(exclude: object, allow: object, any_categories: object, ignore_category_case: object) -> Filter:
     """Makes the limits on an answer."""
     return make_message(
         Filter,
-        exclude_item_ids=check_list("exclude", exclude),
-        allow_item_ids=check_list("allow", allow),
-        any_categories=check_list("any_categories", any_categories),
+        exclude_item_ids=as_ids("exclude", exclude),
+        allow_item_ids=as_ids("allow", allow),
+        any_categories=as_ids("any_categories", any_categories),
+        ignore_category_case=as_flag("ignore_category_case", ignore_category_case),
     )
 
 
-def make_event(event: answers.Event) -> Event:
+def make_event(fields: Mapping[str, Any]) -> Event:
     """Makes an event; one whose id is None gets a random one, so that recording it twice stores it once."""
-    return make_message(Event, **vars(event) | ({"event_id": uuid4().hex} if event.event_id is None else {}))
+    return make_message(Event, **{**fields, **({"event_id": uuid4().hex} if fields["event_id"] is None else {})})
+
+
+def convert_event(message: Event) -> answers.Event:
+    """Reads a recorded event."""
+    values: dict[str, Any] = {
+        name: getattr(message, name) if not field.has_presence or message.HasField(name) else None
+        for name, field in Event.DESCRIPTOR.fields_by_name.items()
+    }
+    return answers.Event(**values)
+
+
+def convert_model(message: Model) -> answers.Model:
+    """Reads what is known of one bundle."""
+    values = {name: getattr(message, name) for name in Model.DESCRIPTOR.fields_by_name}
+    converted = {
+        "state": ModelState.Name(message.state).removeprefix("MODEL_STATE_"),
+        "metrics": dict(message.metrics),
+        "retrievers": tuple(answers.ModelVersion(each.name, each.version) for each in message.retrievers),
+    }
+    return answers.Model(**{**values, **converted})
 
 
 def convert_items(answer: Answer) -> tuple[answers.Item, ...]:

@@ -30,8 +30,9 @@ def describe_pipeline(
 
 def describe_addresses(host: str, port: int, metrics_port: int, *, events: object, workers: int, threads: int) -> str:
     """Says where the server listens, where events go and what computes; ``metrics_port`` is -1 where there is none."""
-    metrics = f", metrics on http://{host}:{metrics_port}/metrics" if metrics_port >= 0 else ""
-    return f"gRPC on {host}:{port}{metrics}, events in {events}, {workers} x {threads} threads"
+    shown = f"[{host}]" if ":" in host else host  # so that it can be pasted where a client asks for an address
+    metrics = f", metrics on http://{shown}:{metrics_port}/metrics" if metrics_port >= 0 else ""
+    return f"gRPC on {shown}:{port}{metrics}, events in {events}, {workers} x {threads} threads"
 
 
 def _describe_bundle(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits, most_popular
 from honeyguide.server.serving.histories import Histories, UserState
 from honeyguide.server.serving.queries import Answer, ItemSource
@@ -54,6 +54,7 @@ def make_answers(
     ks: Sequence[int],
     histories: Histories | None = None,
     degraded_reasons: tuple[str, ...] = (),
+    filters: Sequence[ItemFilter | None] = (),
 ) -> list[Answer]:
     """Cuts (users, n) arrays into one answer for each user.
 
@@ -66,7 +67,9 @@ def make_answers(
         ks: (users,) how many items each gets at most.
         histories: of the users; None: the answers are not for users.
         degraded_reasons: why a part of the pipeline did not run.
+        filters: (users,) whose unknown categories the answers name; empty: nobody has any.
     """
+    unknown = {id(limit): catalogue.unknown_categories(limit) for limit in filters}
     lengths = np.minimum((ranking.rows >= 0).sum(1), ks)
     answers = []
     for user, length in enumerate(lengths.tolist()):
@@ -82,6 +85,7 @@ def make_answers(
                 user_state=UserState.ANONYMOUS if histories is None else histories.states[user],
                 unknown_history_items=0 if histories is None else int(histories.unknown[user]),
                 degraded_reasons=degraded_reasons,
+                unknown_categories=unknown[id(filters[user])] if filters else (),
             )
         )
     return answers

@@ -87,7 +87,8 @@ class ServedPipeline:
             ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
             for q in queries
         ]
-        of_known = make_answers(catalogue, (bundle.key,), name, neighbours, sources, ks)
+        filters = [queries[i].filter for i in known.tolist()]
+        of_known = make_answers(catalogue, (bundle.key,), name, neighbours, sources, ks, filters=filters)
         for place, answer in zip(known.tolist(), of_known, strict=True):
             answers[place] = answer
         return answers
@@ -124,7 +125,8 @@ class ServedPipeline:
                 self._log.exception("rule failed", rule=rule.name)
                 reasons.append("RULE_FAILED")
         ranking, sources = fill(catalogue, ranking, considered, limits, ks)
-        answers = self._answers(plan, histories, ranking, sources, ks.tolist(), reasons)
+        filters = [q.filter for q in queries]
+        answers = self._answers(plan, histories, ranking, sources, ks.tolist(), reasons, filters)
         if plan.explainer is not None and any(q.explain for q in queries):
             asked = known[[queries[user].explain for user in known.tolist()]]
             rows = np.where(sources[asked] == ItemSource.RETRIEVED, ranking.rows[asked], -1)
@@ -212,12 +214,15 @@ class ServedPipeline:
         sources: NDArray[np.int_],
         ks: Sequence[int],
         reasons: Sequence[str],
+        filters: Sequence[ItemFilter | None] = (),
     ) -> list[Answer]:
         for reason in reasons:
             self._metrics.degraded.labels(reason).inc(len(ks))
         scorer = plan.retrievers[0] if plan.ranker is None or _RANK_FAILED in reasons else plan.ranker
         catalogue, source_model = plan.bundle.catalogue, scorer.manifest.name
-        return make_answers(catalogue, plan.models, source_model, ranking, sources, ks, histories, tuple(reasons))
+        return make_answers(
+            catalogue, plan.models, source_model, ranking, sources, ks, histories, tuple(reasons), filters
+        )
 
     def _explain(
         self,

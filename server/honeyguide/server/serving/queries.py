@@ -71,5 +71,7 @@ class Answer:
     unknown_history_items: int = 0
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates of a `RankQuery` that the catalogue lacks."""
+    unknown_categories: tuple[str, ...] = ()
+    """Of the filter's categories, those that no item has."""
     degraded_reasons: tuple[str, ...] = ()
     """Why a part of the pipeline did not run, UPPER_SNAKE; empty when all did."""

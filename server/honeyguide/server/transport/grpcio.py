@@ -26,6 +26,10 @@ _FILES = (
 _MAX_RECEIVED_BYTES = 2 * MAX_MESSAGE_BYTES
 """Beyond, gRPC itself refuses, with RESOURCE_EXHAUSTED; up to it, callers are told what is allowed."""
 
+_MAX_SENT_BYTES = 16 << 20
+"""Above the largest answer to a batch: 20,000 items with ids of 256 bytes and titles of 500. Beyond, gRPC fails
+the call with RESOURCE_EXHAUSTED."""
+
 
 class GrpcioTransport:
     """Server of grpc.aio on one port, with reflection; see `Transport`."""
@@ -46,6 +50,7 @@ class GrpcioTransport:
                 # Else a second server binds the same port in silence and takes half of the calls.
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
+                ("grpc.max_send_message_length", _MAX_SENT_BYTES),
             ],
         )
         add_RecommenderServiceServicer_to_server(services.recommender, self._server)
