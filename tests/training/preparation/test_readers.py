@@ -12,7 +12,7 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.readers import read_events, read_items
-from honeyguide.training.reading.text_file import BLOCK
+from honeyguide.training.reading.decoding import BLOCK
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 

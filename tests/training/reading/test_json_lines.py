@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.reading import text_file
+from honeyguide.training.reading import decoding
 from honeyguide.training.reading.dialect import TextFormat
 from honeyguide.training.reading.file_kind import FileKind
 from honeyguide.training.reading.json_lines import JsonLines
@@ -33,7 +33,7 @@ def read(
 
 @pytest.fixture(params=[9, 1 << 19], autouse=True)
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_file, "BLOCK", request.param)
+    monkeypatch.setattr(decoding, "BLOCK", request.param)
 
 
 def test_values_come_as_text_and_absent_keys_empty(tmp_path: Path) -> None:

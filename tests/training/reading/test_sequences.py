@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.reading import text_file
+from honeyguide.training.reading import decoding
 from honeyguide.training.reading.dialect import TextFormat
 from honeyguide.training.reading.file_kind import FileKind
 from honeyguide.training.reading.sequences import SequenceFile
@@ -29,7 +29,7 @@ def write(folder: Path, text: str) -> Path:
 def test_a_line_has_a_user_and_the_items_oldest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str, block: int
 ) -> None:
-    monkeypatch.setattr(text_file, "BLOCK", block)
+    monkeypatch.setattr(decoding, "BLOCK", block)
     text = "u1 i1 i2 i3\r\n\r\nu2  i2 i3 \r\nü i1".replace(" ", separator)
     rows, lines, warnings = read(write(tmp_path, text))
     assert rows == [("u1", "i1"), ("u1", "i2"), ("u1", "i3"), ("u2", "i2"), ("u2", "i3"), ("ü", "i1")]

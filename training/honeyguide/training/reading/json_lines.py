@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import DataError
 from honeyguide.training.reading.columns import shorten
+from honeyguide.training.reading.decoding import decoded_blocks
 from honeyguide.training.reading.dialect import TextFormat
 from honeyguide.training.reading.file_kind import FileKind
-from honeyguide.training.reading.text_file import BadRows, decoded_blocks
+from honeyguide.training.reading.row_blocks import BadRows
 
 __all__ = ["JsonLines"]
 

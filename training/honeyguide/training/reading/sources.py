@@ -19,8 +19,9 @@ from honeyguide.training.reading.dialect import TextFormat, separator_name
 from honeyguide.training.reading.file_kind import FileKind
 from honeyguide.training.reading.json_lines import JsonLines
 from honeyguide.training.reading.parquet_file import ParquetFile
+from honeyguide.training.reading.row_blocks import BadRows
 from honeyguide.training.reading.sequences import SequenceFile
-from honeyguide.training.reading.text_file import BadRows, TextFile
+from honeyguide.training.reading.text_file import TextFile
 
 __all__ = ["Source"]
 
