@@ -10,11 +10,12 @@ from typer.testing import CliRunner, Result
 
 from honeyguide.cli.app import build
 from honeyguide.sdk import DataSpec, HistoryBatch
-from honeyguide.sdk.errors import DataError, InvalidArgument, PluginError
+from honeyguide.sdk.errors import ConfigError, DataError, InvalidArgument, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset import Dataset, fingerprint
 
+RUN_FILES = {"checkpoint.json", "history.csv", "items.parquet", "weights.safetensors"}
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 Run = Callable[..., Result]
 
@@ -73,7 +74,7 @@ def test_train_then_evaluate_finds_the_known_answer(run: Run, dataset: Path, tmp
     told = json.loads(trained.stdout)
     assert told["metrics"]["retrieve/ndcg@10"] == 1.0
     assert f"honeyguide evaluate {out} {dataset}" in trained.stderr
-    assert {file.name for file in out.iterdir()} == {"checkpoint.json", "weights.safetensors", "history.csv"}
+    assert {file.name for file in out.iterdir()} == RUN_FILES
     written = json.loads((out / "checkpoint.json").read_text())
     assert (written["seed"], written["config"]["width"], written["plugin"]) == (4, 12, "tiny-plugin 1.2")
     measured = run("evaluate", out, dataset, "--k", "1,10", "--json")
@@ -106,8 +107,11 @@ def test_an_unfinished_training_with_other_arguments_is_not_mixed_in(run: Run, d
     (progress / "training.json").write_text(
         '{"model": "tiny", "config": {}, "options": {}, "data": "", "retrievers": []}'
     )
-    with pytest.raises(Exception, match="another config and data and options lies in"):
-        run("train", "tiny", dataset, "--out", tmp_path / "run")
+    (progress / "retriever.safetensors").touch()  # there is something to lose
+    with pytest.raises(ConfigError, match=r"another config and data and options lies in .*begin anew with --force"):
+        run("train", "tiny", dataset, "--out", tmp_path / "run", "--epochs", "1")
+    run("train", "tiny", dataset, "--out", tmp_path / "run", "--epochs", "1", "--force")
+    assert {file.name for file in (tmp_path / "run").iterdir()} == RUN_FILES
 
 
 def test_a_trained_model_is_replaced_only_by_force(run: Run, dataset: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_what_is_left_out_keeps_its_default():
         st.floats(allow_nan=False, allow_infinity=False),
         st.text(),
         st.booleans(),
-        st.lists(st.integers()).map(tuple),
+        st.lists(st.integers(-(1 << 63), (1 << 63) - 1)).map(tuple),
     )
 )
 def test_json_form_comes_back_as_it_was(config):
@@ -65,12 +65,31 @@ def test_json_form_comes_back_as_it_was(config):
         ({"sizes": "1,x"}, "option 'sizes' is 'x'; it must be int"),
         ({"sizes": 3}, "option 'sizes' is 3; it must be"),
         ({"width": 0}, "width is 0; it must be 1 or more"),
+        ({"decay": "nan"}, "option 'decay' is nan; it must be a finite number"),
+        ({"decay": "1e400"}, "option 'decay' is inf; it must be a finite number"),
+        ({"decay": float("-inf")}, "option 'decay' is -inf; it must be a finite number"),
+        ({"decay": 10**400}, "it must be from -9223372036854775808 to 9223372036854775807"),
+        ({"width": "99999999999999999999"}, "option 'width' is 99999999999999999999; it must be from"),
+        ({"width": 1 << 63}, "option 'width' is 9223372036854775808; it must be from"),
+        ({"width": 10**5000}, "option 'width' is a number of thousands of digits"),
+        ({"width": "9" * 5000}, "...; it must be int"),
+        ({"sizes": [1 << 80]}, "option 'sizes' is 1208925819614629174706176; it must be from"),
     ],
 )
 def test_an_option_out_of_its_type_or_range_is_refused(options, message):
     with pytest.raises(ConfigError) as raised:
         config_from(Options, options)
     assert message in raised.value.message
+
+
+def test_a_default_that_no_checkpoint_can_hold_is_refused():
+    @dataclass(frozen=True)
+    class Endless:
+        cap: float = float("inf")
+
+    with pytest.raises(ConfigError, match="option 'cap' is inf"):
+        config_from(Endless, {})
+    assert config_from(Endless, {"cap": 2}).cap == 2.0
 
 
 def test_every_registered_config_comes_back_from_its_json_form(host: PluginHost):

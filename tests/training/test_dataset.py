@@ -260,7 +260,7 @@ def test_a_disk_that_is_full_leaves_the_data_set_as_it_was(tmp_path: Path, monke
         raise pl.exceptions.ComputeError("parquet: No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
-    with pytest.raises(DataError, match=r"data: cannot be written .*No space left.*\n.*make room"):
+    with pytest.raises(DataError, match=r"data: the data set cannot be written: .*No space left.*\n.*make room"):
         small().write(tmp_path / "data", force=True)
     assert Dataset.open(tmp_path / "data").name == "small"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.target_folder import check_makeable
+from honeyguide.training.target_folder import check_makeable, writing
 
 
 def test_what_lies_beneath_a_file_cannot_be_made(tmp_path: Path) -> None:
@@ -19,3 +19,25 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)  # root may write everywhere
     with pytest.raises(DataError, match=f"{tmp_path} cannot be written to"):
         check_makeable(tmp_path / "deep")
+
+
+def test_what_a_disk_refuses_names_the_file_and_what_was_written_and_leaves_no_draft(tmp_path: Path) -> None:
+    draft = tmp_path / "table.part"
+    draft.write_text("half")
+    with (
+        pytest.raises(DataError, match=r"table\.csv: the table cannot be written: Is a directory\n  remedy: make room"),
+        writing(tmp_path / "table.csv", "the table", draft=draft),
+    ):
+        tmp_path.write_text("")
+    assert not draft.exists()
+
+
+def test_a_library_s_own_name_for_a_full_disk_is_known_and_a_fault_is_not_taken_for_one(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match="the table cannot be written: no room left") as raised,
+        writing(tmp_path, "the table", LookupError),
+    ):
+        raise LookupError("no room\n left")
+    assert isinstance(raised.value.__cause__, LookupError)
+    with pytest.raises(LookupError), writing(tmp_path, "the table"):
+        raise LookupError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from honeyguide.sdk.errors import ConfigError
 
 __all__ = ["config_from", "config_to"]
+
+_INT64 = range(-(1 << 63), 1 << 63)
 
 
 def config_to(config: Any) -> dict[str, Any]:
@@ -20,7 +23,9 @@ def config_to(config: Any) -> dict[str, Any]:
 def config_from(cls: type[Any], options: Mapping[str, Any]) -> Any:
     """Builds a config of class ``cls`` from options; text is parsed by the field's type.
 
-    Raises `ConfigError` naming an unknown option, or one of the wrong type.
+    A float is finite, a class's own default too: JSON has no other. An int fits into 64 bits.
+
+    Raises `ConfigError` naming an unknown option, or one of the wrong type or out of these bounds.
     """
     types = typing.get_type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls)}
@@ -30,9 +35,12 @@ def config_from(cls: type[Any], options: Mapping[str, Any]) -> Any:
         )
     values = {name: _convert(name, value, types[name]) for name, value in options.items()}
     try:
-        return cls(**values)
+        config = cls(**values)
     except (TypeError, ValueError) as error:  # boundary: a plugin's own __post_init__ check
-        raise ConfigError(f"options {values!r} are refused: {error}") from error
+        raise ConfigError(f"options {_shown(values)} are refused: {error}") from error
+    for name in fields - set(values):
+        _check_bounds(name, getattr(config, name))
+    return config
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:
@@ -46,11 +54,29 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         return value.lower() == "true"
     elif kind in (int, float) and isinstance(value, str):
         try:
-            return kind(value)
+            return _check_bounds(name, kind(value))
         except ValueError:
             pass
-    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    elif kind is float and type(value) is int:
+        return float(_check_bounds(name, value))
     elif kind in (str, int, float, bool) and type(value) is kind:
-        return value
-    raise ConfigError(f"option {name!r} is {value!r}; it must be {getattr(kind, '__name__', kind)}")
+        return _check_bounds(name, value)
+    raise ConfigError(f"option {name!r} is {_shown(value)}; it must be {getattr(kind, '__name__', kind)}")
+
+
+def _check_bounds(name: str, value: Any) -> Any:
+    """Returns a value; raises `ConfigError` where it is a float that is not finite or an int beyond 64 bits."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"option {name!r} is {value}; it must be a finite number")
+    if isinstance(value, int) and value not in _INT64:
+        raise ConfigError(f"option {name!r} is {_shown(value)}; it must be from {_INT64[0]} to {_INT64[-1]}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as a message has room for it."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python turns into text
+        text = "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:197]}..."

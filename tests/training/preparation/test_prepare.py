@@ -378,7 +378,7 @@ def test_every_preset_names_options_that_exist() -> None:
 @pytest.mark.parametrize("name", ["validation_fraction", "test_fraction"])
 def test_a_fraction_that_is_no_number_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, "user_id,item_id,t\nu,a,1\nu,b,2\nu,c,3\n")
-    with pytest.raises(ConfigError, match="above 0"):
+    with pytest.raises(ConfigError, match="must be a finite number"):
         prepare(path, out=tmp_path / "out", time="t", split="global-time", **{name: float("nan")})
 
 

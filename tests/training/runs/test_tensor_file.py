@@ -24,7 +24,7 @@ def test_a_tree_refuses_what_only_pickle_could_keep(tmp_path: Path) -> None:
 
 def test_a_broken_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.safetensors").write_bytes(b"not safetensors at all")
-    with pytest.raises(DataError, match="remove it and train again"):
+    with pytest.raises(DataError, match="begin anew with --force"):
         load_tree(tmp_path / "t.safetensors")
 
 
@@ -36,7 +36,7 @@ def test_a_tree_that_the_disk_refuses_leaves_the_one_before(tmp_path: Path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", refuse)
-    with pytest.raises(DataError, match=r"state\.safetensors: cannot be written .*No space left.*\n.*goes on"):
+    with pytest.raises(DataError, match=r"state\.safetensors: .* cannot be written: No space left.*\n.*goes on"):
         save_tree(file, {"epoch": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
     assert load_tree(file)["epoch"] == 1

@@ -31,6 +31,8 @@ from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.training.dataset_folder import HEADER, check_source, check_target
+from honeyguide.training.forked import check_not_forked, first_process
+from honeyguide.training.target_folder import writing
 
 __all__ = ["SPLITS", "Dataset", "fingerprint", "number_categories"]
 
@@ -70,12 +72,14 @@ class Dataset:
         """What was read, dropped and kept."""
         self.folder: Path | None = None
         """Where it lies, once it is written or opened."""
+        first_process()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Dataset:
         """Reads a data set folder; raises `DataError` where it is none, or a file of it is missing or broken."""
         folder = Path(path)
         check_source(folder)
+        check_not_forked()
         try:
             raw = json.loads((folder / HEADER).read_text("utf-8"))
             version = raw.get("format_version")
@@ -118,31 +122,32 @@ class Dataset:
         """
         check_target(Path(path), force=force)
         folder = Path(path).resolve()  # a link stays one, and where it leads to is written
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            self.events.write_parquet(fresh / "events.parquet", statistics=False)
-            self.users.write_parquet(fresh / "users.parquet")
-            self.items.write_parquet(fresh / "items.parquet")
-            (fresh / HEADER).write_text(json.dumps(self._header(), indent=2, ensure_ascii=False) + "\n", "utf-8")
-            fresh.chmod(0o755)  # mkdtemp makes it private to the owner
-            old = fresh.with_name(fresh.name + ".old")
-            if folder.exists():
-                folder.rename(old)
+        with writing(folder, "the data set", pl.exceptions.PolarsError):  # Polars' name for a full disk
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
-                fresh.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
-            self.folder = Path(path)
-            shutil.rmtree(old, ignore_errors=True)
-        except pl.exceptions.PolarsError as error:  # its name for a full disk
-            raise DataError(
-                f"cannot be written ({error})", file=str(path), remedy="make room for it, or name another folder"
-            ) from error
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+                self._write(fresh)
+                old = fresh.with_name(fresh.name + ".old")
+                check_target(Path(path), force=force)  # somebody may have been quicker
+                if folder.exists():
+                    folder.rename(old)
+                try:
+                    fresh.rename(folder)
+                except OSError:
+                    if old.exists():
+                        old.rename(folder)
+                    raise
+                self.folder = Path(path)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        self.events.write_parquet(folder / "events.parquet", statistics=False)
+        self.users.write_parquet(folder / "users.parquet")
+        self.items.write_parquet(folder / "items.parquet")
+        (folder / HEADER).write_text(json.dumps(self._header(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        folder.chmod(0o755)  # mkdtemp makes it private to the owner
 
     @property
     def counts(self) -> dict[str, int]:
@@ -243,6 +248,7 @@ class Dataset:
 
     def _histories(self, mask: NDArray[np.bool_]) -> tuple[HistoryBatch, NDArray[np.int64]]:
         """Returns the marked events as a batch of the users who have any, and these users' rows."""
+        check_not_forked()
         events = self.events.filter(pl.Series(mask))
         lengths = np.bincount(events["user"].to_numpy(), minlength=self.users.height)
         users = np.flatnonzero(lengths)

@@ -1,13 +1,18 @@
-"""Refuses a folder that cannot be made or written to, before anything heavy is imported and any work is done."""
+"""Refuses a folder that cannot be made or written to before any work is done, and words what a disk refuses later."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from honeyguide.sdk.errors import DataError
 
-__all__ = ["check_makeable"]
+__all__ = ["GOES_ON", "check_makeable", "writing"]
+
+GOES_ON = "make room there; `honeyguide train` with the same arguments, but without --force, goes on"
+"""The remedy where a training is stopped."""
 
 
 def check_makeable(folder: Path) -> None:
@@ -21,3 +26,30 @@ def check_makeable(folder: Path) -> None:
         raise DataError(
             f"nothing can be written here: {there} {problem}", file=str(folder), remedy="name another folder"
         )
+
+
+@contextmanager
+def writing(
+    file: Path,
+    what: str,
+    *others: type[Exception],
+    draft: Path | None = None,
+    remedy: str = "make room there, or name another folder",
+) -> Iterator[None]:
+    """Turns what a disk refuses, such as a byte too many, into a `DataError` of one line and its remedy.
+
+    Args:
+        file: what is written, or its folder.
+        what: what it is, in words.
+        others: names that a library has of its own for a full disk, beside `OSError`.
+        draft: the file that is written in its stead and renamed once it is whole; removed where it never gets there.
+        remedy: what helps.
+    """
+    refusals: tuple[type[Exception], ...] = (OSError, *others)
+    try:
+        yield
+    except refusals as error:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())[:300]
+        raise DataError(f"{what} cannot be written: {reason}", file=str(file), remedy=remedy) from error

@@ -13,6 +13,7 @@ from honeyguide.sdk.candidates import sourced_candidates, top_k
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
 from honeyguide.sdk.model import Model
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.candidates import Source, rerank, score_all
 from honeyguide.training.scoring.device import device_of, tensors
 
@@ -179,8 +180,9 @@ def _rank_part(
     stages["retrieve"] = first
     if candidates > 0:
         head, retrieval = sourced_candidates([own for own, _ in scored], candidates)  # (users, n), (users, n, sources)
-        batch = tensors(model, data.histories, device_of(network)) if sources else scored[0][1]
-        ranking = rerank(network, batch, head, retrieval)
+        with plugin_call(model, "rank", data.histories):
+            batch = tensors(model, data.histories, device_of(network)) if sources else scored[0][1]
+            ranking = rerank(network, batch, head, retrieval)
         order = np.argsort(-ranking, axis=1, kind="stable")
         tail, scale = rows[:, candidates:], _on_one_scale(ranking, best)
         if sources:  # nothing stands behind joint candidates

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.model import Model
+from honeyguide.training.fit.minimum import too_short
 from honeyguide.training.fit.target_weights import target_weights
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.device import tensors
 
 __all__ = ["Baskets", "EpochBatches", "TrainingBatches", "before", "buckets", "find_baskets"]
@@ -110,10 +111,7 @@ class TrainingBatches:
         begins = histories.offsets[:-1]
         ends = np.where(self._baskets.per_user > 0, self._baskets.offsets[last], begins)  # (batch,)
         if not (ends > begins).any():
-            raise DataError(
-                "no user has two baskets of training events, so there is nothing to predict",
-                remedy="prepare a data set with longer histories",
-            )
+            raise too_short(has_time=histories.times_ms is not None)
         counts = -(-(ends - begins) // model.max_length)  # windows of each user
         users = np.repeat(np.arange(len(counts)), counts)
         from_end = np.cumsum(counts)[users] - np.arange(len(users)) - 1  # 0 is the newest window
@@ -174,4 +172,7 @@ class EpochBatches:
             more = {"targets": torch.from_numpy(targets.tokens(length)), "earlier": torch.from_numpy(earlier)}
             for name, column in targets.features.items():
                 more[name] = torch.from_numpy(targets.padded(column, length))
-            yield tensors(self.model, self.windows.take(rows)) | more
+            windows = self.windows.take(rows)
+            with plugin_call(self.model, "encode", windows):
+                encoded = tensors(self.model, windows)
+            yield encoded | more

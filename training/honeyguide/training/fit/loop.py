@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +65,8 @@ class Task:
     """AdamW's decay of the squared gradients' mean."""
     schedule: str = "constant"
     """One of `honeyguide.training.fit.options.SCHEDULES`."""
+    guard: Callable[[object], AbstractContextManager[object]] = nullcontext
+    """Words what fails in the loss of a batch, or in its gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +159,25 @@ class _Course:
 def _resume(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> _Course:
     """Puts everything back as it was after the last whole epoch."""
     tree = load_tree(file)
-    if tree.get("format") != _FORMAT:
+    if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
         raise DataError(
             "another version of Honeyguide left this unfinished training",
             file=str(file),
-            remedy="go on with that version, or remove the folder to begin anew",
+            remedy="go on with that version, or begin anew with --force",
         )
-    network.load_state_dict(tree["network"])
-    optimizer.load_state_dict(tree["optimizer"])
-    if schedule:
-        schedule.load_state_dict(tree["schedule"])
-    return _Course([Epoch(*values) for values in tree["course"]["epochs"]], tree["course"]["best"])
+    try:
+        network.load_state_dict(tree["network"])
+        optimizer.load_state_dict(tree["optimizer"])
+        if schedule:
+            schedule.load_state_dict(tree["schedule"])
+        return _Course([Epoch(*values) for values in tree["course"]["epochs"]], tree["course"]["best"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataError(
+            f"this unfinished training does not fit ({type(error).__name__}: {error}): it is broken, or the model was "
+            "changed since",
+            file=str(file),
+            remedy="begin anew with --force",
+        ) from error
 
 
 def _train_epoch(
@@ -188,8 +199,9 @@ def _train_epoch(
     total = torch.zeros((), device=device)
     for place, batch in enumerate(batches, 1):
         optimizer.zero_grad()
-        loss = task.loss(_to(batch, device))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's
+        with task.guard(batch):
+            loss = task.loss(_to(batch, device))
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
         if schedule:
             schedule.step()

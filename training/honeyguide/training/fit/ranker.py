@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from honeyguide.training.fit.batches import before, buckets, find_baskets
 from honeyguide.training.fit.loop import LoopResult, Task, run
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.candidates import Source, rerank, retrieve
 from honeyguide.training.scoring.device import device_of, tensors
 
@@ -204,6 +206,7 @@ def fit_ranker(
             seed=options.seed,
             beta2=options.beta2,
             schedule=options.schedule,
+            guard=partial(plugin_call, model, "rank"),
         )
         return run(network, task, state=state, progress=progress)
     finally:
@@ -233,8 +236,11 @@ def _list_tensors(model: Model, histories: HistoryBatch, lists: Lists) -> dict[s
     longest = max(int((lists.rows >= 0).sum(1).max()), 2)  # batch norm takes no lists of one
     rows = lists.rows[:, :longest]
     inputs = ranker_inputs(rows, lists.scores[:, :longest])
+    known = before(histories, lists.examples.starts, lists.examples.stops)
+    with plugin_call(model, "encode", known):
+        history = tensors(model, known)
     return {
-        "history": tensors(model, before(histories, lists.examples.starts, lists.examples.stops)),
+        "history": history,
         **{name: torch.from_numpy(array) for name, array in inputs.items()},
         "target": torch.from_numpy(lists.places),
     }
@@ -246,7 +252,8 @@ def _list_ndcg(model: Model, network: nn.Module, histories: HistoryBatch, lists:
     device = device_of(network)
     for start in range(0, len(lists), 256):
         part = lists.take(np.arange(start, min(start + 256, len(lists))))
-        batch = tensors(model, before(histories, part.examples.starts, part.examples.stops), device)
-        scores = rerank(network, batch, part.rows, part.scores)
+        known = before(histories, part.examples.starts, part.examples.stops)
+        with plugin_call(model, "rank", known):
+            scores = rerank(network, tensors(model, known, device), part.rows, part.scores)
         ranks.append(target_ranks(scores, np.arange(len(part)), part.places))
     return float(per_user_at(np.concatenate(ranks), np.arange(len(lists)), len(lists), 10)["ndcg"].mean())

@@ -29,6 +29,7 @@ from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
 from honeyguide.training.fit.ranker import FEWEST_LISTS, first_baskets, fit_ranker, hold_back, make_lists
 from honeyguide.training.fit.retriever import check_target_weight, fit, observe
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.runs.retrievers import RetrieverRun
 from honeyguide.training.runs.tensor_file import state_of
 from honeyguide.training.runs.unfinished import claim
@@ -92,13 +93,15 @@ def fit_model(
             sense for a model that only ranks, or the data or the model knows no such ``target_weight``.
         DataError: there is nothing to predict, a retriever kept no first one, or there are too few candidate lists for
             a model that only ranks.
-        PluginError: the network has half of a capability, or one that only ranks ranks nothing.
+        PluginError: the network has half of a capability, one that only ranks ranks nothing, or the plugin's code
+            fails.
     """
     started = time.perf_counter()
     _check_retrievers(retrievers, options)
     check_target_weight(model, training, options, items)  # before anything is written
     torch.manual_seed(options.seed)
-    network = model.network()
+    with plugin_call(model, "network"):
+        network = model.network()
     one = training.take(np.arange(len(training))[:1])
     observe(model, network, one, items)  # a network may refuse the items, before anything is written
     ranks = capabilities_of(network).ranks is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from honeyguide.training.fit.batches import TrainingBatches
 from honeyguide.training.fit.loop import LoopResult, Task, run
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.runs.history import Epoch, record
 
 __all__ = ["check_target_weight", "fit", "observe"]
@@ -78,6 +80,7 @@ def fit(
         seed=options.seed,
         beta2=options.beta2,
         schedule=options.schedule,
+        guard=partial(plugin_call, model, "loss"),
     )
     return run(network, task, state=state, progress=progress)
 
@@ -86,7 +89,8 @@ def observe(model: Model, network: nn.Module, histories: HistoryBatch, items: It
     """Lets a network that observes see histories and items; None: nothing is known of the items but their rows."""
     observer = capabilities_of(network).observes
     if observer is not None:
-        observer.observe(histories, ItemTable.of_rows(model.data.items) if items is None else items)
+        with plugin_call(model, "observe", histories):
+            observer.observe(histories, ItemTable.of_rows(model.data.items) if items is None else items)
 
 
 def check_target_weight(
@@ -98,7 +102,8 @@ def check_target_weight(
     batches = TrainingBatches(
         model, training, tokens=options.batch_tokens, seed=options.seed, target_weight=options.target_weight
     )
-    network: Any = model.network()
+    with plugin_call(model, "network"):
+        network: Any = model.network()
     observe(model, network, training, items)
     network.eval()
     batch = next(iter(batches.epoch(0)))
@@ -107,7 +112,8 @@ def check_target_weight(
         weights = 1.0 + unequal * torch.rand(batch["targets"].shape, generator=torch.Generator().manual_seed(0))
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)  # a loss may draw negatives
-            losses.append(float(network.loss({**batch, "weights": weights})))
+            with plugin_call(model, "loss", batch):
+                losses.append(float(network.loss({**batch, "weights": weights})))
     if losses[0] == losses[1]:
         raise ConfigError(
             f"option 'target_weight' is {options.target_weight!r}, and the loss of {model.name} takes no weights: "

@@ -16,17 +16,23 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import file_sha256
 from honeyguide.sdk.model import Model
+from honeyguide.training.plugin_calls import plugin_call
+from honeyguide.training.runs.history import HISTORY
+from honeyguide.training.runs.vocabulary import VOCABULARY
+from honeyguide.training.target_folder import writing
 
 if TYPE_CHECKING:  # so that a description is read, and refused, without loading torch
     from torch import Tensor, nn
 
 __all__ = [
     "CHECKPOINT",
+    "RETRIEVERS",
     "Checkpoint",
     "copy_run",
     "load_checkpoint",
     "load_first",
     "plugin_of",
+    "put_in_place",
     "read_checkpoint",
     "save_checkpoint",
 ]
@@ -35,6 +41,8 @@ FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
 FIRST = "first.safetensors"
+RETRIEVERS = "retrievers"
+"""Folder of a joint run's retrievers, beneath its own."""
 _AGAIN = "train the model again with `honeyguide train`"
 
 
@@ -92,15 +100,28 @@ def save_checkpoint(
         digests["first"] = _save(first, folder / FIRST)
     draft = folder / f"{CHECKPOINT}.part"
     plain = dataclasses.asdict(checkpoint) | digests
-    draft.write_text(json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2) + "\n", "utf-8")
-    _publish(draft, folder / CHECKPOINT)
+    with writing(folder / CHECKPOINT, "what was trained", draft=draft):
+        draft.write_text(json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2) + "\n", "utf-8")
+        _publish(draft, folder / CHECKPOINT)
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Moves a run that is whole into a folder, in place of the one there; the description comes last."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # from here on, what lay here before is incomplete
+    for name in (WEIGHTS, FIRST, HISTORY, VOCABULARY):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / RETRIEVERS, ignore_errors=True)
+    for path in sorted(fresh.iterdir(), key=lambda path: path.name == CHECKPOINT):
+        path.rename(folder / path.name)
+    fresh.rmdir()
 
 
 def copy_run(source: Path, target: Path) -> None:
     """Copies a run without its first retriever, so that what ranks for it has it at hand wherever it goes."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (WEIGHTS, CHECKPOINT):
-        shutil.copyfile(source / name, target / name)
+        with writing(target / name, "the copy of a retriever"):
+            shutil.copyfile(source / name, target / name)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -128,7 +149,8 @@ def load_checkpoint(path: str | Path, host: PluginHost) -> tuple[Checkpoint, Mod
             file=str(folder / CHECKPOINT),
             remedy=f"install that version, or {_AGAIN}",
         ) from error
-    network = model.network()
+    with plugin_call(model, "network"):
+        network = model.network()
     _load_weights(folder / WEIGHTS, checkpoint.weights, network, checkpoint)
     return checkpoint, model, network.eval()
 
@@ -149,7 +171,8 @@ def load_first(path: str | Path, checkpoint: Checkpoint, model: Model) -> nn.Mod
             file=str(file),
             remedy="use more data" if few else "train it again with --candidates above 0",
         )
-    network = model.network()
+    with plugin_call(model, "network"):
+        network = model.network()
     _load_weights(file, checkpoint.first, network, checkpoint)
     return network.eval()
 

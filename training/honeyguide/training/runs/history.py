@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from honeyguide.sdk.errors import DataError
+from honeyguide.training.target_folder import GOES_ON, writing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +24,7 @@ __all__ = ["HISTORY", "Epoch", "read_history", "record"]
 
 HISTORY = "history.csv"
 _AGAIN = "train the model again with `honeyguide train`"
+_PHASES = ("first", "ranker", "retriever")
 _COLUMNS = ("phase", "epoch", "loss", "ndcg@10", "seconds")
 
 
@@ -42,15 +44,25 @@ def record(folder: Path, phase: str, epochs: Sequence[Epoch]) -> None:
     So whoever is stopped and goes on records each epoch once.
     """
     file = folder / HISTORY
-    rows: list[list[object]] = []
-    if file.exists():
-        with file.open(newline="", encoding="utf-8") as lines:
-            rows += [[*row] for row in list(csv.reader(lines))[1:] if row and row[0] != phase]
+    rows: list[list[object]] = [[*row] for row in _rows(file) if row[0] != phase]
     rows += [[phase, e.number, "" if e.loss is None else e.loss, e.score, round(e.seconds, 3)] for e in epochs]
     draft = file.with_suffix(".part")
-    with draft.open("w", newline="", encoding="utf-8") as lines:
+    with (
+        writing(file, "the history of the training", draft=draft, remedy=GOES_ON),
+        draft.open("w", newline="", encoding="utf-8") as lines,
+    ):
         csv.writer(lines, lineterminator="\n").writerows([_COLUMNS, *rows])
-    draft.replace(file)  # a kill leaves the whole file or the one before
+        lines.close()
+        draft.replace(file)  # a kill leaves the whole file or the one before
+
+
+def _rows(file: Path) -> list[list[str]]:
+    """Reads the rows of a history; what is broken is left out, since each phase that goes on records itself again."""
+    try:
+        lines = list(csv.reader(file.read_text("utf-8").splitlines()))[1:]
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        return []
+    return [row for row in lines if len(row) == len(_COLUMNS) and row[0] in _PHASES]
 
 
 def read_history(folder: Path) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from honeyguide.sdk.errors import DataError
+from honeyguide.training.target_folder import GOES_ON, writing
 
 __all__ = ["load_tree", "save_tensors", "save_tree", "state_of"]
 
@@ -33,18 +34,11 @@ def save_tree(path: Path, tree: Any) -> None:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Writes tensors; the file is whole or as it was. Raises `DataError` where the disk refuses it."""
     draft = path.with_name(path.name + ".part")
-    try:
+    with writing(path, "the network", SafetensorError, draft=draft, remedy=GOES_ON):
         save_file(dict(tensors), draft, metadata=metadata)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
-    except (SafetensorError, OSError) as error:
-        draft.unlink(missing_ok=True)
-        raise DataError(
-            f"cannot be written ({error})",
-            file=str(path),
-            remedy="make room for it; `honeyguide train` with the same arguments goes on",
-        ) from error
 
 
 def load_tree(path: Path) -> Any:
@@ -52,9 +46,9 @@ def load_tree(path: Path) -> Any:
     try:
         with safe_open(path, "pt") as file:
             return _from_json(json.loads(file.metadata()["tree"]), file)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"cannot be read ({type(error).__name__}: {error})", file=str(path), remedy="remove it and train again"
+            f"cannot be read ({type(error).__name__}: {error})", file=str(path), remedy="begin anew with --force"
         ) from error
 
 

@@ -16,6 +16,7 @@ from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.metrics import mask_seen
 from honeyguide.sdk.model import Model, Network
+from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.device import device_of, tensors
 
 __all__ = ["Source", "rerank", "retrieve", "score_all"]
@@ -35,17 +36,19 @@ def score_all(
         given) and the data does not repeat; and the encoded batch on the network's device.
 
     Raises:
-        PluginError: a score is not a number.
+        PluginError: a score is not a number, or the plugin's code fails.
     """
     network.eval()
     typed = cast("Network", network)
-    batch = tensors(model, histories, device_of(network))
-    scores = (typed.user(batch) @ typed.items().T).float().cpu().numpy()
+    with plugin_call(model, "encode", histories):
+        batch = tensors(model, histories, device_of(network))
+    with plugin_call(model, "user or items", histories):
+        scores = (typed.user(batch) @ typed.items().T).float().cpu().numpy()
     if not np.isfinite(scores).all():
         raise PluginError(
             f"model {model.name!r} gave scores that are not finite numbers; "
             "train with a smaller learning rate (--lr), or look for a division by zero in the model"
-        )
+        ).with_facts(cause="diverged")
     if not model.data.repeats:
         mask_seen(scores, histories if seen is None else seen)
     return scores, batch
@@ -84,5 +87,7 @@ def rerank(
     ranked = cast("Ranks", network).rank(batch, *inputs).float().cpu().numpy()
     scores: NDArray[np.float32] = np.where(rows < 0, -np.inf, ranked).astype(np.float32)
     if np.isnan(scores).any():
-        raise PluginError("the ranker gave scores that are not numbers; train with a smaller ranker_lr")
+        raise PluginError(
+            "the ranker gave scores that are not numbers; train with a smaller ranker_lr (--fit ranker_lr=…)"
+        ).with_facts(cause="diverged")
     return scores
