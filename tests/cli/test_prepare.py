@@ -13,8 +13,9 @@ from honeyguide.cli.prepare import add_to
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.presets import PRESETS
 
-LOG = "uid,sku,ts,stay\nu,a,10,1\nu,b,20,2\nu,c,30,3\nv,a,5,\nv,,6,9\n"
+LOG = "uid,sku,ts,stay\nu,a,10,1\nu,b,20,2\nu,c,30,3\nu,d,40,3\nv,a,5,\nv,,6,9\n"
 
 
 def invoke(*words: object) -> Any:
@@ -39,14 +40,18 @@ def test_tables_say_what_was_read_dropped_and_kept(log: Path, tmp_path: Path) ->
     for word in (
         "read",
         "dropped: missing item",
-        "row 6",
+        "row 7",
         "kept",
-        "2 users, 3 items",
+        "2 users, 4 items",
         "leave-one-out",
         "dwell_seconds",
+        "1970-01-01T00:00:05+00:00",
+        "0.00% returns",
+        "sparsity",
     ):
         assert word in text
     assert f"next: honeyguide train cf {out}" in done.stderr
+    assert "warning: every time lies before 1971" in " ".join(done.stderr.split())
     assert Dataset.open(out).name == "shop"
 
 
@@ -54,9 +59,10 @@ def test_json_is_the_report_alone(log: Path, tmp_path: Path) -> None:
     done = invoke(log, "--user", "uid", "--item", "sku", "--name", "n", "--out", tmp_path / "shop", "--json")
     said = json.loads(done.stdout)
     assert said["name"] == "n"
-    assert said["read"] == 5
-    assert said["dropped"] == [{"reason": "missing item", "events": 1, "example": "row 6: user=v, item=None"}]
-    assert said["counts"]["events"] == said["kept"] == 4
+    assert said["read"] == 6
+    assert said["dropped"] == [{"reason": "missing item", "events": 1, "example": "row 7: user=v, item=None"}]
+    assert said["profile"]["events_per_user"]["most"] == 4
+    assert said["counts"]["events"] == said["kept"] == 5
 
 
 def test_config_file_gives_flags_and_flags_win(log: Path, tmp_path: Path) -> None:
@@ -118,6 +124,39 @@ def test_an_unknown_name_in_the_toml_file_is_refused(log: Path, tmp_path: Path) 
     done = invoke("--config", tmp_path / "shop.toml")
     assert isinstance(done.exception, ConfigError)
     assert "unknown option 'splitt'" in str(done.exception)
+
+
+def test_conditions_and_values_that_mean_none_may_be_repeated(log: Path, tmp_path: Path) -> None:
+    words = ("--user", "uid", "--item", "sku", "--dwell", "stay", "--where", "ts >= 20", "--where", "sku != c")
+    done = invoke(
+        log, *words, "--missing", "-1", "--missing", "3", "--out", tmp_path / "shop", "--no-trainable", "--json"
+    )
+    said = json.loads(done.stdout)
+    assert [each["reason"] for each in said["dropped"]] == ["not ts >= 20", "not sku != c"]
+    assert said["features"]["dwell_seconds"]["missing"] == 1
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        f'source = "{log}"\nuser = "uid"\nitem = "sku"\nwhere = ["sku in (a, b)", "ts < 20"]\ntrainable = false\n'
+    )
+    done = invoke("--config", config, "--out", tmp_path / "b", "--json")
+    assert json.loads(done.stdout)["kept"] == 2
+
+
+def test_several_files_are_one_log(log: Path, tmp_path: Path) -> None:
+    other = tmp_path / "more.csv"
+    other.write_text("uid,sku,ts,stay\nw,a,1,1\nw,x,nope,1\n")
+    words = [log, other, "--user", "uid", "--item", "sku", "--out", tmp_path / "shop"]
+    assert invoke(*words).exit_code == 0
+    assert Dataset.open(tmp_path / "shop").counts["users"] == 3
+    done = invoke(*words, "--time", "ts", "--force")
+    assert "more.csv, row 3, column 'ts': 'nope'" in str(done.exception)
+    done = invoke(*words, "--time", "ts", "--force", "--skip-bad-rows", "--json")
+    assert json.loads(done.stdout)["dropped"][0]["example"].startswith("more.csv row 3: ")
+
+
+def test_every_preset_is_named_in_the_help() -> None:
+    shown = " ".join(invoke("--help").output.replace("│", " ").split())
+    assert [name for name in PRESETS if name not in shown] == []
 
 
 def test_a_path_of_the_toml_file_is_text(tmp_path: Path) -> None:

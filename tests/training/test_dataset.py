@@ -140,7 +140,7 @@ def test_what_others_wrote_is_never_replaced(tmp_path: Path, name: str) -> None:
 def test_part_without_users_is_refused() -> None:
     data = small()
     data.events = data.events.with_columns(pl.lit(0, pl.Int8).alias("split"))
-    with pytest.raises(DataError, match=r"(?s)no validation users.*three events"):
+    with pytest.raises(DataError, match=r"(?s)no validation users.*--split works"):
         data.evaluation("validation")
 
 

@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["print_json", "print_metrics", "print_next", "print_table", "progress", "stderr", "stdout", "working"]
+__all__ = [
+    "print_json",
+    "print_metrics",
+    "print_next",
+    "print_table",
+    "print_warning",
+    "progress",
+    "stderr",
+    "stdout",
+    "working",
+]
 
 NOTHING = "–"
 """Stands in a cell that has no value."""
@@ -49,6 +59,12 @@ def print_metrics(title: str, stages: Mapping[str, Mapping[str, float]]) -> None
 def print_next(command: str) -> None:
     """Says which verb comes next, on standard error so that ``--json`` stays clean."""
     stderr.print(f"[dim]next:[/] {command}", highlight=False, soft_wrap=True)
+
+
+def print_warning(text: str) -> None:
+    """Says what is worth a look, on standard error."""
+    stderr.print("[yellow]warning:[/] ", end="")
+    stderr.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def progress(unit: str) -> Progress:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli.output import print_json, print_next, print_table, stderr, working
+from honeyguide.cli.output import print_json, print_next, print_table, print_warning, stderr, working
 from honeyguide.cli.prepare_flags import data_flags
 
 if TYPE_CHECKING:
@@ -26,12 +27,17 @@ EXAMPLES = """Turns a raw event log into a data set: reads, cleans, splits, and 
 
   honeyguide prepare log.csv --user uid --item sku --time ts --dwell stay --min-item-events 5 --out data/shop
 
+  honeyguide prepare logs/*.jsonl --where 'type in (view, purchase)' --since 2024-01-01 --out data/shop
+
   honeyguide prepare --config shop.toml
 
 The TOML file holds the flags by name, with "_" for "-": [cyan]source = "log.csv"[/] and so on. Flags win over the file,
 the file over the preset. Columns of a text file without header are called "1", "2", …
 """
-_PRESETS = "demo, kuairand, movielens, online-retail, recbole, sequence (`user item` a line)."
+_PRESETS = (
+    "anime, book-crossing, demo, kuairand, movielens, online-retail, recbole, retailrocket, "
+    "sequence (`user item` a line), sequences (`user item item …`), steam."
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,7 +52,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _prepare(
     source: Annotated[
-        Path | None, typer.Argument(help="Event log: CSV, TSV or other text, .gz or not, or .parquet.")
+        list[Path] | None,
+        typer.Argument(help="Event log: text, JSON lines, gzip or not, or Parquet; several, a folder, or a glob."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default=False)] = None,
     preset: Annotated[str | None, typer.Option(help=_PRESETS, show_default=False)] = None,
@@ -66,6 +73,8 @@ def _prepare(
         )
     if json:
         print_json({"name": dataset.name, "counts": dataset.counts, **dataset.report})
+        for warning in dataset.report["warnings"]:
+            print_warning(warning)
     else:
         _show(dataset)
     print_next(f"honeyguide train cf {dataset.folder} --out runs/cf")
@@ -78,6 +87,7 @@ def _show(dataset: Dataset) -> None:
     rows += [(f"dropped: {d['reason']}", d["events"], d["example"]) for d in report["dropped"]]
     rows += [("kept", report["kept"], f"{counts['users']:,} users, {counts['items']:,} items")]
     print_table(f"{dataset.name}: {report['seconds']:.1f} s", ("", "events", "example"), rows)
+    print_table("profile", ("", ""), _profile(dataset))
     parts = [(part, counts[part]) for part in ("train", "validation", "test")]
     print_table(f"split: {dataset.split}", ("part", "events"), parts)
     if report["features"]:
@@ -87,6 +97,51 @@ def _show(dataset: Dataset) -> None:
     if report["item_columns"]:
         columns = [(name, column["kind"], column["missing"]) for name, column in report["item_columns"].items()]
         print_table("item columns", ("column", "kind", "missing"), columns)
-    again = "users meet items again: nothing seen is masked" if report["repeats"] else "items do not repeat"
-    unused = f"; columns not used: {', '.join(report['unused_columns'])}" if report["unused_columns"] else ""
-    stderr.print(again + unused, highlight=False, markup=False, soft_wrap=True)
+    if report["unused_columns"]:
+        unused = f"columns not used: {', '.join(report['unused_columns'])}"
+        stderr.print(unused, highlight=False, markup=False, soft_wrap=True)
+    for warning in report["warnings"]:
+        print_warning(warning)
+
+
+def _profile(dataset: Dataset) -> list[tuple[str, str]]:
+    """Returns the figures of the profile as text, by name."""
+    figures, read_as = dataset.report["profile"], dataset.report["read_as"]
+    repeats, each, join = figures["repeats"], figures["events_per_user"], figures["join"]
+    rows = [("read as", _read_as(read_as))]
+    if figures["time_range"]:
+        rows.append(("time", " to ".join(figures["time_range"])))
+    rows.append(("events per user", ", ".join(f"{name} {value:,.0f}" for name, value in each.items())))
+    rows.append(("sparsity", f"{figures['sparsity']:.4%} of user-item pairs have no event"))
+    decision = "items repeat, nothing seen is masked" if dataset.spec.repeats else "items do not repeat"
+    rows.append(
+        (
+            "repeats",
+            f"{repeats['share']:.2%} returns (threshold {repeats['threshold']:.0%}), {repeats['in_succession']:,} "
+            f"events in direct succession; decided {repeats['decided']}: {decision}"
+            + (f"; merged: {repeats['merge']}" if repeats["merge"] else "")
+            + (f" by {repeats['strength']}" if "strength" in repeats else ""),
+        )
+    )
+    if join:
+        rows.append(
+            (
+                "items file",
+                f"{join['joined']:,} of {join['of_log']:,} items of the log found, {join['never_seen']:,} never seen",
+            )
+        )
+    rows.append(("cold items", f"{figures['cold_items']:.1%} have no training event"))
+    if figures["top_categories"]:
+        rows.append(("categories", ", ".join(f"{name} {n:,}" for name, n in figures["top_categories"].items())))
+    return rows
+
+
+def _read_as(facts: Mapping[str, Any]) -> str:
+    """Says how the files were understood."""
+    words = [f"{facts['files']} × {facts['kind']}" if facts["files"] > 1 else str(facts["kind"])]
+    if "separator" in facts:
+        words.append(f"{facts['separator']!r} between fields" + " (detected)" * facts["separator_detected"])
+    words += [str(facts["encoding"])] if "encoding" in facts else []
+    words += ["gzip"] if facts.get("gzip") else []
+    words += [f"times in {facts['time_unit']}".replace("in datetime", "as dates")] if "time_unit" in facts else []
+    return ", ".join(words)

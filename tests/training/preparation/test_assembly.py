@@ -7,12 +7,14 @@ from honeyguide.training.dataset import Dataset
 from honeyguide.training.preparation.assembly import make_dataset
 from honeyguide.training.preparation.options import PrepareOptions
 
+OPTIONS = PrepareOptions(trainable=False)
+
 
 def test_every_event_is_read_and_kept_or_dropped_with_its_reason(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("user_id,item_id\nu,a\nu,b\nu,\nv,a\nu,c\n")
     words: list[str] = []
-    data = make_dataset(log, PrepareOptions(), tmp_path / "data", force=False, progress=words.append)
+    data = make_dataset([str(log)], OPTIONS, tmp_path / "data", force=False, progress=words.append)
     report = data.report
     assert report["read"] == report["kept"] + sum(dropped["events"] for dropped in report["dropped"]) == 5
     assert data.events["split"].to_list() == [0, 1, 2, 0]
@@ -25,5 +27,5 @@ def test_where_nobody_is_left_it_says_why(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("user_id,item_id\nu,\nu,\n")
     with pytest.raises(DataError, match="no user is left: of 2 rows were dropped 2 × missing item"):
-        make_dataset(log, PrepareOptions(), tmp_path / "data", force=False, progress=lambda _: None)
+        make_dataset([str(log)], OPTIONS, tmp_path / "data", force=False, progress=lambda _: None)
     assert not (tmp_path / "data").exists()

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyguide.sdk.errors import DataError
 from honeyguide.training.preparation import cleaning
 from honeyguide.training.preparation.events import Events, Ledger
 
@@ -102,43 +101,6 @@ def test_events_out_of_range_are_dropped_by_reason() -> None:
     cleaning.drop_out_of_range(log, ledger)
     assert log["row"].tolist() == [3]
     assert ledger.counts == {"time before 1970 or after 2100": 2, "negative quantity": 1}
-
-
-@pytest.mark.parametrize(("choice", "repeats", "rows"), [("yes", True, 4), ("no", False, 2), ("detect", True, 4)])
-def test_repeats_are_kept_only_where_items_repeat(choice: str, repeats: bool, rows: int) -> None:
-    log = events([0, 0, 0, 1], [1, 1, 1, 1])
-    ledger = account(log)
-    assert cleaning.drop_repeats(log, choice, ledger) is repeats
-    assert len(log) == rows
-    assert ledger.kept == rows
-
-
-def test_a_stray_repeat_does_not_make_items_repeat() -> None:
-    log = events([0] * 10 * 10 + [1], list(range(10)) * 10 + [1])
-    log = Events({k: v[:10] for k, v in log.columns.items()}, log.ids)
-    assert cleaning.drop_repeats(log, "detect", account(log)) is False
-    many = events([u for u in range(10) for _ in range(10)] * 2, list(range(10)) * 20)
-    few = Events({k: np.concatenate([v[:100], v[:1]]) for k, v in many.columns.items()}, many.ids)
-    ledger = account(few)
-    assert cleaning.drop_repeats(few, "detect", ledger) is False  # 1 of 101 is below 1 %
-    assert ledger.counts == {"user met the item before, and items do not repeat": 1}
-    enough = Events({k: np.concatenate([v[:98], v[:1]]) for k, v in many.columns.items()}, many.ids)
-    assert cleaning.drop_repeats(enough, "detect", account(enough)) is True  # 1 of 99
-
-
-def test_milliseconds_said_to_be_seconds_are_found() -> None:
-    log = events([0, 0], [1, 2], time_ms=[1_600_000_000_000_000, 5])
-    cleaning.check_time_unit(log, "seconds", "f", "t")  # half of them is not most
-    log["time_ms"][1] = 1_600_000_000_000_000
-    with pytest.raises(DataError, match=r"f, row 1, column 't'.*after the year 2100\n.*--time-unit milliseconds"):
-        cleaning.check_time_unit(log, "seconds", "f", "t")
-
-
-def test_seconds_said_to_be_milliseconds_are_found() -> None:
-    log = events([0, 0], [1, 2], time_ms=[1_600_000_000, 1_600_000_001])
-    cleaning.check_time_unit(log, "seconds", "f", "t")
-    with pytest.raises(DataError, match=r"f, column 't'.*before 1971\n.*--time-unit seconds"):
-        cleaning.check_time_unit(log, "milliseconds", "f", "t")
 
 
 def test_scaler_figures_of_a_hand_worked_example() -> None:

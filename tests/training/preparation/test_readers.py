@@ -9,10 +9,12 @@ import pytest
 
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.training.preparation.assembly import text_format
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.readers import read_events, read_items
 from honeyguide.training.reading.decoding import BLOCK
+from honeyguide.training.reading.sources import Source
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 
@@ -25,8 +27,13 @@ def write(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
 
 def read(path: Path, **options: Any) -> tuple[Events, Ledger]:
     ledger = Ledger()
-    events, _ = read_events(path, config_from(PrepareOptions, options), ledger, lambda _: None)
+    options = config_from(PrepareOptions, options)
+    events, *_ = read_events(Source([path], text_format(options)), options, ledger, lambda _: None)
     return events, ledger
+
+
+def items_of(path: Path, options: PrepareOptions) -> pl.DataFrame:
+    return read_items(Source([path], text_format(options, of_items=True), flags="items-"), options)
 
 
 def ids(events: Events, role: str) -> list[str]:
@@ -120,8 +127,9 @@ def test_rows_without_keys_are_dropped_with_an_example(tmp_path: Path) -> None:
     events, ledger = read(path, time="t")
     assert len(events) == 1
     assert ledger.read == 5  # a blank line is no row
-    assert ledger.counts == {"missing user": 1, "missing item": 2, "missing time": 1}
+    assert ledger.counts == {"missing time": 2, "missing user": 1, "missing item": 1}
     assert ledger.examples["missing item"] == "row 4: user=u, item=None, time_ms=3000"
+    assert ledger.examples["missing time"] == "row 5: user=u, item=i, time_ms=None"
     assert ledger.kept == len(events)
 
 
@@ -144,11 +152,12 @@ def test_nan_is_a_missing_value(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "log.parquet", dwell="d")[0]["dwell_seconds"], values)
 
 
-def test_keep_takes_only_rows_with_the_value(tmp_path: Path) -> None:
-    path = write(tmp_path, "user_id,item_id,hit\nu,i,1\nu,j,0\nu,k,\n")
-    events, ledger = read(path, keep="hit=1")
-    assert ids(events, "item") == ["i"]
-    assert ledger.counts == {"hit is not 1": 2}
+def test_only_rows_that_meet_every_condition_count(tmp_path: Path) -> None:
+    path = write(tmp_path, "user_id,item_id,hit,kind\nu,i,1,view\nu,j,0,view\nu,k,,buy\nu,l,1.0, glance \nu,m,1,buy\n")
+    events, ledger = read(path, where=["hit = 1", "kind in (view, 'buy')"])
+    assert ids(events, "item") == ["i", "m"]
+    assert ledger.counts == {"not hit = 1": 2, "not kind in (view, 'buy')": 1}
+    assert ledger.examples["not hit = 1"] == "row 3: user_id=u, item_id=j, hit=0, kind=view"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ def test_parquet_columns_of_odd_types_are_refused(tmp_path: Path, values: pl.Ser
 def test_items_have_titles_and_categories(tmp_path: Path) -> None:
     path = write(tmp_path, 'sku,name,tags\na,"One, two",x| y\nb,,\na,again,z\n', "items.csv")
     options = config_from(PrepareOptions, {"item_id": "sku", "title": "name", "categories": "tags"})
-    items = read_items(path, options)
+    items = items_of(path, options)
     assert items.to_dict(as_series=False) == {
         "item_id": ["a", "b"], "title": ["One, two", ""], "categories": [["x", "y"], []],
     }  # fmt: skip
@@ -261,16 +270,16 @@ def test_items_have_titles_and_categories(tmp_path: Path) -> None:
 def test_items_may_come_as_parquet_with_lists_or_without_any_text(tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     pl.DataFrame({"item_id": [1, 2], "tags": [["x"], None]}).write_parquet(path)
-    listed = read_items(path, config_from(PrepareOptions, {"categories": "tags"}))
+    listed = items_of(path, config_from(PrepareOptions, {"categories": "tags"}))
     assert listed["categories"].to_list() == [["x"], []]
     assert listed["title"].to_list() == ["", ""]
-    bare = read_items(path, PrepareOptions())
+    bare = items_of(path, PrepareOptions())
     assert bare["categories"].to_list() == [[], []]
 
 
 def test_category_flags_become_names(tmp_path: Path) -> None:
     path = write(tmp_path, "1|caf\xe9|0|1|1\n2|b|0|0|0\n".encode("latin-1"), "u.item")
-    items = read_items(
+    items = items_of(
         path,
         PrepareOptions(
             item_id="1", title="2", categories="3", category_flags=("p", "q", "r"), items_separator="|",
@@ -284,7 +293,7 @@ def test_category_flags_become_names(tmp_path: Path) -> None:
 def test_item_columns_are_numbers_where_every_value_is_one_and_text_where_not(tmp_path: Path) -> None:
     text = "item_id,price,size,brand,empty\na, 1.5 ,1,acme,\nb,,XL, bolt ,\nc,nan,3,,\n"
     options = PrepareOptions(items="items.csv", item_columns=("price", "size", "brand", "empty"))
-    items = read_items(write(tmp_path, text, "items.csv"), options)
+    items = items_of(write(tmp_path, text, "items.csv"), options)
     assert items.columns == ["item_id", "title", "categories", "price", "size", "brand", "empty"]
     np.testing.assert_array_equal(items["price"].to_numpy(), [1.5, np.nan, np.nan])
     assert items["size"].to_list() == ["1", "XL", "3"]
@@ -296,7 +305,7 @@ def test_item_columns_of_parquet_keep_their_kind(tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     columns = {"stock": [3, None], "new": [True, False], "since": [date(2020, 1, 2), None], "tag": ["x", None]}
     pl.DataFrame({"item_id": ["a", "b"], **columns}).write_parquet(path)
-    items = read_items(path, PrepareOptions(items=str(path), item_columns=tuple(columns)))
+    items = items_of(path, PrepareOptions(items=str(path), item_columns=tuple(columns)))
     np.testing.assert_array_equal(items["stock"].to_numpy(), [3.0, np.nan])
     assert items["new"].to_list() == [1.0, 0.0]
     assert items["since"].to_list() == ["2020-01-02", ""]
@@ -306,8 +315,8 @@ def test_item_columns_of_parquet_keep_their_kind(tmp_path: Path) -> None:
 def test_an_item_column_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     path = write(tmp_path, "item_id,brand:token,price\na,x,1\n", "items.csv")
     with pytest.raises(DataError, match=r"'colour': .*\n.*choose --item-columns from: item_id, brand:token, price"):
-        read_items(path, PrepareOptions(items=str(path), item_columns=("brand", "colour")))
-    kept = read_items(path, PrepareOptions(items=str(path), item_columns=("brand",)))
+        items_of(path, PrepareOptions(items=str(path), item_columns=("brand", "colour")))
+    kept = items_of(path, PrepareOptions(items=str(path), item_columns=("brand",)))
     assert kept["brand"].to_list() == ["x"]  # the part before ":" is enough
 
 
@@ -327,4 +336,4 @@ def test_item_columns_that_make_no_sense_are_refused(options: dict[str, str], me
 def test_items_in_another_encoding_are_refused_with_the_right_flag(tmp_path: Path) -> None:
     path = write(tmp_path, b"item_id,title\n1,caf\xe9\n", "items.csv")
     with pytest.raises(DataError, match="--items-encoding"):
-        read_items(path, PrepareOptions(title="title"))
+        items_of(path, PrepareOptions(title="title"))

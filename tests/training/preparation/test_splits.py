@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.errors import DataError
 from honeyguide.training.preparation import splits
 
 LOGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=60).map(sorted)
@@ -71,19 +71,38 @@ def test_empty_parts_are_refused(cuts: tuple[int, int], said: str) -> None:
         splits.global_time(np.array([1, 2, 3]), *cuts)
 
 
+def test_a_random_split_has_the_shares_and_is_the_same_each_time() -> None:
+    parts = splits.random_parts(1000, 0.2, 0.1)
+    assert np.bincount(parts).tolist() == [700, 200, 100]
+    np.testing.assert_array_equal(parts, splits.random_parts(1000, 0.2, 0.1))
+    assert 0 < (parts[:100] == 2).sum() < 30  # spread over the log
+
+
 @pytest.mark.parametrize(
-    ("text", "unit", "expected"),
+    ("times", "works"),
     [
-        ("978133414", "seconds", 978133414000),
-        ("978133414000", "milliseconds", 978133414000),
-        ("2000-12-29", "seconds", 978048000000),
-        ("2000-12-29T01:00:00+01:00", "datetime", 978048000000),
+        (None, "--split random"),
+        ([u + 10 * k for u in range(10) for k in range(3)], "--split global-time or --split random"),
+        ([0, 1, 2] * 10, "--split random"),  # the latest tenths are one moment
     ],
 )
-def test_cut_times_are_numbers_or_dates(text: str, unit: str, expected: int) -> None:
-    assert splits.parse_cut(text, unit) == expected
+def test_three_events_a_user_are_refused_with_a_split_that_works(times: list[int] | None, works: str) -> None:
+    users = np.repeat(np.arange(10), 3)
+    ms = None if times is None else np.array(times)
+    with pytest.raises(DataError, match=rf"two baskets of training events.*is 3\n  remedy: {works};"):
+        splits.check_trainable(users, ms, splits.leave_one_out(users, ms), "leave-one-out", "log.csv")
+    splits.check_trainable(users, ms, splits.random_parts(30, 0.1, 0.1), "random", "log.csv")
+    if times and "global" in works:
+        cuts = splits.cut_times(ms, 0.1, 0.1)
+        splits.check_trainable(users, ms, splits.global_time(ms, *cuts), "global-time", "log.csv")
 
 
-def test_bad_cut_time_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Christmas"):
-        splits.parse_cut("Christmas", "seconds")
+def test_four_events_of_one_user_are_enough() -> None:
+    users = np.array([0, 0, 0, 0, 1])
+    splits.check_trainable(users, None, splits.leave_one_out(users, None), "leave-one-out", "log.csv")
+
+
+def test_a_log_without_evaluation_users_is_refused() -> None:
+    users = np.array([0, 0, 1, 1])
+    with pytest.raises(DataError, match=r"no user has validation events.*is 2\n  remedy: prepare a longer log"):
+        splits.check_trainable(users, None, splits.leave_one_out(users, None), "leave-one-out", "log.csv")

@@ -195,8 +195,7 @@ class Dataset:
         if not len(target):
             raise DataError(
                 f"data set {self.name!r} has no {part} users: nobody has events in that part and others before it",
-                remedy="prepare a log in which users have three events or more at different times"
-                + ("" if self.split == "leave-one-out" else ", or choose other cut times"),
+                remedy="prepare it again: `honeyguide prepare` says which --split works",
             )
         evaluated, first = np.unique(user[target], return_index=True)
         chosen = np.zeros(self.users.height, bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,13 @@ from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.training.dataset import Dataset, fingerprint
 from honeyguide.training.preparation import cleaning, splits
 from honeyguide.training.preparation.events import Events, Ledger
+from honeyguide.training.preparation.merging import Repeats, merge_repeats
 from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.profile import join_coverage, profile, time_warnings
 from honeyguide.training.preparation.readers import read_events, read_items
+from honeyguide.training.preparation.times import TimeReader, parse_cut
+from honeyguide.training.reading.dialect import TextFormat
+from honeyguide.training.reading.sources import Source
 
 __all__ = ["make_dataset"]
 
@@ -27,12 +32,12 @@ _ORDER = ("user", "item", "split", "time_ms", "event_type", *EVENT_FEATURES)
 
 
 def make_dataset(
-    path: Path, options: PrepareOptions, out: Path, *, force: bool, progress: Callable[[str], None]
+    places: Sequence[str], options: PrepareOptions, out: Path, *, force: bool, progress: Callable[[str], None]
 ) -> Dataset:
     """Prepares an event log and writes the data set.
 
     Args:
-        path: the event log.
+        places: the event log: a file, several, a folder or a glob.
         options: where its columns stand, how to clean, how to split.
         out: the folder to write.
         force: whether a data set in ``out`` is replaced.
@@ -43,19 +48,37 @@ def make_dataset(
     """
     started = time.perf_counter()
     ledger = Ledger()
-    events, unused = read_events(path, options, ledger, progress)
-    repeats = _clean(events, options, path, ledger, progress)
+    source = Source(places, text_format(options))
+    events, times, unused = read_events(source, options, ledger, progress)
+    unit = times.unit
+    warnings = _check_times(events, times, source, options)
+    repeats = _clean(events, options, unit, source, ledger, progress)
     progress("splitting")
     missing = {name: int(np.isnan(events[name]).sum()) for name in EVENT_FEATURES if name in events}
-    dataset = _assemble(events, options, repeats, options.name or out.resolve().name)
+    dataset = _assemble(events, options, repeats.repeat, unit, source)
+    dataset.name = options.name or out.resolve().name
+    join = None
     if options.items:
         progress("reading the items")
-        dataset = _with_items(dataset, read_items(Path(options.items), options))
+        described = Source([options.items], text_format(options, of_items=True), flags="items-")
+        table = read_items(described, options)
+        join, warning = join_coverage(dataset.items["item_id"], table["item_id"], described.name)
+        dataset = _with_items(dataset, table)
+        warnings += [*described.warnings, warning]
+    if options.split == "random":
+        warnings.append(
+            "the split is random: histories hold events that came after what is predicted, and the order of a file is "
+            "no time; models that learn an order learn little from it"
+        )
+    figures = profile(dataset) | {"repeats": repeats.facts, "join": join}
     report = {
-        "source": str(path),
+        "source": source.name,
+        "read_as": source.facts | ({"time_unit": unit} if unit else {}),
         **ledger.to_dict(),
         "unused_columns": unused,
-        "repeats": repeats,
+        "repeats": repeats.repeat,
+        "warnings": [text for text in (*source.warnings, *warnings, repeats.warning, *time_warnings(dataset)) if text],
+        "profile": figures,
         "features": _features(dataset, missing),
         "item_columns": _item_columns(dataset),
         "options": {k: v for k, v in dataclasses.asdict(options).items() if v not in ("", ())},
@@ -68,20 +91,49 @@ def make_dataset(
     return dataset
 
 
+def text_format(options: PrepareOptions, *, of_items: bool = False) -> TextFormat:
+    """Returns how the event log is written, or the items file."""
+    names = ("separator", "quote", "escape", "header", "encoding")
+    given = {name: getattr(options, f"items_{name}" if of_items else name) for name in names}
+    return TextFormat(**given, sequences=options.sequences and not of_items)
+
+
+def _check_times(events: Events, times: TimeReader, source: Source, options: PrepareOptions) -> list[str]:
+    """Returns what looks odd about the times, and takes them away where they say nothing of order."""
+    if not options.time or not len(events):
+        return []
+    rows = events["row"]
+    odd = times.check(events["time_ms"], lambda at: source.where(int(rows[at])), options.time)
+    if len(events) > 1 and events["time_ms"].min() == events["time_ms"].max():
+        del events.columns["time_ms"]
+        odd.append(
+            f"all times are equal (column {options.time!r}), so they are left out and the order is the file's: were "
+            "they rounded when the file was written?"
+        )
+    return odd
+
+
 def _clean(
-    events: Events, options: PrepareOptions, path: Path, ledger: Ledger, progress: Callable[[str], None]
-) -> bool:
-    """Drops what does not count, puts the rest by user, oldest first; returns whether items repeat."""
+    events: Events,
+    options: PrepareOptions,
+    unit: str,
+    source: Source,
+    ledger: Ledger,
+    progress: Callable[[str], None],
+) -> Repeats:
+    """Drops what does not count, puts the rest by user, oldest first; returns what was found of repeats."""
     progress("cleaning")
-    if options.time and len(events):
-        cleaning.check_time_unit(events, options.time_unit, str(path), options.time)
     cleaning.drop_out_of_range(events, ledger)
+    for moment, reason in ((options.since, f"before {options.since}"), (options.until, f"from {options.until} on")):
+        if moment and "time_ms" in events:
+            early = events["time_ms"] < parse_cut(moment, unit)
+            ledger.drop(events, early if moment is options.since else ~early, reason)
     progress("sorting")
-    keys = [events["user"], *([events["time_ms"]] if options.time else [])]
+    keys = [events["user"], *([events["time_ms"]] if "time_ms" in events else [])]
     if not _ascending(keys):
         events.select(np.lexsort(keys[::-1]))  # stable: the order of the file decides among equals
     cleaning.drop_duplicates(events, ledger)
-    repeats = cleaning.drop_repeats(events, options.repeats, ledger)
+    repeats = merge_repeats(events, options.repeats, options.merge, options.strength, ledger)
     progress("filtering")
     clean = len(events)
     cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
@@ -89,13 +141,13 @@ def _clean(
         why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
         raise DataError(
             f"no user is left: of {ledger.read} rows were dropped {why}",
-            file=str(path),
+            file=source.name,
             remedy="lower --min-user-events and --min-item-events" if clean else "check which columns are named",
         )
     return repeats
 
 
-def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str) -> Dataset:
+def _assemble(events: Events, options: PrepareOptions, repeats: bool, unit: str, source: Source) -> Dataset:
     """Splits clean events, finds the scalers' figures on the training part, and puts rows in the place of ids."""
     columns = events.columns
     del columns["row"]
@@ -104,18 +156,12 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
     table["item"], item_ids = _rows(columns.pop("item"), events.ids["item"])
     user, item = table["user"].to_numpy(), table["item"].to_numpy()  # views: no column is held twice
     times = None
-    if options.time:
+    if "time_ms" in columns:
         table["time_ms"] = pl.Series(columns.pop("time_ms"))
         times = table["time_ms"].to_numpy()
-    if options.split == "leave-one-out":
-        split = splits.leave_one_out(user, times)
-    else:
-        assert times is not None  # the options demand a time column
-        if options.validation_from:
-            cuts = tuple(splits.parse_cut(c, options.time_unit) for c in (options.validation_from, options.test_from))
-        else:
-            cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
-        split = splits.global_time(times, cuts[0], cuts[1])
+    split = _split(user, times, options, unit, source.name)
+    if options.trainable:
+        splits.check_trainable(user, times, split, options.split, source.name)
     table["split"] = pl.Series(split)
     train = split == 0
     scalers: list[FeatureScaler] = []
@@ -142,11 +188,11 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
         }
     )
     return Dataset(
-        name=name,
+        name=source.name,
         spec=DataSpec(
             items=len(item_ids),
             repeats=repeats,
-            has_time=bool(options.time),
+            has_time=times is not None,
             event_types=tuple(types),
             features=tuple(scalers),
         ),
@@ -155,6 +201,23 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, name: str)
         users=pl.DataFrame({"user_id": user_ids}),
         items=items,
     )
+
+
+def _split(
+    user: NDArray[np.int32], times: NDArray[np.int64] | None, options: PrepareOptions, unit: str, source: str
+) -> NDArray[np.int8]:
+    """Returns the part of each event."""
+    if options.split == "leave-one-out":
+        return splits.leave_one_out(user, times)
+    if options.split == "random":
+        return splits.random_parts(len(user), options.validation_fraction, options.test_fraction)
+    if times is None:
+        raise DataError("a global-time split needs times that differ", file=source, remedy="choose --split random")
+    if options.validation_from:
+        cuts = (parse_cut(options.validation_from, unit), parse_cut(options.test_from, unit))
+    else:
+        cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
+    return splits.global_time(times, *cuts)
 
 
 def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:

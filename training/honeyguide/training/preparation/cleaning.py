@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from honeyguide.sdk import FeatureScaler
-from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES, NON_NEGATIVE_FEATURES
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.splits import basket_starts
+from honeyguide.training.preparation.times import YEAR_2100
 
 __all__ = [
-    "check_time_unit",
     "drop_duplicates",
     "drop_out_of_range",
-    "drop_repeats",
     "drop_sparse",
     "fit_scaler",
     "interpolate",
     "k_core",
 ]
-
-YEAR_1971 = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp() * 1000)
-YEAR_2100 = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
-REPEATS_FROM = 0.01
-"""Share of events that meet an item again from which on items count as repeating."""
-
-
-def check_time_unit(events: Events, unit: str, file: str, column: str) -> None:
-    """Raises `DataError` where the times show that they have another unit than the one said."""
-    times = events["time_ms"]
-    if unit == "milliseconds" and times.max() < YEAR_1971:
-        raise DataError(
-            "read as milliseconds, every time lies before 1971",
-            file=file,
-            column=column,
-            remedy="these look like seconds: --time-unit seconds",
-        )
-    late = times >= YEAR_2100
-    if unit == "seconds" and late.mean() > 0.5:
-        raise DataError(
-            "read as seconds, most times lie after the year 2100",
-            file=file,
-            row=int(events["row"][late.argmax()]),
-            column=column,
-            remedy="these look like milliseconds: --time-unit milliseconds",
-        )
 
 
 def drop_out_of_range(events: Events, ledger: Ledger) -> None:
@@ -92,38 +62,6 @@ def drop_duplicates(events: Events, ledger: Ledger) -> None:
     if rows.height:
         duplicate[suspects] = ~rows.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
     ledger.drop(events, duplicate, "exact duplicate")
-
-
-def drop_repeats(events: Events, choice: str, ledger: Ledger) -> bool:
-    """Returns whether items repeat, and drops later events of a pair where they do not.
-
-    Args:
-        events: sorted by user, then time and file order.
-        choice: "yes", "no", or "detect".
-        ledger: counts what is dropped.
-    """
-    if choice == "yes":
-        return True
-    pairs = _pairs(events)
-    pairs.sort()  # in place, and made anew below: this is where memory peaks
-    count = int((pairs[1:] == pairs[:-1]).sum())
-    if choice == "detect" and count > 0 and count >= REPEATS_FROM * len(pairs):
-        return True
-    if count:
-        pairs = _pairs(events)
-        order = np.argsort(pairs, kind="stable")
-        again = np.zeros(len(pairs), bool)
-        again[order[1:]] = pairs[order[1:]] == pairs[order[:-1]]
-        ledger.drop(events, again, "user met the item before, and items do not repeat")
-    return False
-
-
-def _pairs(events: Events) -> NDArray[np.uint64]:
-    """Returns one number for each event's user and item."""
-    pairs = events["user"].astype(np.uint64)
-    pairs <<= np.uint64(32)
-    pairs |= events["item"]
-    return pairs
 
 
 def k_core(

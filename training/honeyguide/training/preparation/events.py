@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Events", "GrowingColumn", "IdCodes", "Ledger"]
+__all__ = ["Events", "GrowingColumn", "Ledger"]
 
 
 @dataclass(slots=True)
@@ -18,10 +18,12 @@ class Events:
     """Events as columns of equal length, one numpy array each: filtering one at a time needs little memory."""
 
     columns: dict[str, NDArray[Any]]
-    """row (uint32, from 1, a header included), user, item (uint32 codes), and of time_ms (int64), event_type (uint32
+    """row (uint32, the place in the source), user, item (uint32 codes), and of time_ms (int64), event_type (uint32
     code), dwell_seconds, clicks, quantity, value (float32, NaN missing) those that the data has."""
     ids: Mapping[str, pl.Series]
-    """What the codes of user, item, event_type stand for."""
+    """What the codes of user, item, event_type stand for; a code past the end stands for none."""
+    row_name: Callable[[int], str] = "row {}".format
+    """Names the row at a place of the source, such as "row 17"."""
 
     def __len__(self) -> int:
         return len(self.columns["row"])
@@ -39,43 +41,10 @@ class Events:
 
     def show(self, at: int) -> str:
         """Returns one event as text."""
-        shown = {name: self.ids[name][int(v[at])] if name in self.ids else v[at] for name, v in self.columns.items()}
-        return f"row {shown.pop('row')}: " + ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-class IdCodes:
-    """Numbering of ids as they come, block by block; in the end they are put in order."""
-
-    def __init__(self) -> None:
-        self._type = pl.Categorical(pl.Categories.random())
-        self._new: list[pl.Series] = []  # each block's new ids; polars forgets a number that no series holds
-        self._known = 0
-
-    def __call__(self, ids: pl.Series) -> NDArray[np.uint32]:
-        """Returns the numbers of a block's ids, from 0."""
-        numbered = ids.cast(self._type)
-        distinct = numbered.unique()
-        new = distinct.filter(distinct.to_physical() >= self._known)
-        if new.len():
-            self._known += new.len()
-            self._new.append(new)
-        return numbered.to_physical().cast(pl.UInt32).to_numpy()
-
-    def ids(self) -> pl.Series:
-        """Returns the ids in order: shorter ones first, so that 9 stands before 10."""
-        return self._table()["id"]
-
-    def places(self) -> NDArray[np.uint32]:
-        """Returns, by number, the place of an id in that order."""
-        numbers = self._table()["number"].to_numpy()
-        places = np.empty(len(numbers), np.uint32)
-        places[numbers] = np.arange(len(numbers), dtype=np.uint32)
-        return places
-
-    def _table(self) -> pl.DataFrame:
-        ids = pl.concat(self._new) if self._new else pl.Series([], dtype=self._type)
-        table = pl.DataFrame({"number": ids.to_physical(), "id": ids.cast(pl.String)})
-        return table.sort(pl.col("id").str.len_bytes(), "id")
+        shown = {name: values[at] for name, values in self.columns.items()}
+        for name in self.ids.keys() & shown:
+            shown[name] = self.ids[name][int(shown[name])] if shown[name] < len(self.ids[name]) else None
+        return f"{self.row_name(int(shown.pop('row')))}: " + ", ".join(f"{name}={v}" for name, v in shown.items())
 
 
 class GrowingColumn:
@@ -120,14 +89,6 @@ class Ledger:
         if bad.any():
             self.note(reason, int(bad.sum()), events.show(int(bad.argmax())))
             events.select(~bad)
-
-    def drop_rows(self, frame: pl.DataFrame, bad: pl.Series, reason: str) -> pl.DataFrame:
-        """Returns a frame with a column ``row`` without its bad rows, which are counted under ``reason``."""
-        if not bad.any():
-            return frame
-        row = frame.row(int(bad.arg_true()[0]), named=True)
-        self.note(reason, int(bad.sum()), f"row {row.pop('row')}: " + ", ".join(f"{k}={v}" for k, v in row.items()))
-        return frame.filter(~bad)
 
     def note(self, reason: str, count: int, example: str) -> None:
         """Counts events that were dropped."""

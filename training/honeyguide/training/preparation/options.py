@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from honeyguide.training.preparation.conditions import parse_condition
+
 __all__ = ["PrepareOptions"]
 
 
@@ -17,11 +19,13 @@ class PrepareOptions:
     """
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "time_unit": ("seconds", "milliseconds", "datetime"),
+        "time_unit": ("", "seconds", "milliseconds", "microseconds", "nanoseconds", "datetime"),
         "dwell_unit": ("seconds", "milliseconds"),
+        "decimal": (".", ","),
         "impute": ("median", "mean", "interpolation"),
         "repeats": ("detect", "yes", "no"),
-        "split": ("leave-one-out", "global-time"),
+        "merge": ("", "first", "last", "strongest", "sum"),
+        "split": ("leave-one-out", "global-time", "random"),
     }
 
     name: str = ""
@@ -33,10 +37,10 @@ class PrepareOptions:
     """Column of the item's id."""
     time: str = ""
     """Column of the time; without it the order of the file counts."""
-    time_unit: str = "seconds"
-    """Whether numbers are seconds or milliseconds since 1970-01-01 UTC, or text is a datetime."""
+    time_unit: str = ""
+    """What numbers count since 1970-01-01 UTC, or "datetime" for text; "" = by the values: their size, or ISO 8601."""
     time_format: str = ""
-    """Format of a datetime, as strftime's; "" = ISO 8601."""
+    """Format of a datetime, as strftime's; "" = ISO 8601 alone."""
     event_type: str = ""
     """Column that says what happened."""
     dwell: str = ""
@@ -49,18 +53,34 @@ class PrepareOptions:
     """Column of the number of pieces, 0 or more."""
     value: str = ""
     """Column of the event's worth, such as a price or rating."""
-    keep: str = ""
-    """``COLUMN=VALUE``: only rows where the column has this value count, such as ``is_click=1``."""
+
+    where: tuple[str, ...] = ()
+    """Conditions that rows must all meet to count: ``rating >= 6``, ``type in (view, purchase)``, ``hours != -1``."""
+    since: str = ""
+    """Earlier events do not count: a date (UTC) or time, or a number in ``time_unit``."""
+    until: str = ""
+    """Events from this moment on do not count."""
+    missing: tuple[str, ...] = ()
+    """Values that mean that there is none, in any column but ids, such as -1; blanks always do."""
+    missing_words: bool = True
+    """Whether nan, NULL, None, <NA> and \\N mean so too, in ids as well."""
 
     separator: str = ""
-    """Between the fields of a text file, one or more characters, "tab" or "space"; "" = by the file's ending.
-    Double quotes protect a field where it is "," or ";", and are plain characters elsewhere."""
+    """Between the fields of a text file, one or more characters, "tab" or "space"; "" = detected."""
+    quote: str = '"'
+    """What protects a field that holds separators or line breaks; "none": quotes are plain characters."""
+    escape: str = ""
+    """What makes the next quote a plain character, such as a backslash; "" = a quote is doubled, as in RFC 4180."""
+    decimal: str = "."
+    """What stands before the fraction of a number."""
     header: bool = True
     """Whether the first line of a text file names the columns."""
     encoding: str = "utf-8"
     """How a text file's bytes are read, such as latin-1."""
+    sequences: bool = False
+    """Whether each line is a user and then all items, oldest first; the columns are "user" and "item"."""
     skip_bad_rows: bool = False
-    """Whether rows with a value of the wrong type are dropped and counted instead of stopping."""
+    """Whether rows with a wrong number of fields or a value of the wrong type are dropped and counted."""
 
     items: str = ""
     """File of item titles, categories and more."""
@@ -82,6 +102,10 @@ class PrepareOptions:
     """As ``header``, for the items file."""
     items_encoding: str = "utf-8"
     """As ``encoding``, for the items file."""
+    items_quote: str = '"'
+    """As ``quote``, for the items file."""
+    items_escape: str = ""
+    """As ``escape``, for the items file."""
 
     min_user_events: int = 1
     """Users with fewer events are dropped, over and over with ``min_item_events`` (k-core); 1 or more."""
@@ -92,23 +116,32 @@ class PrepareOptions:
     impute: str = "median"
     """What takes the place of a missing feature; interpolation is between the user's neighbouring training events."""
     repeats: str = "detect"
-    """Whether users meet items again; detected where 1 % or more of the events are such. "no" drops those events."""
+    """Whether users come back to items; detected where 1 % or more of the events are returns, after another item.
+    Where not, the events of a user with an item become one."""
+    merge: str = ""
+    """How events of a user with an item become one: the first, the last, the strongest, or the last with the sums of
+    all features; "" = first. Given where items repeat, it merges those in direct succession, and returns stay."""
+    strength: str = ""
+    """What makes an event the strongest: weights by type, as ``view:1,cart:2,purchase:3``, or the feature ``value``,
+    ``quantity``, ``clicks`` or ``dwell``; "" = the rarer type, without types the first of these that there is."""
 
     split: str = "leave-one-out"
-    """Each user's last basket is test and the one before validation; or everybody's latest events by time."""
+    """Each user's last basket is test and the one before validation; or everybody's latest events by time; or any."""
     validation_fraction: float = 0.1
-    """Share of the events that become validation in a global-time split, above 0."""
+    """Share of the events that become validation in a global-time or random split, above 0."""
     test_fraction: float = 0.1
-    """Share of the events that become test in a global-time split, above 0."""
+    """Share of the events that become test in a global-time or random split, above 0."""
     validation_from: str = ""
     """Start of the validation window instead of the fraction: a date (UTC), or a number in ``time_unit``."""
     test_from: str = ""
     """Start of the test window, given together with ``validation_from``."""
+    trainable: bool = True
+    """Whether a data set that no model can learn from, or be judged by, is refused."""
 
     def __post_init__(self) -> None:
         for name, allowed in self.CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(filter(None, allowed))}")
         if not self.user or not self.item:
             raise ValueError("user and item need a column each")
         if self.min_user_events < 1 or self.min_item_events < 1:
@@ -120,8 +153,11 @@ class PrepareOptions:
             raise ValueError("validation_fraction and test_fraction are above 0 and leave something to train on")
         if bool(self.validation_from) != bool(self.test_from):
             raise ValueError("validation_from and test_from go together")
-        if self.split == "global-time" and not self.time:
-            raise ValueError("a global-time split needs a time column")
+        if self.validation_from and self.split != "global-time":
+            raise ValueError("validation_from and test_from are of a global-time split: split='global-time'")
+        needing = {"a global-time split": self.split == "global-time", "since": self.since, "until": self.until}
+        if not self.time and (named := [what for what, given in needing.items() if given]):
+            raise ValueError(f"{named[0]} needs a time column")
         if self.item_columns and not self.items:
             raise ValueError(f"item_columns is {', '.join(self.item_columns)}, and no items file is named")
         if len(set(self.item_columns)) < len(self.item_columns):
@@ -130,5 +166,7 @@ class PrepareOptions:
             raise ValueError(
                 f"item_columns has {', '.join(own)}, which every data set has; leave it out, or rename it in the file"
             )
-        if self.keep and "=" not in self.keep:
-            raise ValueError(f"keep is {self.keep!r}; write COLUMN=VALUE")
+        for text in self.where:
+            parse_condition(text)
+        if self.strength and self.merge != "strongest":
+            raise ValueError("strength says what the strongest event is: it needs merge='strongest'")

@@ -118,9 +118,41 @@ def _online_retail(path: Path, items: Path | None) -> Options:
 def _kuairand(_: Path, items: Path | None) -> Options:
     """Rows are impressions: those that were clicked are positive."""
     events = {"user": "user_id", "item": "video_id", "time": "time_ms", "time_unit": "milliseconds"}
-    watched = {"dwell": "play_time_ms", "dwell_unit": "milliseconds", "keep": "is_click=1"}
+    watched = {"dwell": "play_time_ms", "dwell_unit": "milliseconds", "where": ("is_click = 1",)}
     tags = {"item_id": "video_id", "categories": "tag", "category_separator": ","} if items else {}
     return events | watched | tags
+
+
+def _sequences(_: Path, __: Path | None) -> Options:
+    """Takes a text with a user and all items in each row, oldest first."""
+    return {"sequences": True, "user": "user", "item": "item"}
+
+
+def _steam(_: Path, __: Path | None) -> Options:
+    """Rows are purchases and, right after, the hours played of the same game: one event, with the hours."""
+    columns = {"header": False, "user": "1", "item": "2", "event_type": "3", "value": "4", "separator": ","}
+    return columns | {"repeats": "no", "merge": "last"}
+
+
+def _anime(_: Path, items: Path | None) -> Options:
+    """Takes ratings of 1 to 10, -1 where somebody watched and did not rate."""
+    rated = {"user": "user_id", "item": "anime_id", "value": "rating", "missing": ("-1",), "repeats": "no"}
+    described = {"item_id": "anime_id", "title": "name", "categories": "genre", "category_separator": ","}
+    return rated | (described if items else {})
+
+
+def _book_crossing(_: Path, items: Path | None) -> Options:
+    """Takes ratings of 1 to 10, 0 where somebody read and did not rate; the files have no order."""
+    text = {"separator": ";", "encoding": "latin-1", "escape": "\\"}
+    rated = {"user": "User-ID", "item": "ISBN", "value": "Book-Rating", "missing": ("0",), "repeats": "no"}
+    described = {f"items_{name}": value for name, value in text.items()} | {"item_id": "ISBN", "title": "Book-Title"}
+    return text | rated | (described if items else {})
+
+
+def _retailrocket(_: Path, __: Path | None) -> Options:
+    """Takes views, carts and transactions; of those in direct succession the strongest counts."""
+    columns = {"user": "visitorid", "item": "itemid", "time": "timestamp", "time_unit": "milliseconds"}
+    return columns | {"event_type": "event", "merge": "strongest"}
 
 
 def _look(path: Path, separator: str = "", encoding: str = "utf-8", flags: str = "") -> _Look:
@@ -148,11 +180,16 @@ _RETAIL = {
     "repeats": "yes",
 }
 PRESETS: Mapping[str, Callable[[Path, Path | None], Options]] = {
+    "anime": _anime,
+    "book-crossing": _book_crossing,
     "demo": _demo,
     "kuairand": _kuairand,
     "movielens": _movielens,
     "online-retail": _online_retail,
     "recbole": _recbole,
+    "retailrocket": _retailrocket,
     "sequence": _sequence,
+    "sequences": _sequences,
+    "steam": _steam,
 }
 """By name: what a preset says of an event file and an items file."""

@@ -2,88 +2,207 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.sdk.event import MAX_ID_BYTES
-from honeyguide.training.preparation.events import Events, GrowingColumn, IdCodes, Ledger
+from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES
+from honeyguide.training.preparation.conditions import Condition, parse_condition
+from honeyguide.training.preparation.events import Events, GrowingColumn, Ledger
+from honeyguide.training.preparation.ids import MISSING, TOO_LONG, IdCodes, clean_ids, ids_as_text
 from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.times import TimeReader, date_remedy, telling_date
+from honeyguide.training.preparation.values import Values
 from honeyguide.training.reading.columns import find_column, shorten
-from honeyguide.training.reading.dialect import TextFormat
 from honeyguide.training.reading.sources import Source
 
-__all__ = ["column_names", "read_events", "read_items"]
+__all__ = ["read_events", "read_items"]
 
 _ROLES = {"user": "user", "item": "item", "time": "time", "event_type": "event_type"} | {
     "dwell_seconds": "dwell", "clicks": "clicks", "quantity": "quantity", "value": "value"
 }  # fmt: skip
 """The option that names each column."""
-"""The longest id that can be asked for over gRPC."""
-
-
-def column_names(path: Path) -> list[str]:
-    """Returns the names of a file's columns."""
-    return Source([path]).columns
+_CODED = {"user": MAX_ID_BYTES, "item": MAX_ID_BYTES, "event_type": MAX_EVENT_TYPE_BYTES}
+"""The roles whose values are numbered, and how many bytes one may have."""
 
 
 def read_events(
-    path: Path, options: PrepareOptions, ledger: Ledger, progress: Callable[[str], None]
-) -> tuple[Events, list[str]]:
-    """Reads an event log, leaving out rows without user, item or time.
+    source: Source, options: PrepareOptions, ledger: Ledger, progress: Callable[[str], None]
+) -> tuple[Events, TimeReader, list[str]]:
+    """Reads an event log, leaving out rows that do not meet the conditions, or have no user, item or time.
 
     Returns:
-        The events in the order of the file, the codes of users and items in the order of their ids; and the columns of
-        the file that were not used.
+        The events in the order of the source, codes of users and items in the order of their ids; what read the times,
+        which knows their unit; and the columns that were not used.
 
     Raises:
         DataError: with row and column where a value has the wrong type.
     """
-    source = Source([path], _text_format(options.separator, options.header, options.encoding))
-    names = source.columns
-    columns = {
-        role: find_column(getattr(options, option), names, path, option)
-        for role, option in _ROLES.items()
-        if getattr(options, option)
-    }
-    keep_column, _, keep_value = options.keep.partition("=")
-    if options.keep:
-        keep_column = find_column(keep_column, names, path, "keep")
-    selection = sorted({*columns.values(), *([keep_column] if options.keep else [])}, key=names.index)
-    codes = {role: IdCodes() for role in columns if role in ("user", "item", "event_type")}
+    block = _Block(source, options, ledger)
     gathered: dict[str, GrowingColumn] = {}
-    share = [0.0]
+    share = 1.0
 
     def tell(done: float) -> None:
-        share[0] = done
-        progress(f"reading {path.name}: {100 * done:.0f} %")
+        nonlocal share
+        share = done
+        progress(f"reading {source.name}: {done:.0%}")
 
-    def leave_out(reason: str, count: int, example: str) -> None:
+    def bad(reason: str, count: int, example: str) -> None:
         ledger.read += count
         ledger.note(reason, count, example)
 
-    for places, block in source.frames(selection, bad_rows=leave_out if options.skip_bad_rows else None, progress=tell):
-        ledger.read += block.height
-        chosen = block.select(pl.Series("row", places), pl.all())
-        if options.keep:
-            positive = chosen[keep_column].cast(pl.String).eq_missing(pl.Series([keep_value]))
-            chosen = ledger.drop_rows(chosen, ~positive, f"{keep_column} is not {keep_value}")
-        for column in _events(chosen, columns, options, path, ledger):
-            values = codes[column.name](column) if column.name in codes else column.to_numpy()
-            if column.name not in gathered:
-                gathered[column.name] = GrowingColumn(values.dtype, int(1.1 * block.height / max(share[0], 1e-9)))
-            gathered[column.name].add(values)
+    for rows, frame in source.frames(block.selection, bad_rows=bad if options.skip_bad_rows else None, progress=tell):
+        ledger.read += frame.height
+        for name, values in block.events(rows, frame).items():
+            if name not in gathered:
+                gathered[name] = GrowingColumn(values.dtype, int(1.1 * ledger.read / max(share, 1e-4)))
+            gathered[name].add(values)
     if not ledger.read:
-        raise DataError("the file has no rows", file=str(path), remedy="name a file that has events")
-    events = Events({name: column.done() for name, column in gathered.items()}, {r: c.ids() for r, c in codes.items()})
-    for role, place in ((role, c.places()) for role, c in codes.items()):
-        events.columns[role] = place[events[role]]
-    return events, [name for name in names if name not in selection]
+        raise DataError("the file has no rows", file=source.name, remedy="name a file that has events")
+    events = block.finish({name: column.done() for name, column in gathered.items()})
+    return events, block.times, [name for name in source.columns if name and name not in block.selection]
 
 
-def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
+class _Block:
+    """Reader of one block after the other, with what it learns on the way."""
+
+    def __init__(self, source: Source, options: PrepareOptions, ledger: Ledger) -> None:
+        names, file = source.columns, source.files[0]
+        self._source, self._options, self._ledger = source, options, ledger
+        self._columns = {
+            role: find_column(getattr(options, option), names, file, option)
+            for role, option in _ROLES.items()
+            if getattr(options, option)
+        }
+        conditions = [parse_condition(text) for text in options.where]
+        self._conditions = [(find_column(each.column, names, file, "where"), each) for each in conditions]
+        self.selection = sorted(
+            {*self._columns.values(), *(name for name, _ in self._conditions)}, key=source.columns.index
+        )
+        """The columns that are read."""
+        self.times = TimeReader(options.time_unit, options.time_format)
+        """What reads the times."""
+        self._values = Values(options.decimal, options.missing, options.missing_words)
+        self._codes = {
+            role: IdCodes(missing_words=options.missing_words, most_bytes=_CODED[role])
+            for role in self._columns
+            if role in _CODED
+        }
+
+    def events(self, rows: NDArray[np.uint32], frame: pl.DataFrame) -> dict[str, NDArray[np.generic]]:
+        """Turns a block's raw columns into those of events, ids as the numbers of their texts."""
+        for name, condition in self._conditions:
+            rows, frame = self._drop(rows, frame, ~self._holds(frame[name], condition), f"not {condition.text}")
+        made: dict[str, pl.Series] = {}
+        faults: dict[str, tuple[str, pl.Series]] = {}
+        for role, name in self._columns.items():
+            values = frame[name]
+            if role in _CODED:
+                made[role] = ids_as_text(values, self._source.name, _ROLES[role])
+            else:
+                text, number = self._values.parts(values)
+                if role == "time":
+                    made["time_ms"] = self.times.ms(values, text, number)
+                else:
+                    scale = 1000 if role == "dwell_seconds" and self._options.dwell_unit == "milliseconds" else 1
+                    number = number if scale == 1 else number / scale
+                    made[role] = number.cast(pl.Float32).fill_null(float("nan"))
+                faults[role] = (name, (made["time_ms"] if role == "time" else number).is_null() & text.is_not_null())
+        table = pl.DataFrame(list(made.values()), schema=list(made))
+        bad: pl.Series | None = None
+        for role, (name, faulty) in faults.items():
+            if not faulty.any():
+                continue
+            if not self._options.skip_bad_rows:
+                self._refuse(rows, frame[name], faulty, role)
+            new = faulty if bad is None else faulty & ~bad  # a row with two faults counts once
+            self._note(rows, table, new, f"wrong type in column {name!r}")
+            bad = faulty if bad is None else faulty | bad
+        if "time_ms" in made and made["time_ms"].null_count():
+            missing = table["time_ms"].is_null()
+            new = missing if bad is None else missing & ~bad
+            self._note(rows, table, new, "missing time")
+            bad = missing if bad is None else missing | bad
+        if bad is not None:
+            rows, table = rows[~bad.to_numpy()], table.filter(~bad)
+        done: dict[str, NDArray[np.generic]] = {"row": rows}
+        for column in table:
+            done[column.name] = self._codes[column.name](column) if column.name in _CODED else column.to_numpy()
+        return done
+
+    def finish(self, columns: dict[str, NDArray[np.generic]]) -> Events:
+        """Puts clean codes in the place of the numbers, and drops events without an id."""
+        ids = {}
+        for role, codes in self._codes.items():
+            ids[role], places = codes.finish()
+            if role == "event_type":
+                ids[role] = pl.concat([ids[role], pl.Series([""])])
+                places[places == MISSING] = len(ids[role]) - 1
+            columns[role] = places[columns[role]]
+        events = Events(columns, ids, self.row_name)
+        for role in ("user", "item"):
+            self._ledger.drop(events, events[role] == MISSING, f"missing {role}")
+        for role in self._codes:
+            word = "event type" if role == "event_type" else f"id of the {role}"
+            self._ledger.drop(events, events[role] == TOO_LONG, f"{word} is longer than {_CODED[role]} bytes")
+        return events
+
+    def row_name(self, place: int) -> str:
+        """Names a row, with its file where there are several."""
+        file, row = self._source.where(place)
+        return f"row {row}" if len(self._source.files) == 1 else f"{file.name} row {row}"
+
+    def _holds(self, values: pl.Series, condition: Condition) -> pl.Series:
+        text = self._values.text(values).to_frame("text")
+        return text.select(condition.holds(pl.col("text"), self._values.number_of)).to_series()
+
+    def _drop(
+        self, rows: NDArray[np.uint32], frame: pl.DataFrame, bad: pl.Series, reason: str
+    ) -> tuple[NDArray[np.uint32], pl.DataFrame]:
+        """Returns a block without its bad rows, which are counted under ``reason``."""
+        if not bad.any():
+            return rows, frame
+        self._note(rows, frame, bad, reason)
+        return rows[~bad.to_numpy()], frame.filter(~bad)
+
+    def _note(self, rows: NDArray[np.uint32], frame: pl.DataFrame, bad: pl.Series, reason: str) -> None:
+        """Counts rows under ``reason``, with the first as the example."""
+        if count := int(bad.sum()):
+            first = int(bad.arg_max())  # type: ignore[arg-type]  # of booleans
+            shown = ", ".join(f"{name}={value}" for name, value in frame.row(first, named=True).items())
+            self._ledger.note(reason, count, f"{self.row_name(int(rows[first]))}: {shown}")
+
+    def _refuse(self, rows: NDArray[np.uint32], values: pl.Series, wrong: pl.Series, role: str) -> None:
+        """Raises what says where the first value of the wrong type stands."""
+        faulty = wrong.arg_true().to_list()
+        first = telling_date(values, faulty) if role == "time" else faulty[0]
+        value = str(values[first])
+        if role == "time":
+            needed = self.times.needed()
+            remedy = date_remedy(value) or (
+                "say --time-format, such as '%d/%m/%Y %H:%M'"
+                if self.times.unit == "datetime"
+                else "say --time-unit datetime if these are datetimes"
+            )
+        else:
+            needed = "a number"
+            decimal = self._options.decimal == "." and self._values.is_number(value.replace(",", "."))
+            remedy = "say --decimal ',' if that is a decimal comma" if decimal else "choose another column"
+            remedy += f"; say --missing {value!r} if that means none"
+        file, row = self._source.where(int(rows[first]))
+        raise DataError(
+            f"{shorten(value)!r} is not {needed}",
+            file=str(file),
+            row=row,
+            column=values.name,
+            remedy=f"{remedy}; or leave such rows out with --skip-bad-rows",
+        )
+
+
+def read_items(source: Source, options: PrepareOptions) -> pl.DataFrame:
     """Reads an items file; the first of several rows of one item counts.
 
     Returns:
@@ -93,144 +212,39 @@ def read_items(path: Path, options: PrepareOptions) -> pl.DataFrame:
     Raises:
         DataError: naming the columns there are, where one that is asked for is not.
     """
-    text = _text_format(options.items_separator, options.items_header, options.items_encoding)
-    source = Source([path], text, flags="items-")
-    names = source.columns
-    flags = options.category_flags
-    item_id = find_column(options.item_id or options.item, names, path, "item_id")
-    title = find_column(options.title, names, path, "title") if options.title else ""
-    categories = find_column(options.categories, names, path, "categories") if options.categories else ""
-    extra = {name: find_column(name, names, path, "item_columns") for name in options.item_columns}
+    names, file, flags = source.columns, source.files[0], options.category_flags
+    item_id = find_column(options.item_id or options.item, names, file, "item_id")
+    title = find_column(options.title, names, file, "title") if options.title else ""
+    categories = find_column(options.categories, names, file, "categories") if options.categories else ""
+    extra = {name: find_column(name, names, file, "item_columns") for name in options.item_columns}
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
     selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values()]))
-    blocks = [block for _, block in source.frames(selection, lists=[categories] if categories else [])]
+    blocks = [frame for _, frame in source.frames(selection, lists=[categories] if categories else [])]
     frame = pl.concat(blocks or [pl.DataFrame(schema=dict.fromkeys(selection, pl.String))])
-    if flags:
-        marked = [pl.when(pl.col(c).cast(pl.String) == "1").then(pl.lit(f)) for c, f in zip(spread, flags, strict=True)]
+    values = Values(options.decimal, options.missing, options.missing_words)
+    ids = clean_ids(ids_as_text(frame[item_id], str(file), "item-id"), missing_words=options.missing_words)
+    columns = {
+        "item_id": ids,
+        "title": values.text(frame[title]).fill_null("") if title else pl.Series([""]).new_from_index(0, len(ids)),
+        "categories": _categories(frame, categories, spread, options),
+        **{name: values.column(frame[column]) for name, column in extra.items()},
+    }
+    table = pl.DataFrame([column.alias(name) for name, column in columns.items()])
+    return table.filter(pl.col("item_id").is_not_null()).unique("item_id", keep="first", maintain_order=True)
+
+
+def _categories(frame: pl.DataFrame, name: str, spread: list[str], options: PrepareOptions) -> pl.Series:
+    """Returns each item's categories, without blanks."""
+    if options.category_flags:
+        flags = zip(spread, options.category_flags, strict=True)
+        marked = [pl.when(pl.col(column).cast(pl.String) == "1").then(pl.lit(flag)) for column, flag in flags]
         listed = pl.concat_list(marked)
-    elif not categories:
-        listed = pl.lit(pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, frame.height))
-    elif isinstance(frame.schema[categories], pl.List):
-        listed = pl.col(categories).cast(pl.List(pl.String))
+    elif not name:
+        return pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, frame.height)
+    elif isinstance(frame.schema[name], pl.List):
+        listed = pl.col(name).cast(pl.List(pl.String))
     else:
-        listed = pl.col(categories).cast(pl.String).str.split(options.category_separator)
-    listed = listed.list.eval(pl.element().str.strip_chars().replace("", None).drop_nulls()).fill_null([])
-    return (
-        frame.select(
-            _text(frame, item_id).alias("item_id"),
-            (_text(frame, title).str.strip_chars().fill_null("") if title else pl.lit("")).alias("title"),
-            listed.alias("categories"),
-            *(_item_column(frame, column).alias(name) for name, column in extra.items()),
-        )
-        .filter(pl.col("item_id").is_not_null())
-        .unique("item_id", keep="first", maintain_order=True)
-    )
-
-
-def _item_column(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """Returns a column of an items file as float64 where all its values are numbers, else as text."""
-    kind = frame.schema[name]
-    text = pl.col(name).cast(pl.String).str.strip_chars()
-    given = ~text.is_in(["", "nan", "NaN"]).fill_null(True)
-    number = pl.col(name).cast(pl.Float64) if kind == pl.Boolean else _number(frame, name)
-    wrong = given & number.is_null()
-    if kind.is_temporal() or not frame.select(given.any() & ~wrong.any()).item():
-        return text.fill_null("")
-    return number.fill_null(float("nan"))
-
-
-def _text_format(separator: str, header: bool, encoding: str) -> TextFormat:
-    plain = separator in ("::", "|", " ", "space")
-    return TextFormat(separator, quote="none" if plain else '"', header=header, encoding=encoding)
-
-
-def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """Returns an id column as text; 17850.0 becomes "17850", an empty one null."""
-    column = pl.col(name)
-    if frame.schema[name].is_float():
-        values = frame[name].drop_nans()
-        column = column.fill_nan(None)
-        if (values == values.round()).all():
-            column = column.cast(pl.Int64)
-    return column.cast(pl.String).replace("", None)
-
-
-def _events(
-    frame: pl.DataFrame, columns: Mapping[str, str], options: PrepareOptions, path: Path, ledger: Ledger
-) -> pl.DataFrame:
-    """Turns one block's raw columns into events: row, user, item, …, ids as text."""
-    # One select for all columns: each costs a millisecond on a busy machine, and there are many blocks.
-    made, faults = [pl.col("row")], {}
-    for role, name in columns.items():
-        if role in ("user", "item"):
-            made.append(_text(frame, name).alias(role))
-        elif role == "event_type":
-            made.append(_text(frame, name).fill_null("").alias(role))
-        else:
-            number = _time(frame, name, options) if role == "time" else _feature(frame, name, role, options)
-            given = ~pl.col(name).cast(pl.String).str.strip_chars().is_in(["", "nan", "NaN"]).fill_null(True)
-            made.append(number.alias("time_ms") if role == "time" else number.fill_null(float("nan")).alias(role))
-            faults[f"wrong type in column {name!r}"] = (role, name)
-            made.append((number.is_null() & given).alias(f"wrong type in column {name!r}"))
-    events = frame.select(made)
-    for reason, (role, name) in faults.items():
-        if (faulty := events[reason]).any():
-            if not options.skip_bad_rows:
-                _refuse(path, frame, name, faulty, role, options)
-            ledger.drop_rows(events.drop(faults), faulty, reason)
-            events = events.filter(~faulty)  # a row with two faults counts once
-    events = events.drop(faults)
-    for role in ("user", "item", "time_ms"):
-        if role in events.columns and events[role].null_count():
-            events = ledger.drop_rows(events, events[role].is_null(), f"missing {role.removesuffix('_ms')}")
-    for role in ("user", "item"):
-        long = events[role].str.len_bytes() > MAX_ID_BYTES
-        events = ledger.drop_rows(events, long, f"id of the {role} is longer than {MAX_ID_BYTES} bytes")
-    return events
-
-
-def _time(frame: pl.DataFrame, name: str, options: PrepareOptions) -> pl.Expr:
-    """Returns milliseconds since 1970, null where a value is none."""
-    column = pl.col(name)
-    if frame.schema[name].is_temporal():
-        return column.cast(pl.Datetime("ms")).dt.epoch("ms")
-    if options.time_unit == "datetime":
-        text = column.cast(pl.String).str.strip_chars()
-        moment = text.str.to_datetime(options.time_format or None, time_unit="ms", time_zone="UTC", strict=False)
-        return moment.dt.epoch("ms")
-    number = _number(frame, name)
-    scaled = number * 1000 if options.time_unit == "seconds" else number
-    return scaled.round().cast(pl.Int64, strict=False)
-
-
-def _feature(frame: pl.DataFrame, name: str, role: str, options: PrepareOptions) -> pl.Expr:
-    number = _number(frame, name)
-    scaled = number / 1000 if role == "dwell_seconds" and options.dwell_unit == "milliseconds" else number
-    return scaled.cast(pl.Float32)
-
-
-def _number(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """Returns float64, null where a value is no finite number."""
-    column = pl.col(name)
-    text = column.str.strip_chars() if frame.schema[name] == pl.String else column
-    number = text.cast(pl.Float64, strict=False)
-    return pl.when(number.is_finite()).then(number)
-
-
-def _refuse(path: Path, frame: pl.DataFrame, name: str, wrong: pl.Series, role: str, options: PrepareOptions) -> None:
-    """Raises what says where the first value of the wrong type stands."""
-    first = wrong.arg_true()[0]
-    if role == "time" and options.time_unit == "datetime":
-        needed, remedy = "a datetime", "say --time-format, such as '%d/%m/%Y %H:%M', or --time-unit seconds"
-    elif role == "time":
-        needed, remedy = f"a number of {options.time_unit}", "say --time-unit datetime if these are datetimes"
-    else:
-        needed, remedy = "a number", "choose another column"
-    raise DataError(
-        f"{shorten(repr(frame[name][first]))} is not {needed}",
-        file=str(path),
-        row=int(frame["row"][first]),
-        column=name,
-        remedy=f"{remedy}; repair the row; or leave such rows out with --skip-bad-rows",
-    )
+        listed = pl.col(name).cast(pl.String).str.split(options.category_separator)
+    clean = listed.list.eval(pl.element().str.strip_chars().replace("", None).drop_nulls()).fill_null([])
+    return frame.select(clean).to_series()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.sdk.errors import DataError
+from honeyguide.training.preparation.times import moment_text
 
-__all__ = ["basket_starts", "cut_times", "global_time", "leave_one_out", "parse_cut"]
+__all__ = ["basket_starts", "check_trainable", "cut_times", "global_time", "leave_one_out", "random_parts"]
 
 Int = NDArray[np.integer]
 
@@ -54,33 +53,74 @@ def global_time(time_ms: Int, validation_from: int, test_from: int) -> NDArray[n
     """Gives the events from two moments on to validation and test; raises `DataError` where a part stays empty."""
     if validation_from >= test_from:
         raise DataError(
-            f"validation begins at {_shown(validation_from)}, test at {_shown(test_from)}: nothing lies between",
-            remedy="choose an earlier --validation-from or larger fractions",
+            f"validation begins at {moment_text(validation_from)}, test at {moment_text(test_from)}: "
+            "nothing lies between",
+            remedy="choose an earlier --validation-from or larger fractions, or --split random",
         )
     parts = ((time_ms >= validation_from).astype(np.int8) + (time_ms >= test_from)).astype(np.int8)
     for code, name in enumerate(("training", "validation", "test")):
         if not (parts == code).any():
             raise DataError(
-                f"no event is left for {name}; the data reach from {_shown(int(time_ms.min()))} to "
-                f"{_shown(int(time_ms.max()))}",
+                f"no event is left for {name}; the data reach from {moment_text(int(time_ms.min()))} to "
+                f"{moment_text(int(time_ms.max()))}",
                 remedy="choose other cut times or fractions",
             )
     return parts
 
 
-def parse_cut(text: str, unit: str) -> int:
-    """Reads a cut time as milliseconds: a number in the unit of the data, or an ISO date (UTC)."""
-    try:
-        if unit != "datetime":
-            return round(float(text) * (1000 if unit == "seconds" else 1))
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"cut time {text!r} is neither a number nor an ISO date such as 2011-10-01") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+def random_parts(events: int, validation: float, test: float) -> NDArray[np.int8]:
+    """Gives events to validation and test by chance, the same way each time, whatever their order.
+
+    Returns:
+        (events,) 0 train, 1 validation, 2 test.
+    """
+    parts = np.zeros(events, np.int8)
+    shuffled = np.random.default_rng(0).permutation(events)
+    tested = round(events * test)
+    parts[shuffled[:tested]] = 2
+    parts[shuffled[tested : tested + round(events * validation)]] = 1
+    return parts
 
 
-def _shown(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
+def _baskets(users: Int, time_ms: Int | None) -> NDArray[np.int64]:
+    """Counts the baskets of each user, (users,)."""
+    return np.bincount(users[basket_starts(users, time_ms)])
+
+
+def check_trainable(users: Int, time_ms: Int | None, parts: NDArray[np.int8], kind: str, source: str) -> None:
+    """Raises `DataError` where no model could learn from the training events, or be judged, naming a split that works.
+
+    A model learns to predict a user's next basket from the one before: somebody needs two baskets of training events.
+    It is judged on users with events in validation, and in test, and others before.
+    """
+    if not (problem := _untrainable(users, time_ms, parts)):
+        return
+    works = []
+    if time_ms is not None and kind != "global-time":
+        cuts = cut_times(time_ms, 0.1, 0.1)
+        if cuts[0] < cuts[1] and not _untrainable(users, time_ms, global_time(time_ms, *cuts)):
+            works.append("--split global-time")
+    if kind != "random" and not _untrainable(users, time_ms, random_parts(len(users), 0.1, 0.1)):
+        works.append("--split random")
+    needs = f"the split is {kind}"
+    if kind == "leave-one-out":
+        needs = "a leave-one-out split needs users with 4 events or more at different times"
+    most = int(_baskets(users, time_ms).max(initial=0))
+    raise DataError(
+        f"{problem}: {needs}, and the most that a user has is {most}",
+        file=source,
+        remedy=f"{' or '.join(works) or 'prepare a longer log'}; --no-trainable writes the data set all the same, "
+        "such as to import its events",
+    )
+
+
+def _untrainable(users: Int, time_ms: Int | None, parts: NDArray[np.int8]) -> str:
+    """Says why nothing can be trained on a split; "" where it can."""
+    for code, name in ((1, "validation"), (2, "test")):
+        known = np.bincount(users[parts < code], minlength=int(users.max()) + 1) > 0
+        if not (known[users] & (parts == code)).any():
+            return f"no user has {name} events and others before"
+    train = parts == 0
+    if _baskets(users[train], None if time_ms is None else time_ms[train]).max(initial=0) < 2:
+        return "no user has two baskets of training events, so there is nothing to learn"
+    return ""

@@ -33,6 +33,7 @@ class Source:
     """One table in one file, several files, a (hive-partitioned) folder or a glob, read block by block.
 
     Attributes:
+        name: the places, as they were given.
         files: in the order in which they are read: places as given, the files of each sorted by name.
         columns: as in the header, stripped; doubled names stay doubled. Keys of hive folders come last.
         facts: what was found out, ready for JSON: kind, files, and separator, encoding and gzip where they apply.
@@ -52,6 +53,7 @@ class Source:
         """
         text = text or TextFormat()
         self.warnings: list[str] = []
+        self.name = ", ".join(map(str, places[:3])) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
         found = [file for place in places for file in _files(Path(place))]
         self.files = [file for file, _ in found]
         self._keys = [keys for _, keys in found]
