@@ -143,7 +143,7 @@ def _anime(_: Path, items: Path | None) -> Options:
 
 def _book_crossing(_: Path, items: Path | None) -> Options:
     """Takes ratings of 1 to 10, 0 where somebody read and did not rate; the files have no order."""
-    text = {"separator": ";", "encoding": "latin-1", "escape": "\\"}
+    text = {"encoding": "latin-1", "escape": "\\"}
     rated = {"user": "User-ID", "item": "ISBN", "value": "Book-Rating", "missing": ("0",), "repeats": "no"}
     described = {f"items_{name}": value for name, value in text.items()} | {"item_id": "ISBN", "title": "Book-Title"}
     return text | rated | (described if items else {})
