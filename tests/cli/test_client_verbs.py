@@ -6,6 +6,7 @@ They reach the server through `connection.py` and print with `output.py`.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,12 +21,13 @@ import typer
 from typer.testing import CliRunner
 
 from honeyguide.cli import models, recommend, record, score
+from honeyguide.client import UnavailableError, messages
 
 pytestmark = pytest.mark.slow(6)
 
 COMMANDS = [
-    ["recommend", "u", "--history", "a,b", "-k", "3"],
-    ["record", "u", "a", "--type", "view", "--dwell", "2.5"],
+    ["recommend", "u", "--history", "a", "--history", "b", "-k", "3"],
+    ["record", "u", "a", "--event-type", "view", "--dwell", "2.5"],
     ["models"],
     ["models", "list"],
     ["models", "show", "cf"],
@@ -68,7 +70,17 @@ def test_every_sub_verb_has_help_with_an_example(honeyguide, command):
 
 def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
     done = honeyguide(
-        "recommend", "u", "--server", fake.address, "--explain", "--exclude", "x,y", "--category", "tea, hot"
+        "recommend",
+        "u",
+        "--server",
+        fake.address,
+        "--explain",
+        "--exclude",
+        "x,y",
+        "--exclude",
+        "z",
+        "--category",
+        "tea, hot",
     )
     assert done.exit_code == 0
     assert "For user u, by cf 1" in done.stdout
@@ -77,15 +89,57 @@ def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
     assert "RANK_FAILED" in done.stderr
     assert f"honeyguide record u i-u --server {fake.address}" in done.stderr
     request = fake.requests[0][1]
-    assert list(request.filter.exclude_item_ids) == ["x", "y"]
+    assert list(request.filter.exclude_item_ids) == ["x,y", "z"]
     assert list(request.filter.any_categories) == ["tea, hot"]
 
 
 def test_recommend_takes_a_history_alone_and_asks_for_one_of_both(fake, honeyguide):
     assert honeyguide("recommend", "--history", "a,b", "--history", "c", "--server", fake.address).exit_code == 0
     request = fake.requests[0][1]
-    assert (request.HasField("user_id"), list(request.history.item_ids)) == (False, ["a", "b", "c"])
+    assert (request.HasField("user_id"), list(request.history.item_ids)) == (False, ["a,b", "c"])
     assert honeyguide("recommend", "--server", fake.address).exit_code == 2
+
+
+def test_recommend_says_what_is_unusual_about_the_answer(fake, honeyguide):
+    words = ["recommend", "--server", fake.address]
+    assert "an option with commas is one id: repeat --history" in honeyguide(*words, "--history", "a,b").stderr
+    told = honeyguide(*words, "--history", "a").stderr
+    assert "2 events of the history have items the model does not know" in told
+    assert "commas" not in told
+    assert "nothing is" not in told
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "note"),
+    [
+        ("ANONYMOUS", ["u"], "nothing is known of user u: this is what anybody is recommended"),
+        ("INLINE", ["u", "--history", "a"], "nothing is recorded of user u: the history given counts alone"),
+    ],
+)
+def test_recommend_says_when_the_user_is_unknown(fake, honeyguide, monkeypatch, state, words, note):
+    monkeypatch.setattr(messages, "user_state", lambda _: state)
+    assert f"note: {note}" in honeyguide("recommend", *words, "--server", fake.address).stderr
+
+
+def test_data_is_never_read_as_markup_and_the_next_command_is_quoted(fake, honeyguide):
+    done = honeyguide("recommend", "[/x] it's", "--server", fake.address, "--explain")
+    assert "For user [/x] it's" in done.stdout
+    assert "i-[/x] it's" in done.stdout
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("next: "))
+    assert shlex.split(line)[1:] == ["honeyguide", "record", "[/x] it's", "i-[/x] it's", "--server", fake.address]
+    for word in (["record", "[/x]", "[red]"], ["models", "show", "[/x]"], ["models", "load", "[/x]"]):
+        assert honeyguide(*word, "--server", fake.address).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "cf"], ["load", "cf"], ["unload", "cf"], ["pipelines"]])
+def test_the_group_of_models_hands_its_options_down(fake, closed_port, honeyguide, monkeypatch, words):
+    monkeypatch.setenv("HONEYGUIDE_SERVER", f"127.0.0.1:{closed_port}")
+    done = honeyguide("models", "--server", fake.address, "--json", *words)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)
+    monkeypatch.setenv("HONEYGUIDE_SERVER", fake.address)
+    with pytest.raises(UnavailableError):  # what stands nearest to the verb wins
+        honeyguide("models", "--server", fake.address, *words, "--server", f"127.0.0.1:{closed_port}")
 
 
 def test_record_says_whether_the_event_was_new(fake, honeyguide):
@@ -115,7 +169,7 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("words", [("recommend", "u"), ("record", "u", "a"), ("models", "list")])
 def test_an_absent_server_gets_a_clear_line_with_a_remedy(closed_port, words):
     done = command(*words, "--server", f"127.0.0.1:{closed_port}")
-    assert (done.returncode, done.stdout) == (3, "")
+    assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.startswith(f"error: cannot reach a server at 127.0.0.1:{closed_port}")
     assert "remedy: start a server with `honeyguide serve`" in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,7 +178,7 @@ def test_an_absent_server_gets_a_clear_line_with_a_remedy(closed_port, words):
 def test_an_error_of_the_server_is_printed_with_its_remedy(fake):
     fake.fail("Recommend", grpc.StatusCode.NOT_FOUND, "PIPELINE_NOT_FOUND", "no pipeline 'x'; there are: shop")
     done = command("recommend", "u", "--pipeline", "x", "--server", fake.address)
-    assert (done.returncode, done.stderr) == (3, "error: no pipeline 'x'; there are: shop\n")
+    assert (done.returncode, done.stderr) == (5, "error: no pipeline 'x'; there are: shop\n")
 
 
 def test_score_says_what_it_wrote_and_exits_with_4_when_rows_failed(fake, honeyguide, tmp_path: Path):

@@ -92,6 +92,11 @@ def test_what_is_no_data_set_or_no_store_is_refused_by_name(dataset: Path, tmp_p
         bring_in(dataset, tmp_path / "missing" / "events.db")
 
 
+def test_a_store_in_memory_is_refused_with_a_remedy(dataset: Path) -> None:
+    with pytest.raises(ConfigError, match=r"events is ':memory:', .* name a file, such as events.db"):
+        bring_in(dataset, Path(":memory:"))
+
+
 def test_the_import_loads_no_torch(dataset: Path, tmp_path: Path) -> None:
     program = (
         "import sys, typer\nfrom honeyguide.cli import events\napp = typer.Typer()\nevents.add_to(app)\n"

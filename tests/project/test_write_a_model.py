@@ -107,7 +107,7 @@ def test_every_command_of_the_page_does_what_it_says(author):
         author.type(line)
     assert "last_item keeps the plugin contract." in author.printed["honeyguide plugins check last_item"]
     assert all(name in author.printed["honeyguide plugins"] for name in GROWN)
-    assert "item-4" in author.printed["honeyguide recommend --history item-1,item-3 -k 3"]
+    assert "item-4" in author.printed["honeyguide recommend --history item-1 --history item-3 -k 3"]
 
 
 def test_what_it_grows_into_keeps_the_contract(author, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -15,7 +16,7 @@ import pytest
 
 from honeyguide.sdk import API_VERSION, DataSpec, Model, Rule, hookimpl
 from honeyguide.sdk.errors import ConfigError, PluginError
-from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
+from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost, installed_plugins
 
 GOOD = metadata.EntryPoint("tiny_gru", "tiny_gru", ENTRY_POINT_GROUP)
 
@@ -151,7 +152,9 @@ BROKEN = {
 def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_load(name, plugin):
     members, error_class, message = BROKEN[name]
     # "zz" sorts behind tiny_gru, so that it is the second to claim a name.
-    host = PluginHost.load([plugin(members, "zz"), GOOD])
+    taken = pytest.warns(RuntimeWarning, match="plugin 'zz' is not used: model 'tiny_gru' is registered already")
+    with taken if name == "a name of another plugin" else nullcontext():
+        host = PluginHost.load([plugin(members, "zz"), GOOD])
     good, broken = host.plugins
     assert (good.name, good.error, good.models) == ("tiny_gru", None, ("tiny_gru", "tiny_ranker"))
     assert (broken.name, broken.error_class, broken.models, broken.rules) == ("zz", error_class, (), ())
@@ -169,6 +172,56 @@ def test_strict_makes_a_broken_plugin_fatal(name, plugin):
     ) as raised:
         PluginHost.load([plugin(members, "zz"), GOOD], strict=True)
     assert type(raised.value.__cause__).__name__ == error_class
+
+
+def packages(folder, monkeypatch, **files):
+    """Installs packages by their metadata alone; each file is the package's entry_points.txt."""
+    for name, text in files.items():
+        info = folder / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_bytes(text.encode("latin-1"))
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_a_foreign_plugin_never_takes_the_place_of_a_built_in(plugin, tmp_path, monkeypatch):
+    point = plugin(registers(model(name="cf")), "aaa")  # before "cf", in the order of names
+    packages(tmp_path, monkeypatch, thief=f"[{ENTRY_POINT_GROUP}]\naaa = {point.value}\n")
+    with pytest.warns(RuntimeWarning, match="plugin 'aaa' of thief is not used: model 'cf' is registered already"):
+        host = PluginHost.load()
+    assert host.model("cf").__module__ == "honeyguide.models.cf"
+    assert host.owner("cf").distribution == "honeyguide"
+    (thief,) = (p for p in host.plugins if p.name == "aaa")
+    assert (thief.distribution, thief.version, thief.models) == ("thief", "1.2", ())
+    assert "'cf' is registered already; choose another name" in thief.error_message
+    assert [p.name for p in host.plugins] == sorted(p.name for p in host.plugins)
+    with pytest.raises(PluginError, match="plugin 'aaa' of thief did not load"):
+        PluginHost.load(strict=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["[honeyguide.plugins]\nno pair\n", "[console_scripts]\nno pair\n", "[x]\na = b\xe9\n"]
+)
+def test_a_package_whose_entry_points_cannot_be_read_is_named_and_harms_no_other(text, tmp_path, monkeypatch):
+    packages(tmp_path, monkeypatch, torn=text, lost=f"[{ENTRY_POINT_GROUP}]\nlost = ???\n")
+    host = PluginHost.load()
+    assert "cf" in host.models
+    broken = {p.name: p for p in host.plugins if p.error}
+    assert set(broken) == {"lost", "torn"}
+    assert (broken["torn"].distribution, broken["torn"].version) == ("torn", "1.2")
+    assert "package 'torn' has metadata that cannot be read, in its entry_points.txt" in broken["torn"].error_message
+    assert "install it anew or uninstall it" in broken["torn"].error_message
+    assert [p.name for p in installed_plugins()[1]] == ["torn"]
+    with pytest.raises(PluginError, match=r"of (torn|lost) did not load"):
+        PluginHost.load(strict=True)
+
+
+def test_the_first_package_of_a_name_hides_its_like_behind_it(plugin, tmp_path, monkeypatch):
+    point = plugin(registers(model()), "mine")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        packages(tmp_path / folder, monkeypatch, twice=f"[{ENTRY_POINT_GROUP}]\nmine = {point.value}\n")
+    assert [p.error for p in PluginHost.load().plugins if p.name == "mine"] == [None]
 
 
 def test_what_a_plugin_registered_before_it_failed_goes_with_it(plugin):

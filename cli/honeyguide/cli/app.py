@@ -1,20 +1,23 @@
-"""Puts the verbs together and turns errors into messages and exit codes.
-
-Exit codes: 0 done; 1 a failure of ours; 2 wrong usage; 3 bad data, request or bundle; 4 some rows failed;
-130 interrupted.
-"""
+"""Puts the verbs together, and ends every command with an exit code that scripts can trust."""
 
 from __future__ import annotations
 
-import errno
 import os
+import shlex
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from typing import Annotated
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
-from honeyguide.cli.output import stderr
+from honeyguide.cli.failures import STANDARD_OUTPUT, ExitCode, describe_error, error_code, in_words
+from honeyguide.cli.output import print_json, print_note, print_warning
 
 __all__ = ["build", "run"]
 
@@ -33,8 +36,6 @@ VERBS = (
     "demo",
 )
 """One module each, in the order of a model's life; each has ``add_to(app)`` and imports its heavy parts when called."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""A full disk: the writing fails, not the opening, and so no file is named."""
 
 
 def build() -> typer.Typer:
@@ -45,9 +46,8 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
-        add_completion=False,
     )
-    app.callback()(_root)
+    app.callback(epilog="\n\n".join(["Exit codes:", *(f"{code.value}: {code.meaning}" for code in ExitCode)]))(_root)
     for verb in VERBS:
         import_module(f"honeyguide.cli.{verb}").add_to(app)
     return app
@@ -69,32 +69,89 @@ def _root(
     """Trains recommender models, exports them to ONNX + FAISS bundles, and serves them over gRPC."""
 
 
-def run() -> None:
-    """Runs the command; exits with a code scripts can trust."""
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits: with its code, or with an error's after saying what is wrong.
+
+    Args:
+        arguments: what stands behind ``honeyguide``; None: what this process was given.
+    """
     # OpenMP reads this when it is loaded, as by torch and FAISS; `honeyguide.training` says what it is worth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.showwarning = _show_warning
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with redirect_stdout(cast("TextIO", _StandardOutput(sys.stdout))):
+        try:
+            code = build()(given, prog_name="honeyguide", standalone_mode=False) or 0
+            sys.stdout.flush()  # now rather than at the interpreter's end, where nobody could say what is wrong
+        except SystemExit as stop:  # typer's and rich's answer to a closed pipe, and completion's end
+            code = ExitCode.CLOSED if isinstance(stop.__context__, BrokenPipeError) else stop.code
+        except BaseException as error:  # boundary: the user's terminal
+            code = _fail(error, given)
+        if code == ExitCode.CLOSED:
+            _give_up_stdout()
+    sys.exit(code)
+
+
+class _StandardOutput:
+    """Standard output, whose faults say that they are its own; letters that it cannot write are escaped."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Takes the real one; None where the caller closed it, and so wants nothing of it."""
+        self._stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open to the end
+        if isinstance(self._stream, TextIOWrapper):
+            self._stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _named():
+            self._stream.flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
     try:
-        build()()
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "honeyguide":
-            raise
-        stderr.print(f"[red]error:[/] this verb needs {error.name}: pip install 'honeyguide\\[all]'")
-        sys.exit(1)
+        yield
     except OSError as error:
-        if error.filename is None and error.errno not in _FULL:
-            raise  # no file of the user's
-        where = "" if error.filename is None else f"{error.filename}: "
-        stderr.print("[red]error:[/] ", end="")
-        stderr.print(f"{where}{error.strerror}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except Exception as error:  # boundary: the user's terminal
-        if not _ours(error):
-            raise
-        stderr.print("[red]error:[/] ", end="")
-        stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2 if type(error).__name__ == "InvalidArgument" else 3)
+        error.filename = STANDARD_OUTPUT
+        raise
 
 
-def _ours(error: Exception) -> bool:
-    """Whether the error is one we raise on purpose; a bug keeps its traceback."""
-    return any(c.__name__ in ("HoneyguideError", "HoneyguideClientError") for c in type(error).__mro__)
+def _fail(error: BaseException, arguments: Sequence[str]) -> int:
+    """Says what is wrong, on standard error and, with ``--json``, as one object on standard output."""
+    code = error_code(error, arguments)
+    if code in (ExitCode.INTERRUPTED, ExitCode.CLOSED):
+        return code
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]  # typer's own: the help
+        return ExitCode.USAGE
+    text = in_words(error, shlex.join(["honeyguide", *arguments]))
+    if getattr(error, "filename", None) == STANDARD_OUTPUT:
+        _give_up_stdout()
+    elif "--json" in arguments:
+        try:
+            print_json(describe_error(error, text, code))
+            sys.stdout.flush()
+        except OSError:  # standard error must do
+            _give_up_stdout()
+    if text is None:
+        traceback.print_exception(error)
+        text = "this is a fault of Honeyguide: please report it with the lines above"
+    elif code == ExitCode.USAGE and (context := getattr(error, "ctx", None)) is not None:
+        text += f"\n  remedy: see `{context.command_path} --help`"
+    print_note("error", text, "red")
+    return code
+
+
+def _give_up_stdout() -> None:
+    """Lets what is left in the buffer go nowhere, or the interpreter would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_warning(str(message))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import shutil
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli.output import print_table, stderr, stdout
+from honeyguide.cli.output import command_line, print_line, print_note, print_table, stderr, stdout
 
 if TYPE_CHECKING:
     from honeyguide.client import Client
@@ -64,20 +63,21 @@ def demo(
     with _serving(models, events) as address:
         user, item = _visitor(address, data)
         before = {name: _recommend(f"9. Recommend: {name}", user, name, address) for name in _served(address)}
-        _stage("10. Record: what the user does next", "record", user, item, "--type", "purchase", "--server", address)
+        _stage(
+            "10. Record: what the user does next", "record", user, item, "--event-type", "purchase", "--server", address
+        )
         for name, old in before.items():
             again = f"11. Recommend again, {name}: the event counts at once"
             _compare(name, old, _recommend(again, user, name, address))
-        stdout.print(
-            f"\n[bold]The demo took {time.perf_counter() - started:.0f} s.[/] Everything it made is in {folder}/."
-        )
+        stdout.print(f"\n[bold]The demo took {time.perf_counter() - started:.0f} s.[/]", highlight=False)
+        print_line(f"Everything it made is in {folder}/.")
         if keep_serving:
-            stdout.print(f"The server stays on {address}; Ctrl-C ends it.")
+            print_line(f"The server stays on {address}; Ctrl-C ends it.")
             with _until_interrupted():
                 while True:
                     time.sleep(1)
-    stdout.print("To serve it again:")
-    stdout.print(f"  honeyguide serve --repository {models} --events {events}", highlight=False, soft_wrap=True)
+    print_line("To serve it again:")
+    print_line("  " + command_line("serve", repository=models, events=events))
 
 
 def _clear(folder: Path) -> None:
@@ -97,13 +97,13 @@ def _stage(title: str, *arguments: object) -> None:
     _announce(title, words)
     code = build()(words, standalone_mode=False)
     if code:
-        stderr.print(f"[red]error:[/] the demo stopped: `honeyguide {words[0]}` ended with exit code {code}")
+        print_note("error", f"the demo stopped: `honeyguide {words[0]}` ended with exit code {code}", "red")
         raise typer.Exit(code)
 
 
 def _announce(title: str, words: Sequence[str], end: str = "") -> None:
-    command = f"$ honeyguide {shlex.join(words)}{end}"
-    stdout.print(f"\n[bold cyan]{title}[/]\n[dim]{command}[/]", highlight=False, soft_wrap=True)
+    stdout.print(f"\n{title}", style="bold cyan", markup=False, highlight=False, soft_wrap=True)
+    stdout.print(f"$ {command_line(*words)}{end}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _recommend(title: str, user: str, pipeline: str, address: str) -> list[str]:
 def _compare(pipeline: str, before: Sequence[str], after: Sequence[str]) -> None:
     """Shows what moved; fails where nothing did, since that is what the demo is for."""
     if list(before) == list(after):
-        stderr.print(f"[red]error:[/] the event did not change the answer of {pipeline}")
+        print_note("error", f"the event did not change the answer of {pipeline}", "red")
         raise typer.Exit(1)
     rows = []
     for rank, item in enumerate(after, 1):

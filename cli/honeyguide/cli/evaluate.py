@@ -48,7 +48,7 @@ def evaluate(
     Example: honeyguide evaluate runs/cf data/shop --k 10,50 --rule diversity --rule category_cap:cap=2
     """
     from honeyguide import training
-    from honeyguide.cli.output import print_json, print_metrics, print_next, working
+    from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, working
     from honeyguide.training.runs.checkpoint import read_checkpoint
 
     try:
@@ -74,7 +74,7 @@ def evaluate(
     else:
         title = f"{checkpoint.model} on {checkpoint.dataset}: {split}, {users} users, {checkpoint.spec.items} items"
         print_metrics(title, stages)
-    print_next(f"honeyguide export {run} {data}")
+    print_next(command_line("export", run, data))
 
 
 def by_stage(table: pl.DataFrame) -> dict[str, dict[str, float]]:

@@ -53,7 +53,7 @@ def import_events(
     import numpy as np
     import polars as pl
 
-    from honeyguide.cli.output import print_json, print_next, print_table, progress
+    from honeyguide.cli.output import command_line, print_json, print_next, print_table, progress
     from honeyguide.server.events.sqlite import SqliteEventStore
     from honeyguide.training.dataset import SPLITS, Dataset
 
@@ -84,4 +84,4 @@ def import_events(
         print_json(result | {"seconds": round(perf_counter() - start, 3)})
     else:
         print_table(f"{data.name} → {events}", ("what", "count"), [(k, v) for k, v in result.items() if k != "events"])
-    print_next(f"honeyguide serve --events {events}")
+    print_next(command_line("serve", events=events))

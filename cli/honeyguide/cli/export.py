@@ -34,7 +34,7 @@ def export(
     import json as json_text
 
     from honeyguide import exporters
-    from honeyguide.cli.output import print_json, print_next, working
+    from honeyguide.cli.output import command_line, print_json, print_next, working
 
     with working("exporting") as progress:
         bundle = exporters.export(run, data, repository=repository, name=name, progress=progress)
@@ -42,7 +42,7 @@ def export(
         print_json(json_text.loads(bundle.manifest.to_json()))
     else:
         show_bundle(bundle)
-    print_next(f"honeyguide serve --repository {repository}")
+    print_next(command_line("serve", repository=repository))
 
 
 def show_bundle(bundle: PublishedBundle) -> None:

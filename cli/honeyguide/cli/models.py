@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption, hand_down
 
 __all__ = ["add_to"]
 
 Name = Annotated[str, typer.Argument(help="The model's name; `honeyguide models` lists them.")]
+_Server = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="As of `honeyguide models`.")]
+"""Of the verbs below: the group reads the environment, and hands down what it was told."""
+_NEWEST = 2**63 - 1
+"""The highest number of a version."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,9 +36,11 @@ def models(context: typer.Context, server: ServerOption = DEFAULT_SERVER, json: 
     """
     if context.invoked_subcommand is None:
         list_models(server, json)
+    else:
+        hand_down(context)
 
 
-def list_models(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def list_models(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
     """Lists the models, newest version first.
 
     Example: honeyguide models list --json
@@ -59,8 +65,10 @@ def list_models(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False)
 
 def show(
     name: Name,
-    version: Annotated[int, typer.Option(help="The version.", show_default="the one that serves, or the newest")] = 0,
-    server: ServerOption = DEFAULT_SERVER,
+    version: Annotated[
+        int, typer.Option(min=0, max=_NEWEST, help="The version.", show_default="the one that serves, or the newest")
+    ] = 0,
+    server: _Server = DEFAULT_SERVER,
     json: JsonOption = False,
 ) -> None:
     """Describes one model.
@@ -88,8 +96,8 @@ def show(
 
 def load(
     name: Name,
-    version: Annotated[int, typer.Option(help="The version.", show_default="the newest")] = 0,
-    server: ServerOption = DEFAULT_SERVER,
+    version: Annotated[int, typer.Option(min=0, max=_NEWEST, help="The version.", show_default="the newest")] = 0,
+    server: _Server = DEFAULT_SERVER,
     json: JsonOption = False,
 ) -> None:
     """Loads a model and swaps it in; calls under way finish on the old version.
@@ -99,7 +107,7 @@ def load(
     from dataclasses import asdict
 
     from honeyguide.cli.connection import connect
-    from honeyguide.cli.output import print_json, stdout
+    from honeyguide.cli.output import print_json, print_line
 
     with connect(server) as client:
         loaded = client.load_model(name, version)
@@ -107,26 +115,26 @@ def load(
         print_json(asdict(loaded))
         return
     before = f" in place of version {loaded.previous_version}" if loaded.previous_version else ""
-    stdout.print(f"{name} {loaded.model.version} serves{before}", highlight=False, markup=False, soft_wrap=True)
+    print_line(f"{name} {loaded.model.version} serves{before}")
 
 
-def unload(name: Name, server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def unload(name: Name, server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
     """Stops serving a model.
 
     Example: honeyguide models unload cf
     """
     from honeyguide.cli.connection import connect
-    from honeyguide.cli.output import print_json, stdout
+    from honeyguide.cli.output import print_json, print_line
 
     with connect(server) as client:
         version = client.unload_model(name)
     if json:
         print_json({"name": name, "version": version})
         return
-    stdout.print(f"{name} {version} serves no more", highlight=False, markup=False, soft_wrap=True)
+    print_line(f"{name} {version} serves no more")
 
 
-def pipelines(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def pipelines(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
     """Lists the pipelines, the default first.
 
     Example: honeyguide models pipelines

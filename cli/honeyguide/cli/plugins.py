@@ -1,4 +1,4 @@
-"""Adds the verb ``plugins``: what is installed and what did not load, whether a model keeps the contract, a new one."""
+"""Adds the verb ``plugins``: what is installed, its options, whether a model keeps the contract, a new one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["add_to"]
+from honeyguide.cli.connection import JsonOption, hand_down
+from honeyguide.cli.model_options import complete_model, complete_offer
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+__all__ = ["add_to"]
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``plugins`` and its sub-verbs to the command."""
     group = typer.Typer()
     group.callback(invoke_without_command=True)(plugins)
+    group.command()(show)
     group.command()(check)
     group.command()(new)
     app.add_typer(group, name="plugins")
@@ -35,17 +37,40 @@ def plugins(
     """
     if context.invoked_subcommand is None:
         _list(json, verbose, strict_plugins)
+    else:
+        hand_down(context)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a model or a rule.", autocompletion=complete_offer)],
+    json: JsonOption = False,
+) -> None:
+    """Lists every option of a model and of its training, or of a rule: type, default, meaning with the range.
+
+    Example: honeyguide plugins show cf
+    """
+    from honeyguide.cli.model_options import describe_offer, print_offer
+    from honeyguide.cli.output import print_json
+    from honeyguide.sdk.host import PluginHost
+
+    offer = describe_offer(name, PluginHost.load())
+    if json:
+        print_json(offer)
+    else:
+        print_offer(offer)
 
 
 def check(
-    name: Annotated[str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.", autocompletion=complete_model)
+    ],
     json: JsonOption = False,
 ) -> None:
     """Checks that a model keeps the plugin contract: small, on made-up data, in torch, in ONNX and served.
 
     Exit code 1 where a check fails. Example: honeyguide plugins check cf
     """
-    from honeyguide.cli.output import print_json, print_table, stderr, stdout
+    from honeyguide.cli.output import print_json, print_line, print_table, stderr
     from honeyguide.conformance import kit
     from honeyguide.sdk.host import PluginHost
     from honeyguide.server.ops.logs import configure_logs
@@ -77,7 +102,7 @@ def check(
         stderr.print(f"[red]{len(failed)} of {len(found)} checks failed[/]", highlight=False)
         raise typer.Exit(1)
     if not json:
-        stdout.print(f"{name} keeps the plugin contract.", highlight=False, markup=False)
+        print_line(f"{name} keeps the plugin contract.")
 
 
 def new(
@@ -88,7 +113,9 @@ def new(
 
     Example: honeyguide plugins new my_model --into ~/work
     """
-    from honeyguide.cli.output import print_next, stdout
+    import shlex
+
+    from honeyguide.cli.output import print_line, print_next
     from honeyguide.conformance.project import write_project
     from honeyguide.sdk.errors import ConfigError
     from honeyguide.sdk.host import PluginHost
@@ -98,12 +125,12 @@ def new(
     folder = write_project(name, into)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     for file in files:
-        stdout.print(str(folder / file), markup=False, highlight=False, soft_wrap=True)
-    print_next(f"cd {folder} && pip install -e '.\\[dev]' && pytest")
+        print_line(str(folder / file))
+    print_next(f"cd {shlex.quote(str(folder))} && pip install -e '.[dev]' && pytest")
 
 
 def _list(json: bool, verbose: bool, strict_plugins: bool) -> None:
-    from honeyguide.cli.output import print_json, print_table, stdout
+    from honeyguide.cli.output import print_json, print_line, print_table
     from honeyguide.sdk.host import PluginHost
 
     host = PluginHost.load(strict=strict_plugins)
@@ -136,6 +163,6 @@ def _list(json: bool, verbose: bool, strict_plugins: bool) -> None:
     print_table("Plugins", ("plugin", "distribution", "offers", "status"), rows)
     broken = [plugin for plugin in host.plugins if plugin.error]
     for plugin in broken if verbose else ():
-        stdout.print(f"\n{plugin.name}\n{plugin.error_traceback}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"\n{plugin.name}\n{plugin.error_traceback}")
     if broken and not verbose:
-        stdout.print("Add --verbose to see why.", highlight=False)
+        print_line("Add --verbose to see why.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli.output import print_json, print_next, print_table, print_warning, stderr, working
+from honeyguide.cli.output import command_line, print_json, print_next, print_table, print_warning, stderr, working
 from honeyguide.cli.prepare_flags import data_flags
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _prepare(
             print_warning(warning)
     else:
         _show(dataset)
-    print_next(f"honeyguide train cf {dataset.folder} --out runs/cf")
+    print_next(command_line("train", "cf", dataset.folder, out="runs/cf"))
 
 
 def _show(dataset: Dataset) -> None:

@@ -81,5 +81,8 @@ def data_flags() -> Iterator[inspect.Parameter]:
         for name, (kind, text, default) in flags.items():
             flag = f"--{name.replace('_', '-')}"
             words = [flag] if kind is not bool or name == "skip_bad_rows" else [f"{flag}/--no{flag[1:]}"]
-            option = typer.Option(None, *words, help=text, rich_help_panel=panel, show_default=default or False)
+            least, most = (1, 2**32 - 1) if kind is int else (None, None)
+            option = typer.Option(
+                None, *words, help=text, rich_help_panel=panel, show_default=default or False, min=least, max=most
+            )
             yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,11 +10,11 @@ import typer
 from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
 
 if TYPE_CHECKING:
-    from honeyguide.client import Item, Recommendations
+    from honeyguide.client import Recommendations
 
 __all__ = ["add_to"]
 
-IDS = "; several with commas, or repeat the option."
+_IDS = "; repeat the option for several."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,10 +24,10 @@ def add_to(app: typer.Typer) -> None:
 
 def recommend(
     user: Annotated[str | None, typer.Argument(help="The user; may be left out when --history is given.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items, 1–1,000.")] = 10,
-    history: Annotated[list[str] | None, typer.Option(help="Item ids, oldest first" + IDS)] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="How many items.")] = 10,
+    history: Annotated[list[str] | None, typer.Option(help="Id of an item of the history, oldest first" + _IDS)] = None,
     pipeline: Annotated[str, typer.Option(help="The pipeline.", show_default="the server's default")] = "",
-    exclude: Annotated[list[str] | None, typer.Option(help="Item ids never to answer" + IDS)] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Id of an item never to answer" + _IDS)] = None,
     category: Annotated[
         list[str] | None, typer.Option(help="Only items of this category; repeat the option for several.")
     ] = None,
@@ -40,23 +41,23 @@ def recommend(
 ) -> None:
     """Recommends items to a user, to a history, or to both together.
 
-    Example: honeyguide recommend 17850 -k 5 --history 85123A,71053
+    Example: honeyguide recommend 17850 -k 5 --history 85123A --history 71053
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import at, connect, words
-    from honeyguide.cli.output import print_json, print_next
+    from honeyguide.cli.connection import connect, elsewhere
+    from honeyguide.cli.output import command_line, print_json, print_next, print_note
 
     if user is None and history is None:
         raise typer.BadParameter("give a user, or item ids with --history")
     with connect(server) as client:
         answer = client.recommend(
             user,
-            history=None if history is None else words(history),
+            history=history,
             k=k,
             pipeline=pipeline,
             drop_seen=drop_seen,
-            exclude=words(exclude),
+            exclude=exclude or (),
             any_categories=category or (),
             explain=explain,
         )
@@ -64,17 +65,14 @@ def recommend(
         print_json(asdict(answer))
         return
     _print(answer, user, explain)
+    for note in _notes(answer, user, [*(history or ()), *(exclude or ())]):
+        print_note("note", note)
     if answer.items and user is not None:
-        print_next(f"honeyguide record {user} {answer.items[0].item_id}{at(server)}")
-
-
-def _because(item: Item) -> str:
-    return ", ".join(because.item_id for because in item.because_items)
+        print_next(command_line("record", user, answer.items[0].item_id, server=elsewhere(server)))
 
 
 def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
-    """Prints the table and, below it, what is unusual about the answer."""
-    from honeyguide.cli.output import print_table, stderr
+    from honeyguide.cli.output import print_table
 
     columns = ["rank", "item", "title", "score", "source"] + ["because"] * explain
     rows = [
@@ -85,12 +83,19 @@ def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
     models = ", ".join(map(str, answer.models))
     who = f"user {user}" if user is not None else "this history"
     print_table(f"For {who}" + (f", by {models}" if models else ""), columns, rows)
-    notes = []
+
+
+def _notes(answer: Recommendations, user: str | None, ids: list[str]) -> Iterator[str]:
+    """Says what is unusual about an answer."""
+    if answer.user_state == "ANONYMOUS":
+        yield f"nothing is known of user {user}: this is what anybody is recommended"
+    elif answer.user_state == "INLINE" and user is not None:
+        yield f"nothing is recorded of user {user}: the history given counts alone"
     if answer.shortfall:
-        notes.append(f"{answer.shortfall} fewer than asked for: no more items are left under these limits")
+        yield f"{answer.shortfall} fewer than asked for: no more items are left under these limits"
     if answer.unknown_history_items:
-        notes.append(f"{answer.unknown_history_items} events of the history have items the model does not know")
+        yield f"{answer.unknown_history_items} events of the history have items the model does not know"
+        if any("," in item for item in ids):
+            yield "an option with commas is one id: repeat --history or --exclude for several"
     if answer.degraded:
-        notes.append(f"a part of the pipeline could not run: {', '.join(answer.degraded_reasons)}")
-    for note in notes:
-        stderr.print(f"[yellow]note:[/] {note}", highlight=False, soft_wrap=True)
+        yield f"a part of the pipeline could not run: {', '.join(answer.degraded_reasons)}"

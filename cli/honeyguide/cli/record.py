@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 def record(
     user: Annotated[str, typer.Argument(help="The user.")],
     item: Annotated[str, typer.Argument(help="The item; it may be newer than the model.")],
-    type: Annotated[str, typer.Option(help='What it was: "view", "purchase", ….', show_default="none")] = "",
+    event_type: Annotated[
+        str, typer.Option("--event-type", "--type", help='What it was: "view", "purchase", ….', show_default="none")
+    ] = "",
     dwell: Annotated[float | None, typer.Option(help="Seconds the user stayed with the item, 0 or more.")] = None,
     clicks: Annotated[float | None, typer.Option(help="How often the user clicked, 0 or more.")] = None,
     quantity: Annotated[float | None, typer.Option(help="How many pieces, 0 or more.")] = None,
@@ -32,16 +34,16 @@ def record(
 ) -> None:
     """Records one event; the next recommendation for this user knows it.
 
-    Example: honeyguide record 17850 85123A --type purchase --quantity 6
+    Example: honeyguide record 17850 85123A --event-type purchase --quantity 6
     """
-    from honeyguide.cli.connection import at, connect
-    from honeyguide.cli.output import print_json, print_next, stdout
+    from honeyguide.cli.connection import connect, elsewhere
+    from honeyguide.cli.output import command_line, print_json, print_line, print_next
 
     with connect(server) as client:
         stored = client.record_event(
             user,
             item,
-            event_type=type,
+            event_type=event_type,
             dwell_seconds=dwell,
             clicks=clicks,
             quantity=quantity,
@@ -52,5 +54,5 @@ def record(
         print_json({"user_id": user, "item_id": item, "stored": stored, "duplicate": not stored})
         return
     what = "recorded" if stored else f"recorded before, under the event id {event_id}: nothing changed"
-    stdout.print(f"user {user}, item {item}: {what}", highlight=False, markup=False, soft_wrap=True)
-    print_next(f"honeyguide recommend {user}{at(server)}")
+    print_line(f"user {user}, item {item}: {what}")
+    print_next(command_line("recommend", user, server=elsewhere(server)))

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def score(
     users: Annotated[Path, typer.Argument(help="Parquet with a column user_id, history (lists of item ids), or both.")],
     recs: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    k: Annotated[int, typer.Option("-k", help="How many items for each user, 1–1,000.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="How many items for each user.")] = 10,
     pipeline: Annotated[str, typer.Option(help="The pipeline.", show_default="the server's default")] = "",
     drop_seen: Annotated[
         bool | None,
@@ -30,9 +30,11 @@ def score(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Users in one message; times k at most 20,000.", show_default="256, or what k allows"),
+        typer.Option(
+            min=1, max=256, help="Users in one message; times k at most 20,000.", show_default="256, or what k allows"
+        ),
     ] = None,
-    window: Annotated[int, typer.Option(min=1, help="Messages under way at once.")] = 4,
+    window: Annotated[int, typer.Option(min=1, max=1000, help="Messages under way at once.")] = 4,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard an unfinished run instead of resuming it.")

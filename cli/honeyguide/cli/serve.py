@@ -23,14 +23,14 @@ def add_to(app: typer.Typer) -> None:
     )(serve)
 
 
-def serve(context: typer.Context) -> None:
+def serve(context: typer.Context) -> int:
     """Serves a repository of bundles over gRPC."""
     # Read when numpy is loaded, which the settings do. Batches are small: more threads of its BLAS gain little, and
     # where another process holds a core, they wait for each other through whole time slices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     verb = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     verb.command(epilog=_pipeline_settings())(_command())
-    verb(args=context.args, prog_name="honeyguide serve")
+    return int(verb(args=context.args, prog_name="honeyguide serve", standalone_mode=False) or 0)
 
 
 def _command() -> Any:

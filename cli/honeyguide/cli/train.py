@@ -9,25 +9,32 @@ from typing import Annotated, Any
 
 import typer
 
+from honeyguide.cli.model_options import TrainCommand, complete_model
+
 __all__ = ["add_to"]
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``train`` to the command."""
-    app.command()(train)
+    app.command(cls=TrainCommand)(train)
 
 
-def _option(text: str, default: str) -> Any:
-    return typer.Option(help=text, show_default=default)
+def _option(text: str, default: str, least: int | None = None) -> Any:
+    return typer.Option(help=text, show_default=default, min=least, max=None if least is None else 2**32 - 1)
 
 
 def train(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of the model; `honeyguide plugins` lists them.", autocompletion=complete_model)
+    ],
     data: Annotated[Path, typer.Argument(help="Folder that `honeyguide prepare` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the model; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="An option of the model (`honeyguide plugins show MODEL`); may be repeated."
+        ),
     ] = None,
     fit: Annotated[
         list[str] | None,
@@ -37,19 +44,19 @@ def train(
         list[Path] | None,
         typer.Option(help="Run folder of a model that retrieves for this one, such as joint; may be repeated."),
     ] = None,
-    epochs: Annotated[int | None, _option("The most epochs.", "the model's, or 100")] = None,
+    epochs: Annotated[int | None, _option("The most epochs.", "the model's, or 100", 1)] = None,
     patience: Annotated[
-        int | None, _option("Epochs without a better validation NDCG@10 before it stops.", "the model's, or 10")
+        int | None, _option("Epochs without a better validation NDCG@10 before it stops.", "the model's, or 10", 1)
     ] = None,
     lr: Annotated[float | None, _option("Learning rate.", "the model's, or 0.001")] = None,
     weight_decay: Annotated[float | None, _option("Weight decay.", "the model's, or 0")] = None,
     batch_tokens: Annotated[
-        int | None, _option("Sequences × longest length of a batch.", "the model's, or 8192")
+        int | None, _option("Sequences × longest length of a batch.", "the model's, or 8192", 1)
     ] = None,
     candidates: Annotated[
-        int | None, _option("Items the ranker reorders; 0 trains no ranker.", "the model's, or 200")
+        int | None, _option("Items the ranker reorders; 0 trains no ranker.", "the model's, or 200", 0)
     ] = None,
-    seed: Annotated[int | None, _option("Seed of all that is random.", "the model's, or 0")] = None,
+    seed: Annotated[int | None, _option("Seed of all that is random.", "the model's, or 0", 0)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a trained model that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -58,7 +65,7 @@ def train(
     Example: honeyguide train cf data/shop --out runs/cf --option dimension=64 --epochs 50
     """
     from honeyguide import training
-    from honeyguide.cli.output import print_json, print_metrics, print_next, stderr
+    from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, stderr
     from honeyguide.cli.training_progress import training_progress
 
     flags = {name: value for name, value in ctx.params.items() if value is not None and name != "json"}
@@ -67,7 +74,7 @@ def train(
         with training_progress() as progress:
             run = training.train(**flags, progress=progress)
     except KeyboardInterrupt:
-        stderr.print("stopped; give the same command again to go on with the epoch that was under way")
+        stderr.print("stopped; give the same command again to go on")
         raise typer.Exit(130) from None
     trained = run.checkpoint
     if json:
@@ -86,7 +93,7 @@ def train(
         print_metrics(title, stages)
         typer.echo(f"ranker {trained.report['ranker']}")
         typer.echo(f"history, an epoch a row: {run.folder / 'history.csv'}")
-    print_next(f"honeyguide evaluate {out} {data}")
+    print_next(command_line("evaluate", out, data))
 
 
 def _pairs(values: list[str] | None, flag: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Seen(Rule):
         """Options of ``seen``."""
 
         newest: int = 0
-        """How many of the user's newest events count; 0 = all."""
+        """How many of the user's newest events count, 0 or more; 0 = all."""
 
         def __post_init__(self) -> None:
             if self.newest < 0:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -22,9 +23,11 @@ from honeyguide.sdk.names import NAME_PATTERN
 from honeyguide.sdk.rule import Rule
 from honeyguide.sdk.scrub import without_paths
 
-__all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo"]
+__all__ = ["ENTRY_POINT_GROUP", "PluginHost", "PluginInfo", "installed_plugins"]
 
 ENTRY_POINT_GROUP = "honeyguide.plugins"
+_TAKEN = "taken"
+"""Fact of an error: the name that is another plugin's."""
 _Class = TypeVar("_Class", bound=type[Any])
 
 
@@ -81,24 +84,32 @@ class PluginHost:
         Args:
             entry_points: what to load; by default all that is installed.
             strict: whether a broken plugin raises `PluginError` instead of being listed with its reason.
+
+        Honeyguide's own come first, the others by name: a plugin never takes the place of a model or rule that is
+        there. One that tries is listed as broken, and a `RuntimeWarning` says so.
         """
-        chosen = metadata.entry_points(group=ENTRY_POINT_GROUP) if entry_points is None else entry_points
+        chosen, unreadable = installed_plugins() if entry_points is None else (list(entry_points), [])
         infos: list[PluginInfo] = []
         models: dict[str, type[Model]] = {}
         rules: dict[str, type[Rule]] = {}
         owners: dict[str, PluginInfo] = {}
-        for entry_point in sorted(chosen, key=lambda e: e.name):
+        for entry_point in sorted(chosen, key=lambda e: (not _built_in(e), e.name)):
             info, new_models, new_rules = _load_one(entry_point, models, rules)
+            infos.append(info)
+            models |= new_models
+            rules |= new_rules
+            owners |= dict.fromkeys(new_models, info)
+        infos = sorted([*infos, *unreadable], key=lambda info: info.name)
+        for info in infos:
             if info.error is not None and strict:
                 raise PluginError(
                     f"plugin {info.name!r} of {info.distribution or 'an unknown distribution'} did not load: "
                     f"{info.error_class}: {info.error_message}; repair or uninstall it, "
                     "or start without --strict-plugins"
                 ) from info.error
-            infos.append(info)
-            models |= new_models
-            rules |= new_rules
-            owners |= dict.fromkeys(new_models, info)
+            if _TAKEN in getattr(info.error, "facts", {}):
+                of = f" of {info.distribution}" if info.distribution else ""
+                warnings.warn(f"plugin {info.name!r}{of} is not used: {info.error_message}", RuntimeWarning, 2)
         return cls(tuple(infos), models, rules, owners)
 
     def model(self, name: str) -> type[Model]:
@@ -128,21 +139,56 @@ class PluginHost:
         return self._owners[model]
 
 
+def installed_plugins() -> tuple[list[metadata.EntryPoint], list[PluginInfo]]:
+    """Returns the entry points of all installed plugins, and each package whose list of them cannot be read."""
+    points: list[metadata.EntryPoint] = []
+    unreadable: list[PluginInfo] = []
+    seen: set[str] = set()
+    for distribution in metadata.distributions():  # not `metadata.entry_points`, which one broken package stops
+        try:
+            offered = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+            if offered and distribution.name not in seen:  # the first on the path hides its like behind it
+                seen.add(distribution.name)
+                points += offered
+        except Exception as error:  # boundary: the metadata of any package on this machine
+            unreadable.append(_unreadable(distribution, error))
+    return points, unreadable
+
+
+def _unreadable(distribution: metadata.Distribution, error: Exception) -> PluginInfo:
+    try:
+        name, version = distribution.name, distribution.version
+    except Exception:  # boundary: as above
+        name, version = "", ""
+    name = name or str(getattr(distribution, "_path", "")).rpartition("/")[2] or "unknown"
+    problem = PluginError(
+        f"package {name!r} has metadata that cannot be read, in its entry_points.txt ({type(error).__name__}): "
+        "install it anew or uninstall it"
+    )
+    problem.__cause__ = error
+    return PluginInfo(name, name, version, error=problem)
+
+
+def _built_in(entry_point: metadata.EntryPoint) -> bool:
+    return entry_point.dist is not None and entry_point.dist.name == "honeyguide"
+
+
 def _find(name: str, known: Mapping[str, _Class], kind: str, plugins: tuple[PluginInfo, ...]) -> _Class:
     if name in known:
         return known[name]
     broken = [p.name for p in plugins if p.error is not None]
-    raise PluginError(
+    error = PluginError(
         f"no installed plugin offers {kind} {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
         + (f"; plugins that did not load: {', '.join(broken)} (see `honeyguide plugins`)" if broken else "")
     )
+    raise error.with_facts(field=kind, value=name, existing=", ".join(sorted(known)))
 
 
 def _load_one(
     entry_point: metadata.EntryPoint, taken_models: Mapping[str, type[Model]], taken_rules: Mapping[str, type[Rule]]
 ) -> tuple[PluginInfo, dict[str, type[Model]], dict[str, type[Rule]]]:
-    distribution = entry_point.dist.name if entry_point.dist else ""
-    version = entry_point.dist.version if entry_point.dist else ""
+    distribution = (entry_point.dist.name or "") if entry_point.dist else ""
+    version = (entry_point.dist.version or "") if entry_point.dist else ""
     models: dict[str, type[Model]] = {}
     rules: dict[str, type[Rule]] = {}
     try:
@@ -175,7 +221,8 @@ def _register(cls: Any, base: type[Any], new: dict[str, Any], taken: Mapping[str
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise PluginError(f"{kind} class {cls.__name__} has name {name!r}; it must match {NAME_PATTERN.pattern}")
     if name in new or name in taken:
-        raise PluginError(f"{kind} {name!r} is registered already; choose another name")
+        error = PluginError(f"{kind} {name!r} is registered already; choose another name")
+        raise error.with_facts(**{_TAKEN: name}) if name in taken else error
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise PluginError(f"{kind} {name!r} does not define {', '.join(missing)}")
     version = getattr(cls, "api_version", API_VERSION)

@@ -18,6 +18,8 @@ __all__ = ["BUSY_SECONDS", "connect", "delete_user", "execute_patiently", "impor
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
 _FORMAT = 2
 """Since 2 an event's id is unique within its user; in 1 it was among all."""
+_IN_MEMORY = ":memory:"
+"""What SQLite takes for no file."""
 BUSY_SECONDS = 5.0
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: "another process holds it: try again",
@@ -90,8 +92,13 @@ def execute_patiently(db: sqlite3.Connection, statement: str) -> None:
 def open_file(path: Path) -> sqlite3.Connection:
     """Opens the file for writing, making it when it is missing.
 
-    Raises `ConfigError` when it is corrupt, foreign, of another format, or cannot be written.
+    Raises `ConfigError` when it is corrupt, foreign, of another format, no file at all, or cannot be written.
     """
+    if str(path) == _IN_MEMORY:
+        raise ConfigError(
+            f"events is {_IN_MEMORY!r}, which no other process can read and no restart survives; name a file, such as "
+            "events.db"
+        )
     advice = "name another file by the setting `events`, or restore this one from a backup"
     try:
         db = connect(path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import warnings
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -30,7 +32,7 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
     last: list[Processor] = (
         [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer(ensure_ascii=False)]
         if form == "json"
-        else [ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
+        else [ConsoleRenderer(colors=_coloured(), exception_formatter=plain_traceback)]
     )
     structlog.configure(
         processors=[
@@ -43,6 +45,16 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,  # so that a second call, in a test, counts
     )
+    warnings.showwarning = _log_warning
+
+
+def _coloured() -> bool:
+    """Whether standard error shows colours: a terminal, unless NO_COLOR (https://no-color.org) says otherwise."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _log_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    structlog.get_logger("honeyguide.warnings").warning(str(message))
 
 
 class _StandardError:

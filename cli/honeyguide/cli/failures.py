@@ -1,0 +1,181 @@
+"""Says how a command ends: the exit codes, and every error in words for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+__all__ = ["STANDARD_OUTPUT", "ExitCode", "describe_error", "error_code", "in_words"]
+
+
+STANDARD_OUTPUT = "standard output"
+"""What stands for a file's name where the command's own output could not be written."""
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means."""
+
+    def __new__(cls, number: int, meaning: str) -> ExitCode:
+        """Makes a member that knows what it means."""
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    DONE = 0, "done"
+    FAILED = 1, "a failure of Honeyguide, of a plugin or of this machine, such as a full disk"
+    USAGE = 2, "wrong usage: a flag, a setting, or a value that is out of its range"
+    DATA = 3, "bad data: an input file, a data set, a run or a bundle that is missing or cannot be used"
+    ROWS = 4, "done, but some rows failed"
+    NOT_FOUND = 5, "no such model, pipeline, item or plugin"
+    UNREACHABLE = 6, "no server there, or no answer in time"
+    REFUSED = 7, "the server refuses: its state does not allow it, or it has too much to do"
+    INTERRUPTED = 130, "stopped by Ctrl-C"
+    CLOSED = 141, "whoever read the output went away, as `head` does"
+
+
+_BY_CLASS = {
+    # of the sdk
+    "InvalidArgument": ExitCode.USAGE,
+    "ConfigError": ExitCode.USAGE,
+    "NotFound": ExitCode.NOT_FOUND,
+    "PluginError": ExitCode.FAILED,
+    "ExportError": ExitCode.FAILED,
+    "OverCapacity": ExitCode.REFUSED,
+    "DeadlinePassed": ExitCode.UNREACHABLE,
+    "Unavailable": ExitCode.REFUSED,
+    "HoneyguideError": ExitCode.DATA,
+    # of the client
+    "InputError": ExitCode.DATA,
+    "InvalidArgumentError": ExitCode.USAGE,
+    "NotFoundError": ExitCode.NOT_FOUND,
+    "ResumeError": ExitCode.DATA,
+    "UnavailableError": ExitCode.REFUSED,
+    "DeadlineError": ExitCode.UNREACHABLE,
+    "InternalError": ExitCode.FAILED,
+    "HoneyguideClientError": ExitCode.REFUSED,
+    # of the command line
+    "UsageError": ExitCode.USAGE,
+    "ClickException": ExitCode.FAILED,
+}
+"""By the name of the class or the nearest one above it; names, since a bare install has but the client's classes."""
+_FACTS = ("field", "value", "allowed", "existing", "file", "row", "column", "remedy", "retry_after")
+_PIPES = (errno.EPIPE, errno.ESHUTDOWN)
+
+
+def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
+    """Returns the exit code of an error; ``arguments`` are the command's, since a value that a flag gave is usage."""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, OSError):
+        return ExitCode.CLOSED if error.errno in _PIPES else ExitCode.FAILED
+    if getattr(error, "reason", "") == "UNREACHABLE":
+        return ExitCode.UNREACHABLE
+    if "existing" in (getattr(error, "facts", None) or {}) and _found(error) is ExitCode.FAILED:
+        return ExitCode.NOT_FOUND  # of the plugins
+    field = getattr(error, "field", "")
+    flags = {f"--{field.replace('_', '-')}", f"-{field}"} if isinstance(field, str) and field else set()
+    if any(argument.partition("=")[0] in flags for argument in arguments):
+        return ExitCode.USAGE
+    return _found(error) or ExitCode.FAILED
+
+
+def _found(error: BaseException) -> ExitCode | None:
+    return next((_BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in _BY_CLASS), None)
+
+
+def in_words(error: BaseException, command: str) -> str | None:
+    """Returns what to tell people, one line and perhaps a remedy; None for a fault of ours, which has a traceback.
+
+    Args:
+        error: what ended the command.
+        command: the command line, for a fault that names no file.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != "honeyguide":
+        if plugin := _plugin_at_fault(error):
+            return _of_plugin(plugin, error)
+        return f"this verb needs {error.name}: pip install 'honeyguide[all]'"
+    if isinstance(error, OSError) and _found(error) is None:
+        return _of_system(error, command)
+    if _found(error) is not None:
+        return error.format_message() if hasattr(error, "format_message") else str(error)
+    if plugin := _plugin_at_fault(error):
+        return _of_plugin(plugin, error)
+    return _of_packages(error)
+
+
+def describe_error(error: BaseException, text: str | None, code: ExitCode) -> dict[str, Any]:
+    """Returns the error as the one JSON object that a command with ``--json`` prints."""
+    facts: dict[str, Any] = {name: getattr(error, name, None) for name in _FACTS}
+    facts |= getattr(error, "facts", None) or {}
+    if isinstance(error, OSError):
+        word = errno.errorcode.get(error.errno or 0, "OS_ERROR")
+        facts["file"] = error.filename
+    elif _found(error) is None:
+        word = "INTERNAL" if text is None else "PLUGIN_ERROR"
+    else:
+        word = getattr(error, "reason", "") or code.name
+    parameter = getattr(error, "param", None)  # of a usage error
+    facts["field"] = facts["field"] or getattr(parameter, "name", None) or getattr(error, "option_name", None)
+    message = getattr(error, "problem", None) or getattr(error, "message", None)
+    if not isinstance(message, str) or not message or parameter is not None:
+        message = text or f"{type(error).__name__}: {error}"
+    shown = {name: value for name, value in facts.items() if value not in (None, "")}
+    if others := [other.facts for other in getattr(error, "others", ())]:
+        shown["others"] = others
+    return {"error": {"code": word, "message": message, "exit_code": int(code), **shown}}
+
+
+def _of_system(error: OSError, command: str) -> str:
+    """Words an error of the operating system: where, and what was being done."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"{what}, while this was at work: {command}"
+    files = [
+        os.fsdecode(f) if isinstance(f, bytes) else str(f) for f in (error.filename, error.filename2) if f is not None
+    ]
+    return f"{' → '.join(files)}: {what}"
+
+
+def _plugin_at_fault(error: BaseException) -> tuple[str, str] | None:
+    """Finds the plugin whose code an unexpected error came through: its description, and the place in its code."""
+    from honeyguide.sdk.host import installed_plugins
+
+    owners: Mapping[str, str] = {
+        re.split(r"[.:]", point.value)[0]: f"plugin {point.name!r}" + (f" of {point.dist.name}" if point.dist else "")
+        for point in installed_plugins()[0]
+        if not point.value.startswith("honeyguide.")
+    }
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if owner := owners.get(module.partition(".")[0]):
+            found = owner, f"{module}, line {line}"
+    return found
+
+
+def _of_plugin(plugin: tuple[str, str], error: BaseException) -> str:
+    owner, place = plugin
+    said = " ".join(str(error).split())
+    return (
+        f"{owner} failed ({place}): {type(error).__name__}{f': {said}' if said else ''}\n"
+        "  remedy: tell its author, or try `honeyguide plugins check`"
+    )
+
+
+def _of_packages(error: BaseException) -> str | None:
+    """Words the failure of any library that reads the metadata of all packages, where one package's is broken."""
+    from honeyguide.sdk.host import installed_plugins
+
+    modules = {str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)}
+    broken = installed_plugins()[1]
+    if broken and any(module.startswith("importlib.metadata") for module in modules):
+        return "; ".join(info.error_message for info in broken)
+    return None

@@ -1,0 +1,99 @@
+"""What verbs print: tables as wide as the terminal, data that is no markup, commands that a shell takes as they are."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from honeyguide.cli import output
+from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, print_note, print_table, working
+
+ROWS = [(1, "B0000AXB12-very-long-id-of-an-item-8713", "A [/x] title of [red] many words, all whole", 0.5)]
+COLUMNS = ("rank", "item", "title", "score")
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.stdout, "_width", 60)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_table_that_fits_sixty_columns_stays_a_table_and_no_word_of_it_is_broken(capsys: Captured) -> None:
+    print_table("", COLUMNS, [(1, "B0000AXB12", "A [/x] title of [red] many words, all of them whole", 0.5)])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 60
+    assert "│ rank │ item       │" in text.replace("┃", "│")
+    words = text.replace("│", " ").split()
+    for word in ("rank", "title", "score", "B0000AXB12", "[/x]", "[red]", "words,", "whole", "0.5000"):
+        assert word in words
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_table_whose_words_would_be_broken_becomes_lines(capsys: Captured) -> None:
+    print_table("Of user", COLUMNS, [*ROWS, (2, "b", "–", 0.25)])
+    assert capsys.readouterr().out.splitlines() == [
+        "Of user",
+        "rank: 1",
+        "item: B0000AXB12-very-long-id-of-an-item-8713",
+        "title: A [/x] title of [red] many words, all whole",
+        "score: 0.5000",
+        "",
+        "rank: 2",
+        "item: b",
+        "score: 0.2500",
+        "",
+    ]
+
+
+def test_the_same_table_is_one_where_there_is_room(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.stdout, "_width", 110)
+    print_table("", COLUMNS, ROWS)
+    assert "A [/x] title of [red] many words, all whole" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_long_word_is_kept_whole_beside_a_longer_text(capsys: Captured) -> None:
+    print_table("", ("a", "b"), [("0123456789 " * 9, "x" * 38)])
+    assert "x" * 38 in capsys.readouterr().out
+
+
+def test_a_table_without_rows_or_words_is_printed(capsys: Captured) -> None:
+    print_table("", ("", "b"), [])
+    print_table("", ("", "b"), [("", "two\nlines")])
+    assert "│ lines │" in capsys.readouterr().out
+
+
+def test_metrics_get_a_column_for_each_stage(capsys: Captured) -> None:
+    print_metrics("[/x]", {"retrieve": {"hr@10": 0.5, "auc": 0.25}, "rank": {"hr@10": 0.75}})
+    text = capsys.readouterr().out
+    assert text.startswith("[/x]\n")
+    assert "│ auc    │   0.2500 │      – │" in text
+
+
+def test_json_keeps_letters_and_brackets(capsys: Captured) -> None:
+    print_json({"title": "Öl [/x]"})
+    assert json.loads(capsys.readouterr().out) == {"title": "Öl [/x]"}
+
+
+def test_notes_and_what_is_under_way_are_no_markup(capsys: Captured) -> None:
+    print_note("note", "the pipeline [/x] has [red]no[/red] ranker")
+    print_next("honeyguide recommend '[/x]'")
+    with working("[/x]") as change:
+        change("[red] [/y]")
+    text = capsys.readouterr().err
+    assert "note: the pipeline [/x] has [red]no[/red] ranker\n" in text
+    assert "next: honeyguide recommend '[/x]'\n" in text
+
+
+@pytest.mark.parametrize("word", ["a b", "it's", "$HOME", "[/x]", "a;b", "", "ö"])
+def test_a_command_comes_back_from_the_shell_as_it_was(word: str) -> None:
+    line = command_line("train", "cf", word, out=word, server=None)
+    assert shlex.split(line) == ["honeyguide", "train", "cf", word, "--out", word]
+
+
+def test_an_id_that_looks_like_an_option_stands_behind_two_dashes() -> None:
+    line = command_line("record", "-1", "item", server="host:1")
+    assert line == "honeyguide record --server host:1 -- -1 item"
