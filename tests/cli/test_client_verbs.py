@@ -107,6 +107,12 @@ def test_recommend_says_what_is_unusual_about_the_answer(fake, honeyguide):
     assert "2 events of the history have items the model does not know" in told
     assert "commas" not in told
     assert "nothing is" not in told
+    assert "category" not in told
+    told = honeyguide(*words, "--history", "a", "--category", "tea", "--category", "no [/x]").stderr
+    assert "no item has the category 'no [/x]'; --ignore-category-case helps" in told
+    told = honeyguide(*words, "--history", "a", "--category", "no TEA", "--ignore-category-case").stderr
+    assert "no item has the category 'no TEA'\n" in told
+    assert fake.requests[-1][1].filter.ignore_category_case
 
 
 @pytest.mark.parametrize(

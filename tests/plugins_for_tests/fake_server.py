@@ -92,6 +92,7 @@ class FakeServer(
         return recommender_service_pb2.RecommendResponse(
             request_id="0" * 32, items=[item], shortfall=request.k - 1, unknown_history_items=2, models=self.models,
             degraded=True, degraded_reasons=[1], user_state=1,
+            unknown_categories=[c for c in request.filter.any_categories if c.startswith("no ")],
         )  # fmt: skip
 
     def Rank(self, request, context):

@@ -78,17 +78,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Shares the room among the columns, none narrower than its longest word; None where that cannot be.
-
-    rich itself would narrow the widest column first, whatever words it holds.
-    """
+    """Narrows the widest columns to fit, none below its longest word as rich would; None where that cannot be."""
     least = [max(cell_len(word) for text in column for word in text.split() or [""]) for column in columns]
     most = [max(cell_len(line) for text in column for line in text.splitlines() or [""]) for column in columns]
-    spare = room - sum(least) - (3 * len(columns) + 1)  # a border and a space on each side
-    if spare < 0:
+    space = room - (3 * len(columns) + 1)  # a border and a space on each side
+    if sum(least) > space:
         return None
-    asked = sum(most) - sum(least)
-    return [low + min(high - low, (high - low) * spare // max(asked, 1)) for low, high in zip(least, most, strict=True)]
+    widths = [min(width, space) for width in most]
+    while sum(widths) > space:
+        widest = max((i for i, width in enumerate(widths) if width > least[i]), key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths
 
 
 def _print_records(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -31,6 +31,9 @@ def recommend(
     category: Annotated[
         list[str] | None, typer.Option(help="Only items of this category; repeat the option for several.")
     ] = None,
+    ignore_category_case: Annotated[
+        bool, typer.Option("--ignore-category-case", help="Match categories without regard to case.")
+    ] = False,
     drop_seen: Annotated[
         bool | None,
         typer.Option("--drop-seen/--keep-seen", help="Leave items of the history out.", show_default="the pipeline's"),
@@ -59,13 +62,14 @@ def recommend(
             drop_seen=drop_seen,
             exclude=exclude or (),
             any_categories=category or (),
+            ignore_category_case=ignore_category_case,
             explain=explain,
         )
     if json:
         print_json(asdict(answer))
         return
     _print(answer, user, explain)
-    for note in _notes(answer, user, [*(history or ()), *(exclude or ())]):
+    for note in _notes(answer, user, [*(history or ()), *(exclude or ())], ignored=ignore_category_case):
         print_note("note", note)
     if answer.items and user is not None:
         print_next(command_line("record", user, answer.items[0].item_id, server=elsewhere(server)))
@@ -85,7 +89,7 @@ def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
     print_table(f"For {who}" + (f", by {models}" if models else ""), columns, rows)
 
 
-def _notes(answer: Recommendations, user: str | None, ids: list[str]) -> Iterator[str]:
+def _notes(answer: Recommendations, user: str | None, ids: list[str], *, ignored: bool) -> Iterator[str]:
     """Says what is unusual about an answer."""
     if answer.user_state == "ANONYMOUS":
         yield f"nothing is known of user {user}: this is what anybody is recommended"
@@ -97,5 +101,8 @@ def _notes(answer: Recommendations, user: str | None, ids: list[str]) -> Iterato
         yield f"{answer.unknown_history_items} events of the history have items the model does not know"
         if any("," in item for item in ids):
             yield "an option with commas is one id: repeat --history or --exclude for several"
+    if answer.unknown_categories:
+        case = "" if ignored else "; --ignore-category-case helps where the case alone differs"
+        yield f"no item has the category {', '.join(map(repr, answer.unknown_categories))}{case}"
     if answer.degraded:
         yield f"a part of the pipeline could not run: {', '.join(answer.degraded_reasons)}"
