@@ -380,7 +380,7 @@ def test_header_is_plain_json(tmp_path: Path) -> None:
 
 def test_every_preset_names_options_that_exist() -> None:
     fields = {f.name for f in dataclasses.fields(PrepareOptions)}
-    looking = {"movielens", "online-retail", "recbole", "sequence"}  # these read the file
+    looking = {"book-crossing", "movielens", "online-retail", "recbole", "sequence"}  # these read the file
     assert looking < set(PRESETS)
     for name in set(PRESETS) - looking:
         assert set(PRESETS[name](Path(), Path())) <= fields

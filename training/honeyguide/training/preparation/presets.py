@@ -15,7 +15,7 @@ Options = Mapping[str, Any]
 
 
 class _Look(NamedTuple):
-    """What a file's first rows show."""
+    """What a file's first row shows."""
 
     columns: tuple[str, ...]
     separator: str
@@ -75,8 +75,14 @@ def _movielens(path: Path, items: Path | None) -> Options:
 
 
 def _movielens_items(path: Path) -> dict[str, Any]:
-    found = _look(path, encoding="latin-1", flags="items-")
-    described = {"items_header": False, "items_encoding": "latin-1", "item_id": "1", "title": "2"}
+    found = _look(path, "items-", encoding="latin-1", quote="none")
+    described = {
+        "items_header": False,
+        "items_encoding": "latin-1",
+        "items_quote": "none",
+        "item_id": "1",
+        "title": "2",
+    }
     if found.separator == "::":  # movies.dat
         return described | {"items_separator": "::", "categories": "3"}
     if found.separator == "|" and len(found.columns) == 24:  # u.item
@@ -96,12 +102,16 @@ def _sequence(path: Path, _: Path | None) -> Options:
     return _places(" ", user="1", item="2")
 
 
+def _sequences(_: Path, __: Path | None) -> Options:
+    """Takes a text with a user and all its items in each row, as S3Rec's data sets have."""
+    return {"sequences": True, "user": "user", "item": "item"}
+
+
 def _recbole(path: Path, _: Path | None) -> Options:
     """Takes the fields of an atomic file that it has; types stand behind the names."""
     names = [field.partition(":")[0] for field in _look(path, separator="tab").columns]
     events = {"separator": "\t", "items_separator": "\t", "category_separator": " ", "item_id": "item_id"}
-    optional = {"timestamp": "time", "rating": "value"}
-    return events | {option: name for name, option in optional.items() if name in names}
+    return events | {option: name for option, name in _RATED.items() if name in names}
 
 
 def _online_retail(path: Path, items: Path | None) -> Options:
@@ -123,11 +133,6 @@ def _kuairand(_: Path, items: Path | None) -> Options:
     return events | watched | tags
 
 
-def _sequences(_: Path, __: Path | None) -> Options:
-    """Takes a text with a user and all items in each row, oldest first."""
-    return {"sequences": True, "user": "user", "item": "item"}
-
-
 def _steam(_: Path, __: Path | None) -> Options:
     """Rows are purchases and, right after, the hours played of the same game: one event, with the hours."""
     columns = {"header": False, "user": "1", "item": "2", "event_type": "3", "value": "4", "separator": ","}
@@ -141,12 +146,21 @@ def _anime(_: Path, items: Path | None) -> Options:
     return rated | (described if items else {})
 
 
-def _book_crossing(_: Path, items: Path | None) -> Options:
-    """Takes ratings of 1 to 10, 0 where somebody read and did not rate; the files have no order."""
-    text = {"encoding": "latin-1", "escape": "\\"}
-    rated = {"user": "User-ID", "item": "ISBN", "value": "Book-Rating", "missing": ("0",), "repeats": "no"}
-    described = {f"items_{name}": value for name, value in text.items()} | {"item_id": "ISBN", "title": "Book-Title"}
-    return text | rated | (described if items else {})
+def _book_crossing(path: Path, items: Path | None) -> Options:
+    """Takes ratings of 1 to 10, 0 where somebody read and did not rate; the files have no order.
+
+    As published they have semicolons, latin-1 and backslashes; saved again with commas they have none of that.
+    """
+    events: dict[str, Any] = {"user": "User-ID", "item": "ISBN", "value": "Book-Rating", "repeats": "no"}
+    events["missing"] = ("0",)
+    if _look(path, encoding="latin-1", escape="\\").separator == ";":
+        events |= {"encoding": "latin-1", "escape": "\\"}
+    if items is None:
+        return events
+    events |= {"item_id": "ISBN", "title": "Book-Title"}
+    if _look(items, "items-", encoding="latin-1", escape="\\").separator == ";":
+        events |= {"items_encoding": "latin-1", "items_escape": "\\"}
+    return events
 
 
 def _retailrocket(_: Path, __: Path | None) -> Options:
@@ -155,18 +169,17 @@ def _retailrocket(_: Path, __: Path | None) -> Options:
     return columns | {"event_type": "event", "merge": "strongest"}
 
 
-def _look(path: Path, separator: str = "", encoding: str = "utf-8", flags: str = "") -> _Look:
-    """Reads a file's first rows."""
+def _look(path: Path, flags: str = "", **text: str) -> _Look:
+    """Reads a file's first row; ``text`` says how it is written."""
     from honeyguide.training.reading.dialect import TextFormat
     from honeyguide.training.reading.sources import Source  # loads polars
 
-    plain = separator == "space"
-    source = Source([path], TextFormat(separator, quote="none" if plain else '"', encoding=encoding), flags=flags)
+    source = Source([path], TextFormat(**text), flags=flags)  # type: ignore[arg-type]  # none of its truth values
     return _Look(tuple(source.columns), str(source.facts.get("separator", "")))
 
 
 def _places(separator: str, **columns: str) -> dict[str, Any]:
-    return {"separator": separator, "header": False} | columns
+    return {"separator": separator, "quote": "none", "header": False} | columns
 
 
 _RATED = {"value": "rating", "time": "timestamp"}

@@ -34,8 +34,6 @@ class ParquetFile:
         """Yields row numbers and columns of text, numbers or datetimes; those in ``lists`` may be lists too."""
         try:
             frame = pl.read_parquet(self.path, columns=list(selection), hive_partitioning=False)
-            if not selection:
-                frame = pl.DataFrame(height=pl.scan_parquet(self.path).select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
         for name, kind in frame.schema.items():

@@ -125,7 +125,7 @@ class Source:
                 assert bad_rows is not None
                 bad_rows(reason, count, f"{file.name} {example}" if len(self.files) > 1 else example)
 
-            own = [name for name in selection if name in table.columns]
+            own = [name for name in selection if name in table.columns] or list(table.columns[:1])
             for lines, frame in self._blocks(table, own, leave_out if bad_rows else None, lists, tell):
                 added = [pl.lit(keys[name], pl.String).alias(name) for name in selection if name not in own]
                 block = frame.with_columns(added).select(selection) if added else frame

@@ -133,7 +133,7 @@ def _check_quotes(
             while twin[at]:  # back to where the field begins
                 at -= 1
             faults.append((int(opening[at]), f"{problem} the field that a quote opens here"))
-    return (blanks, *min(faults)) if faults else (blanks, None, "")
+    return (blanks, *min(faults, key=lambda fault: fault[0])) if faults else (blanks, None, "")
 
 
 def _beside(
