@@ -337,3 +337,16 @@ def test_items_in_another_encoding_are_refused_with_the_right_flag(tmp_path: Pat
     path = write(tmp_path, b"item_id,title\n1,caf\xe9\n", "items.csv")
     with pytest.raises(DataError, match="--items-encoding"):
         items_of(path, PrepareOptions(title="title"))
+
+
+def test_rows_of_the_items_file_are_left_out_on_request_and_told(tmp_path: Path) -> None:
+    path = write(tmp_path, 'item_id,title\na,x\nb,5" y\nc,z,z\nd,w\n', "items.csv")
+    with pytest.raises(DataError, match=r"items\.csv, row 3, column 'title'"):
+        read_items(Source([path], flags="items-"), config_from(PrepareOptions, {"title": "title"}))
+    source = Source([path], flags="items-")
+    items = read_items(source, config_from(PrepareOptions, {"title": "title", "skip_bad_rows": True}))
+    assert items["title"].to_list() == ["x", "w"]
+    assert [warning.partition(": ")[2] for warning in source.warnings] == [
+        '1 rows are left out: a quote makes no sense (row 3: b,5" y)',
+        "1 rows are left out: more fields than the header has (row 4: c,z,z)",
+    ]

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -98,6 +99,12 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         FileKind.of(tmp_path / "absent.csv")
     with pytest.raises(DataError, match="cannot be opened"):
         OpenFile(tmp_path)
+
+
+def test_a_pipe_is_named_before_anything_is_taken_from_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="this is a pipe or a device"):
+        FileKind.of(tmp_path / "pipe")
 
 
 def test_a_torn_gzip_is_named(tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def test_a_word_that_python_alone_reads_is_no_fault(tmp_path: Path) -> None:
     assert read(write(tmp_path, '{"user": "u", "price": NaN}'))[0] == [("u", "NaN")]
 
 
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    assert read(write(tmp_path, '{"user": "\\ud83d\\ude00"}'))[0] == [("😀",)]
+    with pytest.raises(DataError, match=r"row 2: .*half of a surrogate pair"):
+        read(write(tmp_path, '{"user": "u"}', '{"user": "\\ud83d"}'))
+
+
 VALUE = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
                   st.integers(-(10**17), 10**17), st.booleans())  # fmt: skip
 

@@ -94,11 +94,11 @@ def test_facts_say_what_was_found_out(tmp_path: Path) -> None:
 
 
 def test_rows_left_out_name_their_file_where_there_are_several(tmp_path: Path) -> None:
-    write(tmp_path, {"a.csv": "user\nu\n", "b.csv": "user\nv,x\nw\n"})
+    write(tmp_path, {"day=1/a.csv": "user\nu\n", "day=2/a.csv": "user\nv,x\nw\n"})
     told: list[tuple[str, int, str]] = []
     left = rows(Source([tmp_path]), "user", bad_rows=lambda *words: told.append(words))
     assert left == [("u",), ("w",)]
-    assert told == [("more fields than the header has", 1, "b.csv row 2: v,x")]
+    assert told == [("more fields than the header has", 1, "day=2/a.csv row 2: v,x")]
 
 
 def test_remedies_name_the_options_of_the_file(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ class _Block:
     def row_name(self, place: int) -> str:
         """Names a row, with its file where there are several."""
         file, row = self._source.where(place)
-        return f"row {row}" if len(self._source.files) == 1 else f"{file.name} row {row}"
+        return f"{self._source.label(file)} row {row}".lstrip()
 
     def _holds(self, values: pl.Series, condition: Condition) -> pl.Series:
         text = self._values.text(values).to_frame("text")
@@ -220,8 +220,18 @@ def read_items(source: Source, options: PrepareOptions) -> pl.DataFrame:
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
     selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values()]))
-    blocks = [frame for _, frame in source.frames(selection, lists=[categories] if categories else [])]
-    frame = pl.concat(blocks or [pl.DataFrame(schema=dict.fromkeys(selection, pl.String))])
+    bad: dict[str, tuple[int, str]] = {}
+
+    def leave_out(reason: str, count: int, example: str) -> None:
+        before, first = bad.get(reason, (0, example))
+        bad[reason] = before + count, first
+
+    lists = [categories] if categories else []
+    told = leave_out if options.skip_bad_rows else None
+    blocks = [frame for _, frame in source.frames(selection, bad_rows=told, lists=lists)]
+    for reason, (count, example) in bad.items():
+        source.warnings.append(f"{source.name}: {count:,} rows are left out: {reason} ({example})")
+    frame = pl.concat(blocks or [pl.DataFrame(schema=dict.fromkeys(selection, pl.String))], how="vertical_relaxed")
     values = Values(options.decimal, options.missing, options.missing_words)
     ids = clean_ids(ids_as_text(frame[item_id], str(file), "item-id"), missing_words=options.missing_words)
     columns = {

@@ -69,6 +69,7 @@ def decoded_blocks(path: Path, encoding: str, flags: str, progress: Callable[[in
 
 
 def _undecodable(path: Path, encoding: str, error: UnicodeError, line: int, option: str) -> DataError:
+    encoding = encoding.removesuffix("-sig")
     problem = f"the text is not {encoding}"
     if isinstance(error, UnicodeDecodeError):
         line += error.object[: error.start].count(b"\n")

@@ -88,6 +88,12 @@ class OpenFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe can be read once, a file is twice
+                raise DataError(
+                    "this is a pipe or a device, not a file",
+                    file=str(path),
+                    remedy="write what it gives to a file first, and name that",
+                )
             self._raw: IO[bytes] = path.open("rb")
             self.gzip = self._raw.read(2) == _GZIP
             self._raw.seek(0)

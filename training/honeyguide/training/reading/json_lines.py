@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["JsonLines"]
 
 _FIRST = 1000
 """Lines whose keys are the columns."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair: without the other half polars would make it a NUL."""
 
 
 class JsonLines:
@@ -104,7 +107,7 @@ class JsonLines:
         """Returns the lines and values of a block."""
         texts = [name for name, kind in schema.items() if kind == pl.String]
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        if b"\n\n" not in data and not data.startswith(b"\n"):
+        if b"\n\n" not in data and not data.startswith(b"\n") and not _HALF.search(data):
             try:
                 frame = pl.read_ndjson(data, schema=schema)
             except pl.exceptions.PolarsError:
@@ -132,6 +135,10 @@ class JsonLines:
         problem = "it is no object"
         try:
             values = self._decoder.decode(line.decode())
+            if _HALF.search(line):
+                json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            problem, values = "half of a surrogate pair, which is no character", None
         except (ValueError, RecursionError) as error:
             problem, values = str(error).partition(": line")[0], None
         if isinstance(values, dict):

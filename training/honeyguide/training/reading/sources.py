@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
@@ -123,7 +124,7 @@ class Source:
 
             def leave_out(reason: str, count: int, example: str, file: Path = table.path) -> None:
                 assert bad_rows is not None
-                bad_rows(reason, count, f"{file.name} {example}" if len(self.files) > 1 else example)
+                bad_rows(reason, count, f"{self.label(file)} {example}".lstrip())
 
             own = [name for name in selection if name in table.columns] or list(table.columns[:1])
             for lines, frame in self._blocks(table, own, leave_out if bad_rows else None, lists, tell):
@@ -138,6 +139,13 @@ class Source:
         """Returns the file of a place and the line in which its row begins, from 1; in Parquet the row, from 1."""
         number = min(bisect_right(self._starts, place) - 1, len(self.files) - 1)
         return self.files[number], place - self._starts[number]
+
+    def label(self, file: Path) -> str:
+        """Returns what tells one of several files from the others, "" of one."""
+        if len(self.files) == 1:
+            return ""
+        common = Path(os.path.commonpath([each.parent for each in self.files]))
+        return str(file.relative_to(common))
 
     def _table(self, file: Path, kind: FileKind, text: TextFormat, flags: str) -> _Table:
         if kind.kind == "parquet":
