@@ -99,6 +99,8 @@ def test_a_value_that_a_flag_gave_is_usage_and_one_of_a_file_is_data() -> None:
     wrong = client_errors.InputError("batch_size is 0; allowed: 1", field="batch_size")
     assert error_code(wrong, ["score", "a", "b", "--batch-size=0"]) is ExitCode.USAGE
     assert error_code(wrong, ["score", "a", "b", "-k", "3"]) is ExitCode.DATA
+    unknown = client_errors.NotFoundError("no pipeline 'x'", field="pipeline")
+    assert error_code(unknown, ["recommend", "u", "--pipeline", "x"]) is ExitCode.NOT_FOUND
 
 
 def test_an_error_of_data_is_told_by_its_parts() -> None:

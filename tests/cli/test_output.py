@@ -48,6 +48,12 @@ def test_a_table_whose_words_would_be_broken_becomes_lines(capsys: Captured) -> 
     ]
 
 
+@pytest.mark.usefixtures("narrow")
+def test_a_table_of_names_and_values_becomes_a_line_for_each(capsys: Captured) -> None:
+    print_table("", ("field", "value"), [("name", "cf"), ("fingerprint", "a" * 64)])
+    assert capsys.readouterr().out.splitlines() == ["name: cf", f"fingerprint: {'a' * 64}", ""]
+
+
 def test_the_same_table_is_one_where_there_is_room(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output.stdout, "_width", 110)
     print_table("", COLUMNS, ROWS)

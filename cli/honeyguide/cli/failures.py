@@ -80,11 +80,11 @@ def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
         return ExitCode.UNREACHABLE
     if "existing" in (getattr(error, "facts", None) or {}) and _found(error) is ExitCode.FAILED:
         return ExitCode.NOT_FOUND  # of the plugins
-    field = getattr(error, "field", "")
-    flags = {f"--{field.replace('_', '-')}", f"-{field}"} if isinstance(field, str) and field else set()
-    if any(argument.partition("=")[0] in flags for argument in arguments):
-        return ExitCode.USAGE
-    return _found(error) or ExitCode.FAILED
+    code = _found(error) or ExitCode.FAILED
+    if code is ExitCode.DATA and (field := getattr(error, "field", "")):
+        flags = (f"--{field.replace('_', '-')}", f"-{field}")
+        return ExitCode.USAGE if any(a.partition("=")[0] in flags for a in arguments) else code
+    return code
 
 
 def _found(error: BaseException) -> ExitCode | None:

@@ -91,7 +91,9 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
     return widths
 
 
-def _print_records(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if len(columns) == 2:  # names and their values
+        columns, rows = [row[0] for row in rows], [[row[1] for row in rows]]
     for row in rows:
         for column, value in zip(columns, row, strict=True):
             if value not in ("", NOTHING):

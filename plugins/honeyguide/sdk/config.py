@@ -37,7 +37,8 @@ def config_from(cls: type[Any], options: Mapping[str, Any]) -> Any:
     try:
         config = cls(**values)
     except (TypeError, ValueError) as error:  # boundary: a plugin's own __post_init__ check
-        raise ConfigError(f"options {_shown(values)} are refused: {error}") from error
+        given = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+        raise ConfigError(f"options are refused ({given or 'the defaults'}): {error}") from error
     for name in fields - set(values):
         _check_bounds(name, getattr(config, name))
     return config
