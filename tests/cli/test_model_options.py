@@ -57,10 +57,10 @@ def test_the_help_of_train_ends_with_each_model_s_own_defaults() -> None:
 
 def test_the_mistake_of_a_plugin_does_not_cost_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
     host = PluginHost.load()
-    monkeypatch.setattr(host.models["cf"], "fit_defaults", {"epoch": 3})
+    monkeypatch.setattr(host.models["cf"], "fit_defaults", {"[/epoch]": 3})
     monkeypatch.setattr(PluginHost, "load", lambda: host)
     words = " ".join(run("train", "--help").stdout.split())
-    assert "cf: unknown option 'epoch'" in words
+    assert "cf: unknown option '[/epoch]'" in words
     assert "gru: --epochs" in words
 
 

@@ -78,6 +78,8 @@ class TrainCommand(TyperCommand):
 
 
 def _defaults() -> Iterator[str]:
+    from rich.markup import escape
+
     from honeyguide.sdk.errors import HoneyguideError
     from honeyguide.sdk.host import PluginHost
     from honeyguide.training.fit.options import FitOptions
@@ -88,7 +90,7 @@ def _defaults() -> Iterator[str]:
         try:
             options = FitOptions.for_model(model, {})
         except HoneyguideError as error:  # a plugin's mistake must not cost the help
-            yield f"{name}: {error}"
+            yield escape(f"{name}: {error}")
             continue
         yield f"{name}: " + ", ".join(f"--{flag.replace('_', '-')} {getattr(options, flag)}" for flag in _FLAGS)
 
