@@ -23,7 +23,8 @@ def test_lines_end_in_lf_whatever_they_ended_in(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"a\nb\xe9", "row 2: byte 0xe9 is not utf-8"), (b"a\nb\0", "row 2: .* NUL")]
+    ("data", "said"),
+    [(b"a\nb\xe9", "row 2: byte 0xe9 is not utf-8"), (b"a\nb\0", "row 2: .* NUL"), (b"a\n\0\xe9", "row 2: .* NUL")],
 )
 def test_what_is_no_text_is_named_by_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, said: str

@@ -140,6 +140,11 @@ class TestBlocks:
             "3 rows have fewer fields than the header (first: log.csv row 3); the missing ones are empty"
         ]
 
+    def test_excels_line_about_the_separator_is_no_header(self, tmp_path: Path) -> None:
+        found = Reading(write(tmp_path, "sep=;\nuser;item\nu;a,b\n"))
+        assert (found.columns, found.rows, found.lines) == (["user", "item"], [("u", "a,b")], [3])
+        assert Reading(write(tmp_path, "sep=;\nu;a\n"), header=False, separator=";").lines == [2]
+
     def test_gzip_is_read_whatever_its_name(self, tmp_path: Path) -> None:
         assert Reading(write(tmp_path, gzip.compress(b"user,item\nu,a\n"))).rows == [("u", "a")]
         assert Reading(write(tmp_path, b"user,item\nu,a\n", "log.csv.gz")).rows == [("u", "a")]

@@ -41,16 +41,13 @@ def decoded_blocks(path: Path, encoding: str, flags: str, progress: Callable[[in
             try:
                 text = held + decoder.decode(data, final=not data).encode()
             except UnicodeError as error:
+                if b"\0" in data:
+                    raise _no_text(path, line + data.count(b"\n", 0, data.index(b"\0")), option) from None
                 raise _undecodable(path, encoding, error, line, option) from None
             held = b""
             progress(file.position())
             if b"\0" in text:
-                raise DataError(
-                    "the file has a NUL byte, which text has not",
-                    file=str(path),
-                    row=line + text.count(b"\n", 0, text.index(b"\0")),
-                    remedy=f"say {option} utf-16-le or utf-16-be if it is such text; else take it out",
-                )
+                raise _no_text(path, line + text.count(b"\n", 0, text.index(b"\0")), option)
             if text.endswith(b"\r") and data:
                 text, held = text[:-1], b"\r"  # an LF may follow
             if b"\r" in text:
@@ -66,6 +63,15 @@ def decoded_blocks(path: Path, encoding: str, flags: str, progress: Callable[[in
                 yield text
             if not data:
                 return
+
+
+def _no_text(path: Path, line: int, option: str) -> DataError:
+    return DataError(
+        "there is a NUL byte, which text has not",
+        file=str(path),
+        row=line,
+        remedy=f"say {option} utf-16-le or utf-16-be if it is such text; take it out; or name a file of text",
+    )
 
 
 def _undecodable(path: Path, encoding: str, error: UnicodeError, line: int, option: str) -> DataError:

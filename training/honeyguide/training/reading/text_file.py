@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,9 +38,13 @@ class TextFile:
         self.path, self._text, self._warnings = path, text, warnings
         self.encoding = kind.mark or text.encoding
         head = next(decoded_blocks(path, self.encoding, flags, lambda _: None), b"").decode()
-        self.separator, self.detected = text.separator, not text.separator
-        if self.detected:
+        self.separator, self.detected = text.separator, False
+        named = re.match(r"sep=(.)\n", head)  # a line of Excel's in front of the header
+        if named and self.separator in ("", named[1]):
+            self.separator, self.detected = named[1], True
+        elif not self.separator:
             self.separator, self.detected = detect_separator(head, path, text.quote)
+        self._preamble = int(bool(named))
         self._blocks = RowBlocks(path, self.encoding, text, self.separator, flags)
         names = self._first_row()
         self._width = len(names)
@@ -62,11 +67,9 @@ class TextFile:
         """
         numbers = [self.columns.index(name) for name in selection]
         chosen = [pl.col(f"c{number}").alias(name) for number, name in zip(numbers, selection, strict=True)]
-        header, short, first_short = self._text.header, 0, 0
+        before, short, first_short = self._preamble + self._text.header, 0, 0
         for block in self._blocks.read(self.columns, self._width, bad_rows, progress):
-            if header and block.keep.any():
-                block.keep[int(block.keep.argmax())] = False
-                header = False
+            before -= _drop_first(block, before)
             self._check_surplus(block, bad_rows)
             lacking = block.keep & (block.rows.fields < len(self.columns))
             if lacking.any():
@@ -82,7 +85,9 @@ class TextFile:
             )
 
     def _first_row(self) -> list[str]:
+        before = self._preamble
         for block in self._blocks.read((), 0, None, lambda _: None):
+            before -= _drop_first(block, before)
             if block.keep.any():
                 first = int(block.keep.argmax())
                 block.keep[:] = False
@@ -144,3 +149,10 @@ class TextFile:
         fuller = "the header" if self._text.header else "the first row"
         bad_rows(f"more fields than {fuller} has", int(wrong.sum()), f"row {line}: {block.row(at)}")
         block.keep &= ~wrong
+
+
+def _drop_first(block: RowBlock, count: int) -> int:
+    """Leaves out up to ``count`` of a block's first rows; returns how many."""
+    first = np.flatnonzero(block.keep)[:count]
+    block.keep[first] = False
+    return len(first)
