@@ -157,7 +157,7 @@ class TestBlocks:
 
 
 def test_doubled_and_quoted_names_are_kept(tmp_path: Path) -> None:
-    assert Reading(write(tmp_path, '" user" ,"item, or not",ts,ts\nu,a,1,2\n')).columns == [
+    assert Reading(write(tmp_path, '" user" ,"item,\nor not",ts,ts\nu,a,1,2\n')).columns == [
         "user", "item, or not", "ts", "ts",
     ]  # fmt: skip
 

@@ -93,7 +93,7 @@ class TextFile:
                 block.keep[:] = False
                 block.keep[first] = True
                 width = int(block.rows.fields[first])
-                return [str(name or "") for name in self._parse(block, width, range(width)).row(0)]
+                return [(name or "").replace("\n", " ") for name in self._parse(block, width, range(width)).row(0)]
         raise DataError("the file is empty", file=str(self.path), remedy="name a file that has rows")
 
     def _parse(self, block: RowBlock, width: int, numbers: Sequence[int]) -> pl.DataFrame:
