@@ -128,6 +128,16 @@ def test_an_error_of_the_system_names_its_files_or_the_command_that_was_at_work(
     assert (told["code"], told["file"]) == ("ENOSPC", "data/a")
 
 
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "honeyguide.sdk.host", None)  # an install without plugins, too
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch")
+    text = in_words(missing, "x")
+    assert text == "this verb needs torch: pip install 'honeyguide[all]'"
+    assert describe_error(missing, text, error_code(missing))["error"]["code"] == "MISSING_PACKAGE"
+    assert in_words(ModuleNotFoundError("", name="honeyguide.gone"), "x") is None
+    assert in_words(MemoryError(), "x") == "not enough memory, while this was at work: x"
+
+
 def fails(error: Exception) -> Any:
     """Makes a command that ends in an error."""
 

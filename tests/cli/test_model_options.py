@@ -64,6 +64,17 @@ def test_the_mistake_of_a_plugin_does_not_cost_the_help(monkeypatch: pytest.Monk
     assert "gru: --epochs" in words
 
 
+def test_an_install_without_plugins_has_a_help_and_completes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "honeyguide.sdk.host", None)
+    assert "honeyguide plugins show MODEL" in " ".join(run("train", "--help").stdout.split())
+    assert complete_model("") == []
+
+
+def test_the_group_of_plugins_hands_its_options_down() -> None:
+    assert json.loads(run("plugins", "--json", "show", "cf").stdout)["name"] == "cf"
+    assert run("plugins", "--strict-plugins", "show", "cf").exit_code == 2
+
+
 def test_names_are_completed() -> None:
     assert complete_model("j") == ["joint"]
     assert complete_model("d") == []

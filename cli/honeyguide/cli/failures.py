@@ -8,7 +8,11 @@ import re
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from honeyguide.sdk.host import PluginInfo
 
 __all__ = ["STANDARD_OUTPUT", "ExitCode", "describe_error", "error_code", "in_words"]
 
@@ -72,7 +76,7 @@ _PIPES = (errno.EPIPE, errno.ESHUTDOWN)
 
 def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
     """Returns the exit code of an error; ``arguments`` are the command's, since a value that a flag gave is usage."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # typer's
         return ExitCode.INTERRUPTED
     if isinstance(error, OSError):
         return ExitCode.CLOSED if error.errno in _PIPES else ExitCode.FAILED
@@ -108,6 +112,8 @@ def in_words(error: BaseException, command: str) -> str | None:
         return error.format_message() if hasattr(error, "format_message") else str(error)
     if plugin := _plugin_at_fault(error):
         return _of_plugin(plugin, error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory, while this was at work: {command}"
     return _of_packages(error)
 
 
@@ -118,6 +124,8 @@ def describe_error(error: BaseException, text: str | None, code: ExitCode) -> di
     if isinstance(error, OSError):
         word = errno.errorcode.get(error.errno or 0, "OS_ERROR")
         facts["file"] = error.filename
+    elif isinstance(error, ModuleNotFoundError):
+        word = "MISSING_PACKAGE"
     elif _found(error) is None:
         word = "INTERNAL" if text is None else "PLUGIN_ERROR"
     else:
@@ -146,11 +154,9 @@ def _of_system(error: OSError, command: str) -> str:
 
 def _plugin_at_fault(error: BaseException) -> tuple[str, str] | None:
     """Finds the plugin whose code an unexpected error came through: its description, and the place in its code."""
-    from honeyguide.sdk.host import installed_plugins
-
     owners: Mapping[str, str] = {
         re.split(r"[.:]", point.value)[0]: f"plugin {point.name!r}" + (f" of {point.dist.name}" if point.dist else "")
-        for point in installed_plugins()[0]
+        for point in _installed()[0]
         if not point.value.startswith("honeyguide.")
     }
     found = None
@@ -159,6 +165,14 @@ def _plugin_at_fault(error: BaseException) -> tuple[str, str] | None:
         if owner := owners.get(module.partition(".")[0]):
             found = owner, f"{module}, line {line}"
     return found
+
+
+def _installed() -> tuple[list[EntryPoint], list[PluginInfo]]:
+    try:
+        from honeyguide.sdk.host import installed_plugins
+    except ImportError:  # an install of the client and the command line alone has no plugins
+        return [], []
+    return installed_plugins()
 
 
 def _of_plugin(plugin: tuple[str, str], error: BaseException) -> str:
@@ -172,10 +186,8 @@ def _of_plugin(plugin: tuple[str, str], error: BaseException) -> str:
 
 def _of_packages(error: BaseException) -> str | None:
     """Words the failure of any library that reads the metadata of all packages, where one package's is broken."""
-    from honeyguide.sdk.host import installed_plugins
-
     modules = {str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)}
-    broken = installed_plugins()[1]
+    broken = _installed()[1]
     if broken and any(module.startswith("importlib.metadata") for module in modules):
         return "; ".join(info.error_message for info in broken)
     return None

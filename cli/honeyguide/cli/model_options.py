@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ class TrainCommand(TyperCommand):
 
 
 def _defaults() -> Iterator[str]:
-    from rich.markup import escape
-
-    from honeyguide.sdk.errors import HoneyguideError
-    from honeyguide.sdk.host import PluginHost
-    from honeyguide.training.fit.options import FitOptions
-
     yield "Every option of a model and of its training: `honeyguide plugins show MODEL`."
+    try:
+        from honeyguide.sdk.errors import HoneyguideError
+        from honeyguide.sdk.host import PluginHost
+        from honeyguide.training.fit.options import FitOptions
+    except ImportError:  # an install that cannot train has a help all the same
+        return
     yield "Defaults of the flags by model:"
     for name, model in sorted(PluginHost.load().models.items()):
         try:
@@ -106,8 +107,10 @@ def complete_offer(incomplete: str) -> list[str]:
 
 
 def _names(incomplete: str, *, rules: bool) -> list[str]:
-    from honeyguide.sdk.host import PluginHost
-
+    try:
+        from honeyguide.sdk.host import PluginHost
+    except ImportError:  # as above
+        return []
     host = PluginHost.load()
     names = [*host.models, *(host.rules if rules else ())]
     return sorted(name for name in names if name.startswith(incomplete))
