@@ -34,18 +34,21 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def write(board: Board, folder: Path, *, shift: int = 0) -> Path:
-    """Writes the checkerboard as a data set: its last basket is test, the one before it validation."""
+def write(board: Board, folder: Path, *, renamed: int = 0) -> Path:
+    """Writes the checkerboard as a data set: its last basket is test, the one before it validation.
+
+    The first items, as many as ``renamed``, have other ids.
+    """
     histories = board[1]
     users = np.repeat(np.arange(len(histories)), histories.lengths)
     from_end = histories.offsets[1:][users] - np.arange(len(users))
-    items = (histories.items + shift) % board[0].items
+    items = histories.items
     split = np.where(from_end == 1, 2, np.where(from_end == 2, 1, 0)).astype(np.int8)
     events = pl.DataFrame({"user": users.astype(np.int32), "item": items.astype(np.int32), "split": split})
     people = pl.DataFrame({"user_id": [f"u{i}" for i in range(len(histories))]})
     catalogue = pl.DataFrame(
         {
-            "item_id": [f"i{i}" for i in range(board[0].items)],
+            "item_id": [f"{'new' if i < renamed else 'i'}{i}" for i in range(board[0].items)],
             "title": [""] * board[0].items,
             "categories": [[]] * board[0].items,
             "popularity": np.bincount(items[split == 0], minlength=board[0].items),
@@ -145,11 +148,28 @@ def test_a_model_that_retrieves_takes_no_retrievers(run: Run, dataset: Path, tmp
         run("train", "tiny", dataset, "--out", tmp_path / "run", "--retriever", tmp_path)
 
 
-def test_another_data_set_is_refused(run: Run, dataset: Path, checkerboard: Board, tmp_path: Path) -> None:
-    run("train", "tiny", dataset, "--out", tmp_path / "run", "--epochs", "1")
-    other = write(checkerboard, tmp_path / "other", shift=1)
-    with pytest.raises(DataError, match="with other content"):
-        run("evaluate", tmp_path / "run", other)
+def test_an_older_run_is_measured_on_new_data_and_says_what_it_knows(
+    run: Run, dataset: Path, checkerboard: Board, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run("train", "tiny", dataset, "--out", out)
+    new = write(checkerboard, tmp_path / "new", renamed=6)
+    same = json.loads(run("evaluate", out, dataset, "--k", "1", "--json").stdout)
+    assert "known" not in same
+    told = json.loads(run("evaluate", out, new, "--k", "1", "--json").stdout)
+    known = told["known"]
+    assert (known["items_known"], known["items_total"], known["targets_total"]) == (18, 24, told["users"])
+    assert 0 < known["targets_known"] < known["targets_total"]
+    # It knows the answer wherever the newest event and the target are items it knows.
+    assert 0.5 < told["stages"]["retrieve"]["hr@1"] <= known["targets_known"] / known["targets_total"]
+    shown = run("evaluate", out, new)
+    missed = 1 - known["targets_known"] / known["targets_total"]
+    assert "known by item id: 18 of 24 items, " in shown.stdout
+    assert f"{missed:.1%} of the targets cannot be hit, and count as misses" in shown.stdout
+    assert f"measured on {new}" in " ".join(shown.stdout.split())
+    assert "honeyguide export" not in shown.stderr
+    with pytest.raises(DataError, match=r"knows 0 of the 24 items"):
+        run("evaluate", out, write(checkerboard, tmp_path / "foreign", renamed=24))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from honeyguide import exporters
 from honeyguide.cli.app import build
 from honeyguide.exporters.tracing import trace
-from honeyguide.sdk.errors import DataError, ExportError, InvalidArgument
+from honeyguide.sdk.errors import DataError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest, verify
 from honeyguide.training.dataset import Dataset
@@ -65,7 +65,7 @@ def test_a_graph_that_the_disk_refuses_is_no_fault_of_the_network(tmp_path: Path
     import torch
     from torch.export import Dim
 
-    with pytest.raises(ExportError, match=r"^user\.onnx cannot be written: No such file or directory$"):
+    with pytest.raises(DataError, match=r"absent/user\.onnx: the graph cannot be written: No such file or directory\n"):
         trace(
             torch.nn.Identity(),
             {"input": torch.zeros(2, 3)},

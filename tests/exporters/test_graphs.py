@@ -11,7 +11,7 @@ from honeyguide.exporters.forward import open_session, torch_user, user_vectors
 from honeyguide.exporters.graphs import export_rank_graph, export_user_graph
 from honeyguide.exporters.tracing import OPSET, trace
 from honeyguide.sdk import DataSpec
-from honeyguide.sdk.errors import ExportError
+from honeyguide.sdk.errors import ExportError, PluginError
 from honeyguide.sdk.examples import example_histories
 
 DATA = DataSpec(items=60, repeats=False)
@@ -57,3 +57,25 @@ def test_what_cannot_be_translated_is_an_export_error(tmp_path: Path):
 
     with pytest.raises(ExportError, match=r"branch.onnx cannot be made from the network: .*Python control flow"):
         trace(Branching(), {"x": torch.ones(3, 2)}, {"x": {}}, ["y"], tmp_path / "branch.onnx")
+
+
+def test_a_disk_that_is_full_while_torch_translates_is_no_fault_of_the_network(tmp_path: Path, monkeypatch):
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("cannot compile") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.onnx, "export", full)
+    with pytest.raises(ExportError, match=r"user\.onnx: no room is left on the disk"):
+        export_user_graph(*untrained("tiny_gru"), tmp_path / "user.onnx")
+
+
+def test_what_a_model_raises_while_it_is_exported_names_the_call(tmp_path: Path, monkeypatch):
+    model, network = untrained("tiny_gru")
+
+    def fail(histories: object) -> None:
+        raise KeyError("dwell")
+
+    monkeypatch.setattr(model, "encode", fail)
+    with pytest.raises(PluginError, match=r"'tiny_gru' failed in encode on a batch of 3 users × 5 events \(KeyError"):
+        export_user_graph(model, network, tmp_path / "user.onnx")

@@ -4,9 +4,11 @@ import faiss
 import numpy as np
 import pytest
 from bundles import make_bundle
+from small_disk import files_end_at
 from tiny_mean import TinyMean
 
 from honeyguide.exporters.index import build_index, recall, write_index
+from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.manifest import read_manifest
 
 
@@ -63,3 +65,13 @@ def test_the_manifest_says_which_index_and_its_recall(tmp_path: Path):
     info = read_manifest(tmp_path / "tiny" / "1").index
     assert info.kind in ("hnsw", "ivf")
     assert info.recall_at_100 >= 0.99
+
+
+@pytest.mark.parametrize(("items", "size"), [(20, 1_000), (5_000, 100_000)])
+def test_a_disk_that_is_full_is_told_in_a_line(space, tmp_path: Path, items: int, size: int):
+    index, _ = build_index(space[0][:items], space[1])
+    with files_end_at(size), pytest.raises(DataError, match=r"index\.faiss: the index cannot be written: .*\n"):
+        write_index(index, tmp_path / "index.faiss")
+    write_index(index, tmp_path / "index.faiss")
+    faiss.write_index(index, str(tmp_path / "own"))
+    assert (tmp_path / "index.faiss").read_bytes() == (tmp_path / "own").read_bytes()

@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 import torch
 from bundles import evaluation_set, items_table, make_bundle
+from small_disk import files_end_at
 from tiny_mean import TinyMean
 
 from honeyguide.exporters import bundle, export_bundle
 from honeyguide.exporters.publish import write_items
 from honeyguide.sdk import DataSpec, HistoryBatch
-from honeyguide.sdk.errors import ExportError, InvalidArgument
+from honeyguide.sdk.errors import DataError, ExportError, InvalidArgument
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest, verify
@@ -43,6 +44,31 @@ def test_a_failure_midway_leaves_nothing(tmp_path: Path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         make_bundle(tmp_path, model=TinyMean)
     assert names(tmp_path / "tiny") == [".export-lock"]
+
+
+def test_a_disk_that_is_full_is_named_with_the_file_and_leaves_what_was_there(tmp_path: Path, monkeypatch):
+    make_bundle(tmp_path, model=TinyMean)
+
+    def refused(size: int) -> str:
+        with (
+            files_end_at(size),
+            pytest.raises(DataError, match=r"cannot be written: .*\n  remedy: make") as raised,
+        ):
+            make_bundle(tmp_path, model=TinyMean)
+        assert names(tmp_path / "tiny") == [".export-lock", "1"]
+        return Path(raised.value.file).name
+
+    assert [refused(100), refused(3_000)] == ["items.parquet", "user.onnx"]
+    monkeypatch.setattr(bundle, "write_items", lambda items, folder: None)  # that is larger here than the vectors
+    assert refused(1_000) == "item_vectors.npy"
+    verify(tmp_path / "tiny" / "1", read_manifest(tmp_path / "tiny" / "1"))
+
+
+def test_a_link_as_repository_or_bundle_leads_to_where_it_is_written(tmp_path: Path):
+    (tmp_path / "models").symlink_to(tmp_path / "disk")  # which is not there yet
+    make_bundle(tmp_path / "models", model=TinyMean)
+    assert names(tmp_path / "disk" / "tiny") == [".export-lock", "1"]
+    assert (tmp_path / "models").is_symlink()
 
 
 def test_a_killed_export_is_no_version_and_the_next_removes_it(tmp_path: Path):
@@ -150,5 +176,5 @@ def test_a_catalogue_that_the_disk_refuses_is_named(tmp_path: Path, monkeypatch:
         raise pl.exceptions.ComputeError("parquet: No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
-    with pytest.raises(ExportError, match=r"^items\.parquet cannot be written: parquet: No space left"):
+    with pytest.raises(DataError, match=r"/items\.parquet: the catalogue cannot be written: parquet: No space left"):
         write_items(items_table(3), tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from small_disk import files_end_at
 
 from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.sdk.errors import DataError
@@ -261,6 +262,16 @@ def test_a_disk_that_is_full_leaves_the_data_set_as_it_was(tmp_path: Path, monke
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
     with pytest.raises(DataError, match=r"data: the data set cannot be written: .*No space left.*\n.*make room"):
+        small().write(tmp_path / "data", force=True)
+    assert Dataset.open(tmp_path / "data").name == "small"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("size", [0, 700])
+def test_files_that_cannot_grow_leave_the_data_set_as_it_was(tmp_path: Path, size: int) -> None:
+    """With real writes: Polars, Python and the header each meet the limit."""
+    small().write(tmp_path / "data")
+    with files_end_at(size), pytest.raises(DataError, match=r"data: the data set cannot be written: .*\n.*make room"):
         small().write(tmp_path / "data", force=True)
     assert Dataset.open(tmp_path / "data").name == "small"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.sdk.errors import DataError
-from honeyguide.training.target_folder import check_makeable, writing
+from honeyguide.training.target_folder import check_makeable, is_full_disk, writing
 
 
 def test_what_lies_beneath_a_file_cannot_be_made(tmp_path: Path) -> None:
@@ -41,3 +41,11 @@ def test_a_library_s_own_name_for_a_full_disk_is_known_and_a_fault_is_not_taken_
     assert isinstance(raised.value.__cause__, LookupError)
     with pytest.raises(LookupError), writing(tmp_path, "the table"):
         raise LookupError
+
+
+def test_a_full_disk_is_found_behind_another_error() -> None:
+    error = ValueError("half a file")
+    assert not is_full_disk(error)
+    error.__context__ = OSError(28, "No space left on device")
+    assert is_full_disk(error)
+    assert not is_full_disk(OSError(2, "No such file or directory"))

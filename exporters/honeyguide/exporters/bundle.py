@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,6 +40,8 @@ from honeyguide.sdk.manifest import (
     IndexInfo,
     Manifest,
 )
+from honeyguide.training.plugin_calls import plugin_call
+from honeyguide.training.target_folder import writing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,9 +96,10 @@ def export_bundle(
         The published manifest.
 
     Raises:
+        DataError: where the disk refuses a file; nothing is published then.
         ExportError: where a retriever does not fit, the network cannot be exported or the bundle fails its own proof.
         InvalidArgument: for a name that no bundle can have.
-        PluginError: where no plugin offers a retriever's model.
+        PluginError: where no plugin offers a retriever's model, or the model's code fails.
     """
     draft = draft_manifest(
         name,
@@ -139,7 +144,10 @@ def _write(
     pairs: dict[str, tuple[Forward, Forward]] = {}
     if model.retrieves:
         vectors = _item_vectors(network, model)
-        np.save(folder / ITEM_VECTORS, vectors, allow_pickle=False)
+        with writing(file := folder / ITEM_VECTORS, "the item vectors"):
+            np.save(file, vectors, allow_pickle=False)
+            if file.stat().st_size < vectors.nbytes:  # of little data numpy does not see that it never got there
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         pairs["user_vector"] = torch_user(network), traced(USER_GRAPH, export_user_graph)
         sources = [CandidateSource(model, pairs["user_vector"], vectors)]
         draft = replace(draft, steps=can.steps is not None, dimension=vectors.shape[1])
@@ -191,7 +199,7 @@ def _item_vectors(network: nn.Module, model: Model) -> NDArray[np.float32]:
     import torch
 
     calls: Any = network  # nn.Module types every attribute Tensor | Module
-    with torch.inference_mode():
+    with plugin_call(model, "items"), torch.inference_mode():
         vectors = np.ascontiguousarray(calls.items().numpy(), np.float32)
     if vectors.ndim != 2 or len(vectors) != model.data.items:
         raise ExportError(f"items() returned shape {vectors.shape}; it must be ({model.data.items}, d)")

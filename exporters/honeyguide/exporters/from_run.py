@@ -65,7 +65,8 @@ def export(
     Raises:
         InvalidArgument: for a name that no bundle can have.
         DataError: a folder is none of ours or cannot be written to, or the run was trained on other data.
-        PluginError: no installed plugin offers the model.
+        FailedPrecondition: this process was forked from one that had data sets open.
+        PluginError: no installed plugin offers the model, or it failed; the original error is its cause.
         ExportError: a retriever is not exported or does not fit, the network cannot be exported, or the bundle fails
             its own proof; nothing is published then.
     """

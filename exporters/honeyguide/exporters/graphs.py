@@ -13,6 +13,7 @@ from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ExportError
 from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.model import last_event
+from honeyguide.training.plugin_calls import plugin_call
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,7 +83,7 @@ def export_step_graph(model: Model, network: nn.Module, path: Path) -> None:
 
     batch, shapes = _example(model)
     calls: Any = network  # nn.Module types every attribute Tensor | Module
-    with torch.no_grad():
+    with plugin_call(model, "state", batch), torch.no_grad():
         state = calls.state(batch)
     event = as_tensors(last_event(model, example_histories(model.data, _LENGTHS)))
     specs = {spec.name: spec.axes for spec in model.inputs()}
@@ -150,7 +151,9 @@ def as_tensors(arrays: Arrays) -> dict[str, Tensor]:
 
 def _example(model: Model) -> tuple[dict[str, Tensor], dict[str, Axes]]:
     """Encodes a small batch of every column the data has; no axis is 1 and no two are equal, so all stay free."""
-    batch = as_tensors(model.encode(example_histories(model.data, _LENGTHS)))
+    histories = example_histories(model.data, _LENGTHS)
+    with plugin_call(model, "encode", histories):
+        batch = as_tensors(model.encode(histories))
     specs = {spec.name: spec for spec in model.inputs()}
     if set(specs) != set(batch):
         raise ExportError(

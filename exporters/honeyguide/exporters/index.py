@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk.manifest import IndexInfo
+from honeyguide.training.target_folder import writing
 
 __all__ = ["EXACT_UP_TO", "build_index", "recall", "write_index"]
 
@@ -74,7 +75,9 @@ def recall(index: Any, exact: Any, queries: Floats) -> float:
 
 
 def write_index(index: Any, path: Path) -> None:
-    """Writes an index with its search breadth."""
+    """Writes an index with its search breadth; raises `DataError` where the disk refuses it."""
     import faiss
 
-    faiss.write_index(index, str(path))
+    # FAISS's own writer says nothing where the last bytes of a file never got there.
+    with writing(path, "the index", RuntimeError), path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))

@@ -16,6 +16,7 @@ from honeyguide.sdk.errors import ExportError, InvalidArgument
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.manifest import ITEMS, MANIFEST, Manifest, file_sha256, vocabulary_hash
 from honeyguide.sdk.names import NAME_PATTERN, versions_in
+from honeyguide.training.target_folder import writing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,31 +89,34 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
         repository: the folder of bundles; made where it is missing.
         name: what the bundle is called.
         write: fills the folder it is given and returns the manifest, but for version, date and files. What it raises
-            goes on, and nothing is published.
+            goes on, and nothing is published; so does the `DataError` where the disk refuses the rest.
 
     Returns:
         The published manifest.
     """
     from filelock import FileLock
 
-    home = repository / name
-    home.mkdir(parents=True, exist_ok=True)
+    home = (repository / name).resolve()  # a link stays one, and where it leads to is written
+    with writing(home, "the bundle"):
+        home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / _LOCK):  # released by the system if the process dies
         folder = home / _UNFINISHED
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
+            written = write(folder)
             manifest = replace(
-                write(folder),
+                written,
                 version=max(versions_in(home), default=0) + 1,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
             )
-            (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
-            for path in (*folder.iterdir(), folder):
-                _sync(path)
-            folder.rename(home / str(manifest.version))
-            _sync(home)
+            with writing(folder, "the bundle"):
+                (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
+                for path in (*folder.iterdir(), folder):
+                    _sync(path)
+                folder.rename(home / str(manifest.version))
+                _sync(home)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -120,13 +124,11 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
 
 
 def write_items(items: pl.DataFrame, folder: Path) -> None:
-    """Writes the catalogue's table; raises `ExportError` where the disk refuses it."""
+    """Writes the catalogue's table; raises `DataError` where the disk refuses it."""
     import polars as pl
 
-    try:
+    with writing(folder / ITEMS, "the catalogue", pl.exceptions.PolarsError):  # Polars' name for a full disk
         items.select("item_id", "title", "categories", "popularity").write_parquet(folder / ITEMS)
-    except pl.exceptions.PolarsError as error:  # its name for a full disk
-        raise ExportError(f"{ITEMS} cannot be written: {error}") from error
 
 
 def _sync(path: Path) -> None:

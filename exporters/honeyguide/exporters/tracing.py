@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honeyguide.sdk.errors import ExportError
+from honeyguide.training.target_folder import is_full_disk, writing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +41,7 @@ def trace(
         path: where the graph is written.
 
     Raises:
+        DataError: where the disk refuses it.
         ExportError: where it cannot be translated, an input is lost or an axis is fixed.
     """
     import torch
@@ -58,16 +61,16 @@ def trace(
                 verbose=False,
             )
         except Exception as error:  # boundary: torch translates a plugin's code, which may raise anything
+            if is_full_disk(error):  # it keeps files of its own while it works
+                raise ExportError(f"{path}: no room is left on the disk, here or in {tempfile.gettempdir()}") from error
             raise ExportError(
                 f"{path.name} cannot be made from the network: {type(error).__name__}: {_first_lines(error)}; "
                 "likely cause: Python control flow over tensor values, an operator without an ONNX form, "
                 "or an axis (batch, length ≤ max_length, candidates) that the network fixes"
             ) from error
         assert program is not None  # it is None only with the exporter that dynamo replaced
-        try:
+        with writing(path, "the graph"):
             program.save(path, external_data=weights >= _EMBED_BELOW)
-        except OSError as error:  # such as a full disk, which is no fault of the network's
-            raise ExportError(f"{path.name} cannot be written: {error.strerror}") from error
     _check_free(program.model.graph, {**shapes.get("batch", {}), **shapes}, inputs, path.name)
 
 

@@ -114,7 +114,7 @@ class EvaluationSet:
     target_users: Long
     """(targets,) place of the user in ``histories``, ascending; every user has at least one target."""
     target_items: Int
-    """(targets,) catalogue rows, without duplicates within a user."""
+    """(targets,) catalogue rows, without duplicates within a user; -1 is an item that the catalogue lacks: a miss."""
     user_ids: tuple[str, ...] = ()
     """(users,) the ids, where they are known."""
 

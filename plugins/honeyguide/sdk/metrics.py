@@ -150,9 +150,10 @@ def target_ranks(
     """Ranks targets in the full ranking of (users, items) scores.
 
     Returns:
-        (targets,) ranks from 1; items with equal scores share the mean of their ranks; inf where the score is -inf.
+        (targets,) ranks from 1; items with equal scores share the mean of their ranks; inf where the score is -inf, or
+        the target is -1, an item that is not in the catalogue.
     """
-    own = scores[target_users, target_items]  # (targets,)
+    own = np.where(target_items < 0, -np.inf, scores[target_users, target_items])  # (targets,)
     ranks = np.empty(len(own), np.float64)
     for start in range(0, len(own), 1024):  # bounds the (targets, items) comparison to a few megabytes
         rows = scores[target_users[start : start + 1024]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,16 @@ from honeyguide.training.dataset import Dataset
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the data sets "shop" and "other", and on the first the run "cf", hardly trained."""
+    """Holds the data sets "shop", "other" and "foreign", with other item ids; on the first the run "cf"."""
     home = tmp_path_factory.mktemp("home")
     random = np.random.default_rng(0)
-    for name in ("shop", "other"):
-        rows = [f"u{user},i{item},{time}" for user in range(30) for time, item in enumerate(random.permutation(20)[:6])]
+    for name in ("shop", "other", "foreign"):
+        item_id = "f" if name == "foreign" else "i"
+        rows = [
+            f"u{user},{item_id}{item},{time}"
+            for user in range(30)
+            for time, item in enumerate(random.permutation(20)[:6])
+        ]
         (home / f"{name}.csv").write_text("user_id,item_id,time\n" + "\n".join(rows) + "\n")
         words = ["prepare", str(home / f"{name}.csv"), "--time", "time", "--out", str(home / name)]
         assert CliRunner().invoke(build(), words).exit_code == 0
@@ -53,7 +59,8 @@ def test_folders_may_be_text_and_data_may_be_open(home: Path) -> None:
     ("options", "message"),
     [
         ({"split": "train"}, "split is 'train'; allowed: test or validation"),
-        ({"k": [10, 0]}, r"k is \[10, 0\]; allowed: one or more whole numbers from 1"),
+        ({"k": [10, 0]}, r"k is \[10, 0\]; allowed: one or more whole numbers from 1 to 100,000"),
+        ({"k": [10**20]}, r"k is \[1000.*; allowed: one or more"),
         ({"k": []}, r"k is \[\]; allowed"),
         ({"rule": ["seen:newest"]}, "rule is 'seen:newest'; allowed: NAME or NAME:KEY=VALUE"),
     ],
@@ -63,6 +70,21 @@ def test_an_argument_out_of_its_range_is_refused(home: Path, options: dict, mess
         training.evaluate(home / "cf", home / "shop", **options)
 
 
-def test_other_data_than_the_run_s_is_refused(home: Path) -> None:
-    with pytest.raises(DataError, match="the model was trained on 'shop' as it was then; this is 'other'"):
-        training.evaluate(home / "cf", home / "other")
+def test_other_data_of_which_nothing_is_known_are_refused(home: Path) -> None:
+    with pytest.raises(DataError, match=r"knows 0 of the 20 items of data set 'foreign'.*\n.*same item ids"):
+        training.evaluate(home / "cf", home / "foreign")
+
+
+def test_data_with_the_same_items_are_known_whole(home: Path) -> None:
+    table = training.evaluate(home / "cf", home / "other", k=[20])
+    assert table["hr@20"].to_list() == [1.0, 1.0]
+    for what, count in (("items", 20), ("users", 30), ("events", 150), ("targets", 30)):
+        assert table[f"{what}_known"].to_list() == table[f"{what}_total"].to_list() == [count, count]
+
+
+def test_a_run_without_its_item_ids_is_told_what_helps(home: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(home / "cf", tmp_path / "cf"))
+    (run / "items.parquet").unlink()
+    training.evaluate(run, home / "shop")
+    with pytest.raises(DataError, match=r"does not say what its items are.*\n.*train it again"):
+        training.evaluate(run, home / "other")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkerboard import Tiny, TinyConfig, _LastItem, checkerboard_host
+from small_disk import files_end_at
 from torch import Tensor, nn
 
 from honeyguide import training
@@ -96,17 +95,6 @@ def train(monkeypatch: pytest.MonkeyPatch, data: Dataset, tmp_path: Path) -> Tra
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@contextmanager
-def files_end_at(size: int) -> Iterator[None]:
-    """Lets no file grow beyond ``size`` bytes, which a program meets as it does a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_after_numbers_that_are_not_finite_another_learning_rate_is_tried_at_once(train: Train, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from honeyguide.sdk.errors import DataError
 
-__all__ = ["GOES_ON", "check_makeable", "writing"]
+__all__ = ["GOES_ON", "check_makeable", "is_full_disk", "writing"]
 
 GOES_ON = "make room there; `honeyguide train` with the same arguments, but without --force, goes on"
 """The remedy where a training is stopped."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_makeable(folder: Path) -> None:
@@ -53,3 +55,9 @@ def writing(
             draft.unlink(missing_ok=True)
         reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())[:300]
         raise DataError(f"{what} cannot be written: {reason}", file=str(file), remedy=remedy) from error
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, is a disk's that takes no more."""
+    before = error.__cause__ or error.__context__
+    return (isinstance(error, OSError) and error.errno in _FULL) or (before is not None and is_full_disk(before))

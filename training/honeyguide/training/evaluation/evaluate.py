@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.errors import ConfigError, DataError, InvalidArgument
+from honeyguide.sdk.errors import ConfigError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.rule import Rule
 from honeyguide.training.runs.checkpoint import read_checkpoint
+from honeyguide.training.runs.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:  # heavy; imported when the arguments are checked
     import polars as pl
@@ -21,6 +23,8 @@ if TYPE_CHECKING:  # heavy; imported when the arguments are checked
 
 __all__ = ["evaluate"]
 
+_LONGEST = 100_000
+"""The largest cut: lists of this length are kept for every user."""
 _SPLITS = ("test", "validation")
 
 
@@ -40,7 +44,9 @@ def evaluate(
 
     Args:
         run: what `honeyguide.training.train` returned, or its folder.
-        data: the data set that it was trained on, or its folder.
+        data: the data set that it was trained on, or another, or its folder. Of another it is asked about what it
+            knows, by item ids: a target that it does not know is a miss, a user of whose events it knows none is left
+            out.
         split: which held-out events are predicted: "test" or "validation".
         k: the cuts, from 1.
         rule: rules that are applied to the last stage, each alone: "NAME" or "NAME:KEY=VALUE,KEY=VALUE".
@@ -48,19 +54,23 @@ def evaluate(
 
     Returns:
         A row for each stage ("popularity", "retrieve", "rank", "rank + diversity" …): ``stage``, ``users`` (how many
-        were asked about), and the metrics, such as ``ndcg@10`` and ``auc``; null where a stage has none.
+        were asked about), and the metrics, such as ``ndcg@10`` and ``auc``; null where a stage has none. Where the
+        data are others there is also, in each row alike, how much of them the run knows: ``items_known``,
+        ``items_total``, and as much for ``users``, ``events`` and ``targets`` (see
+        `honeyguide.training.evaluation.other_data.Known`).
 
     Raises:
         InvalidArgument: an argument is out of its range.
         ConfigError: a rule has no such option.
-        DataError: a folder is none of ours, or the run was trained on other data.
-        PluginError: no installed plugin offers the model or a rule.
+        DataError: a folder is none of ours, or the run knows nothing of the data.
+        FailedPrecondition: this process was forked from one that had data sets open.
+        PluginError: no installed plugin offers the model or a rule, or it failed; the original error is its cause.
     """
     if split not in _SPLITS:
         raise InvalidArgument("split", split, " or ".join(_SPLITS))
     ks = sorted(set(k))
-    if not ks or ks[0] < 1:
-        raise InvalidArgument("k", list(k), "one or more whole numbers from 1")
+    if not ks or ks[0] < 1 or ks[-1] > _LONGEST:
+        raise InvalidArgument("k", list(k), f"one or more whole numbers from 1 to {_LONGEST:,}")
     folder, checkpoint = Path(run), read_checkpoint(Path(run))
     host = PluginHost.load()
     rules = {text: _built(text, host) for text in rule}
@@ -68,14 +78,14 @@ def evaluate(
     from honeyguide.training.dataset import Dataset
 
     dataset = data if isinstance(data, Dataset) else Dataset.open(Path(data))
-    if checkpoint.spec.fingerprint != dataset.spec.fingerprint or checkpoint.spec.items != dataset.spec.items:
-        raise DataError(
-            f"the model was trained on {checkpoint.dataset!r} as it was then; this is {dataset.name!r} with other "
-            "content",
-            file="" if isinstance(data, Dataset) else str(data),
-            remedy="evaluate on the data set it was trained on, or train again",
-        )
-    held_out = dataset.evaluation(split)
+    items, known = dataset.items, None
+    if checkpoint.spec.fingerprint == dataset.spec.fingerprint and checkpoint.spec.items == dataset.spec.items:
+        held_out = dataset.evaluation(split)
+    else:
+        from honeyguide.training.evaluation.other_data import as_known
+
+        other = as_known(dataset, split, checkpoint.spec, read_vocabulary(folder, checkpoint.spec.items), folder)
+        held_out, items, known = other.held_out, other.items, dataclasses.asdict(other.known)
     report = progress or (lambda _: None)
     report("reading the run")
 
@@ -96,14 +106,14 @@ def evaluate(
         network.to(device),
         held_out,
         candidates=checkpoint.candidates,
-        popularity=dataset.items["popularity"].to_numpy(),
+        popularity=items["popularity"].to_numpy(),
         sources=sources,
         longest=list_length(ks, candidates) if rules else ks[-1],
         progress=lambda done: report(f"ranking, user {done:,} of {len(held_out):,}"),
     )
-    facts = ItemFacts.of(dataset.items, sources[0][1] if sources else network)
+    facts = ItemFacts.of(items, sources[0][1] if sources else network)
     measured = measure(stages, rules, held_out, facts, ks=ks, candidates=candidates)
-    rows = [{"stage": stage, "users": len(held_out), **metrics} for stage, metrics in measured.items()]
+    rows = [{"stage": stage, "users": len(held_out), **metrics, **(known or {})} for stage, metrics in measured.items()]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

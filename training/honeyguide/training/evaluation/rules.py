@@ -118,7 +118,7 @@ def reorder(
 
 def _ranks(lists: NDArray[np.int32], data: EvaluationSet) -> NDArray[np.float64]:
     """Returns the (targets,) place of each target in its user's list, from 1; inf where it is not there."""
-    match = lists[data.target_users] == data.target_items[:, None]  # (targets, k)
+    match = lists[data.target_users] == np.where(data.target_items < 0, -2, data.target_items)[:, None]  # (targets, k)
     return np.where(match.any(1), match.argmax(1) + 1.0, np.inf)
 
 

@@ -44,7 +44,7 @@ class StageRanks:
     scores: NDArray[np.float32]
     """(users, longest k) scores of ``lists``, descending; -inf where there are fewer."""
     ranked: NDArray[np.int64]
-    """(users,) how many items were ranked for each."""
+    """(users,) how many items were ranked for each, and the targets that the catalogue lacks."""
 
     @classmethod
     def of_scores(
@@ -52,7 +52,8 @@ class StageRanks:
     ) -> StageRanks:
         """Ranks the targets among (users, items) scores, whose head is ``rows`` with the scores ``best``."""
         ranks = target_ranks(scores, data.target_users, data.target_items)
-        return cls(ranks, rows, best, np.isfinite(scores).sum(1))
+        missing = np.bincount(data.target_users[data.target_items < 0], minlength=len(data))  # they count as last
+        return cls(ranks, rows, best, np.isfinite(scores).sum(1) + missing)
 
     def ndcg(self, data: EvaluationSet, k: int = 10) -> NDArray[np.float64]:
         """Returns the (users,) NDCG at k."""
@@ -219,7 +220,7 @@ def _ranks_behind(
     ranks: NDArray[np.float64], ranking: NDArray[np.float32], rows: NDArray[np.int32], data: EvaluationSet
 ) -> NDArray[np.float64]:
     """Ranks targets by the ranker where they are candidates, else behind all candidates in retrieval order."""
-    match = rows[data.target_users] == data.target_items[:, None]  # (targets, n)
+    match = rows[data.target_users] == np.where(data.target_items < 0, -2, data.target_items)[:, None]  # (targets, n)
     listed = match.any(1)
     # On a tie at the end of the list the mean rank may fall inside it.
     behind: NDArray[np.float64] = np.maximum(ranks, (rows >= 0).sum(1)[data.target_users] + 1.0)
