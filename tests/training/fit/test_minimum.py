@@ -4,42 +4,36 @@ import pytest
 
 from honeyguide import training
 from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.fit.minimum import check_minimum, check_validated
+from honeyguide.training.fit.batches import TrainingBatches
+from honeyguide.training.fit.minimum import check_validated
 
 DAY = 86_400
 
 
-def prepared(folder: Path, events: int, *, time: bool = True, days: int = 1, **options: str) -> Dataset:
+def prepared(folder: Path, events: int, *, time: bool = True, **options: str) -> Dataset:
     """Prepares nine users with as many events each, one a day; their days differ by hours."""
     log = folder / "log.csv"
-    rows = [f"u{u},i{(u + e) % 5},{u * 9_000 + e * days * DAY}" for u in range(9) for e in range(events)]
+    rows = [f"u{u},i{(u + e) % 5},{u * 9_000 + e * DAY}" for u in range(9) for e in range(events)]
     log.write_text("user_id,item_id,t\n" + "\n".join(rows) + "\n")
     times = {"time": "t"} if time else {}
-    return training.prepare(log, out=folder / "data", force=True, **times, **options)
-
-
-def test_four_events_a_user_are_enough_to_leave_one_out(tmp_path: Path) -> None:
-    check_minimum(prepared(tmp_path, 4))
+    return training.prepare(log, out=folder / "data", force=True, trainable=False, **times, **options)
 
 
 @pytest.mark.parametrize("time", [True, False])
-def test_three_events_a_user_need_another_split(tmp_path: Path, time: bool) -> None:
+def test_too_short_histories_are_told_with_a_split_that_leaves_them_something(tmp_path: Path, time: bool) -> None:
     with pytest.raises(DataError, match=r"two baskets of training events.*\n.*--split random") as raised:
-        check_minimum(prepared(tmp_path, 3, time=time))
+        training.train("cf", prepared(tmp_path, 3, time=time), out=tmp_path / "run")
     assert ("--split global-time" in str(raised.value)) == time
-    if time:
-        check_minimum(prepared(tmp_path, 3, split="global-time"))
-
-
-def test_events_at_one_time_are_one_basket(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="two baskets"):
-        check_minimum(prepared(tmp_path, 9, days=0))
+    for split in ("global-time", "random") if time else ("random",):
+        data = prepared(tmp_path, 3, time=time, split=split)
+        check_validated(data)
+        model = PluginHost.load().build("cf", {}, data.spec)
+        assert TrainingBatches(model, data.training(), tokens=64, seed=0).positions
 
 
 def test_two_events_a_user_leave_nobody_to_validate_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'data' has nobody to validate on.*\n.*--split global-time"):
-        check_validated(prepared(tmp_path, 2))
-    with pytest.raises(DataError, match="nobody to validate on"):
-        training.train("cf", tmp_path / "data", out=tmp_path / "run")
+        training.train("cf", prepared(tmp_path, 2), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -142,7 +142,7 @@ def test_who_began_with_force_and_was_stopped_goes_on_without(train: Train, tmp_
 def test_a_data_set_that_is_too_short_leaves_the_folder_free(train: Train, tmp_path: Path) -> None:
     log = tmp_path / "short.csv"
     log.write_text("user_id,item_id\n" + "".join(f"u{u},i{(u + i) % 9}\n" for u in range(30) for i in range(3)))
-    short = training.prepare(log, out=tmp_path / "short")
+    short = training.prepare(log, out=tmp_path / "short", trainable=False)
     with pytest.raises(DataError, match=r"two baskets of training events.*\n.*--split") as raised:
         training.train("troubled", short, out=tmp_path / "run")
     assert "--split global-time" not in str(raised.value)  # these have no times
