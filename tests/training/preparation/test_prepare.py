@@ -409,3 +409,18 @@ def test_a_path_that_is_no_text_is_named_with_the_file(tmp_path: Path, name: str
         prepare(config=config, out=tmp_path / "out")
     with pytest.raises(ConfigError, match=r"^source is 3; it must be text"):
         prepare(3, out=tmp_path / "out")
+
+
+def test_a_second_prepare_into_one_folder_is_refused_while_the_first_works(tmp_path: Path) -> None:
+    path = write(tmp_path, "user_id,item_id\n" + "".join(f"u{u},i{i}\n" for u in range(3) for i in range(4)))
+    refused: list[str] = []
+
+    def meanwhile(_: str) -> None:
+        with pytest.raises(DataError, match=r"out: another prepare works on this now \(process \d+\)") as raised:
+            prepare(path, out=tmp_path / "out", force=True)
+        refused.append(str(raised.value))
+
+    prepare(path, out=tmp_path / "out", progress=meanwhile)
+    assert refused
+    prepare(path, out=tmp_path / "out", force=True)
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, "out"}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset_folder import check_target
+from honeyguide.training.folder_lock import sole_use
+from honeyguide.training.forked import check_not_forked
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.presets import demo_sources, preset_options
 
@@ -151,7 +153,8 @@ def prepare(
 
     Raises:
         ConfigError: naming an unknown option or preset, or a value that is not allowed.
-        DataError: with file, row, column and remedy.
+        DataError: with file, row, column and remedy; another process prepares into ``out``; or the disk refuses it.
+        FailedPrecondition: this process was forked from one that had data sets open.
     """
     keywords = {key: value for key, value in locals().items() if value is not None}  # first: nothing else is local yet
     del keywords["force"]
@@ -182,9 +185,13 @@ def prepare(
         _check_place(place)
     options = _options(sources, preset, keywords)
 
+    check_not_forked()
+
     from honeyguide.training.preparation.assembly import make_dataset
 
-    return make_dataset(sources, options, folder, force=force, progress=progress or (lambda _: None))
+    real = folder.resolve()
+    with sole_use(folder, real.parent / f".{real.name}.lock", "prepare"):
+        return make_dataset(sources, options, folder, force=force, progress=progress or (lambda _: None))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
