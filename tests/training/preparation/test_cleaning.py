@@ -71,7 +71,7 @@ def test_duplicates_equal_in_every_column_leave_the_first() -> None:
     ledger = account(log)
     cleaning.drop_duplicates(log, ledger)
     assert log["row"].tolist() == [1, 2, 4, 5, 6]
-    assert ledger.examples == {"exact duplicate": "row 3: user=id0, item=id1, time_ms=5, value=1.0"}
+    assert ledger.examples == {"exact duplicate": "row 3: user=id0, item=id1, time_ms=5, value=1"}
 
 
 def test_missing_values_are_equal_in_duplicates() -> None:

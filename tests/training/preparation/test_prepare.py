@@ -60,7 +60,7 @@ def test_log_becomes_a_data_set(tmp_path: Path) -> None:
         {
             "reason": "exact duplicate",
             "events": 1,
-            "example": "row 6: user=u, item=a, time_ms=10000, event_type=view, value=1.0",
+            "example": "row 6: user=u, item=a, time_ms=10000, event_type=view, value=1",
         }
     ]
     assert data.report["kept"] == data.counts["events"] == 4

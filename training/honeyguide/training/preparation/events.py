@@ -44,7 +44,9 @@ class Events:
         shown = {name: values[at] for name, values in self.columns.items()}
         for name in self.ids.keys() & shown:
             shown[name] = self.ids[name][int(shown[name])] if shown[name] < len(self.ids[name]) else None
-        return f"{self.row_name(int(shown.pop('row')))}: " + ", ".join(f"{name}={v}" for name, v in shown.items())
+        row = self.row_name(int(shown.pop("row")))
+        texts = {name: f"{v:.7g}" if isinstance(v, np.floating) else v for name, v in shown.items()}
+        return f"{row}: " + ", ".join(f"{name}={v}" for name, v in texts.items())
 
 
 class GrowingColumn:
