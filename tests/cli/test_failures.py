@@ -99,6 +99,7 @@ def test_a_value_that_a_flag_gave_is_usage_and_one_of_a_file_is_data() -> None:
     wrong = client_errors.InputError("batch_size is 0; allowed: 1", field="batch_size")
     assert error_code(wrong, ["score", "a", "b", "--batch-size=0"]) is ExitCode.USAGE
     assert error_code(wrong, ["score", "a", "b", "-k", "3"]) is ExitCode.DATA
+    assert error_code(client_errors.InputError("target is ''", field="target")) is ExitCode.USAGE
     unknown = client_errors.NotFoundError("no pipeline 'x'", field="pipeline")
     assert error_code(unknown, ["recommend", "u", "--pipeline", "x"]) is ExitCode.NOT_FOUND
 

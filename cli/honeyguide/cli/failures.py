@@ -87,7 +87,8 @@ def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
     code = _found(error) or ExitCode.FAILED
     if code is ExitCode.DATA and (field := getattr(error, "field", "")):
         flags = (f"--{field.replace('_', '-')}", f"-{field}")
-        return ExitCode.USAGE if any(a.partition("=")[0] in flags for a in arguments) else code
+        given = field == "target" or any(argument.partition("=")[0] in flags for argument in arguments)
+        return ExitCode.USAGE if given else code  # the client's `target` is the command's --server
     return code
 
 

@@ -42,8 +42,10 @@ def test_categories_with_and_without_case(
 def test_a_long_title_is_cut_between_two_characters(tmp_path: Path) -> None:
     titles = ["short", "ä" * 249 + "bb", "ä" * 251, None]
     table = {"item_id": list("abcd"), "title": titles, "categories": [["x"]] * 4, "popularity": [1] * 4}
-    pl.DataFrame(table).write_parquet(tmp_path / "items.parquet")
-    read = Catalogue.read(tmp_path / "items.parquet")
+    folder = tmp_path / "models [a-z]*"  # no pattern
+    folder.mkdir()
+    pl.DataFrame(table).write_parquet(folder / "items.parquet")
+    read = Catalogue.read(folder / "items.parquet")
     cut = read.titles(np.arange(4, dtype=np.int32))
     assert cut == ["short", "ä" * 249 + "bb", "ä" * 248 + "…", ""]
     assert max(len(title.encode()) for title in cut) <= MAX_TITLE_BYTES

@@ -9,7 +9,7 @@ from honeyguide.training.reading.parquet_file import ParquetFile
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    file = tmp_path / "log.parquet"
+    file = tmp_path / "log [a-z]*.parquet"  # no pattern
     frame = pl.DataFrame({"user": ["u", "v"], "kind": ["buy", "view"], "tags": [["a"], []], "none": [None, None]})
     frame.with_columns(pl.col("kind").cast(pl.Categorical)).write_parquet(file)
     return file

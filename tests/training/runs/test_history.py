@@ -22,6 +22,13 @@ def test_a_phase_is_recorded_in_place_of_what_stood_there(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
 
 
+def test_the_name_of_a_run_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "run [a-z]*"
+    folder.mkdir()
+    record(folder, "first", [START])
+    assert len(read_history(folder)) == 1
+
+
 def test_a_folder_without_history_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"history\.csv: there is no such file"):
         read_history(tmp_path)

@@ -8,8 +8,10 @@ from honeyguide.training.runs.vocabulary import VOCABULARY, read_vocabulary, sav
 
 
 def test_ids_come_back_in_their_order(tmp_path: Path) -> None:
-    save_vocabulary(tmp_path, pl.Series(["b", "a", "ü"]))
-    assert read_vocabulary(tmp_path, 3).to_list() == ["b", "a", "ü"]
+    folder = tmp_path / "run [a-z]*"  # no pattern
+    folder.mkdir()
+    save_vocabulary(folder, pl.Series(["b", "a", "ü"]))
+    assert read_vocabulary(folder, 3).to_list() == ["b", "a", "ü"]
 
 
 def test_a_run_without_is_told_what_helps(tmp_path: Path) -> None:

@@ -93,9 +93,9 @@ class Dataset:
                 name=raw["name"],
                 spec=DataSpec.from_dict(raw["spec"]),
                 split=raw["split"],
-                events=pl.read_parquet(folder / "events.parquet"),
-                users=pl.read_parquet(folder / "users.parquet"),
-                items=pl.read_parquet(folder / "items.parquet"),
+                events=pl.read_parquet(folder / "events.parquet", glob=False),
+                users=pl.read_parquet(folder / "users.parquet", glob=False),
+                items=pl.read_parquet(folder / "items.parquet", glob=False),
                 report=raw["report"],
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError, pl.exceptions.PolarsError) as error:

@@ -65,7 +65,8 @@ class Catalogue:
     @classmethod
     def read(cls, path: Path) -> Catalogue:
         """Reads ``items.parquet``; raises what polars raises where it is no such table."""
-        table = pl.read_parquet(path, columns=["item_id", "title", "categories", "popularity"], memory_map=True)
+        columns = ["item_id", "title", "categories", "popularity"]
+        table = pl.read_parquet(path, columns=columns, memory_map=True, glob=False)
         pairs = table.select("categories").with_row_index("row").explode("categories").drop_nulls()
         grouped = pairs.group_by("categories").agg(pl.col("row").cast(pl.Int32))
         return cls(

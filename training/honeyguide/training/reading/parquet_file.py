@@ -24,7 +24,7 @@ class ParquetFile:
         """Reads the names of the columns; raises `DataError` where the file is torn."""
         self.path = path
         try:
-            self.columns = list(pl.read_parquet_schema(path))
+            self.columns = list(pl.scan_parquet(path, glob=False).collect_schema())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
 
@@ -33,7 +33,7 @@ class ParquetFile:
     ) -> Iterator[tuple[NDArray[np.int64], pl.DataFrame]]:
         """Yields row numbers and columns of text, numbers or datetimes; those in ``lists`` may be lists too."""
         try:
-            frame = pl.read_parquet(self.path, columns=list(selection), hive_partitioning=False)
+            frame = pl.read_parquet(self.path, columns=list(selection), hive_partitioning=False, glob=False)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
         for name, kind in frame.schema.items():

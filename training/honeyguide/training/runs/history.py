@@ -74,6 +74,6 @@ def read_history(folder: Path) -> pl.DataFrame:
         raise DataError("there is no such file", file=str(file), remedy=_AGAIN)
     kinds = dict(zip(_COLUMNS, (pl.String, pl.Int64, pl.Float64, pl.Float64, pl.Float64), strict=True))
     try:
-        return pl.read_csv(file, schema=kinds)
+        return pl.read_csv(file, schema=kinds, glob=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"cannot be read ({error})", file=str(file), remedy=_AGAIN) from error

@@ -33,7 +33,7 @@ def read_vocabulary(folder: Path, items: int) -> pl.Series:
     if not file.exists():
         raise DataError("there is no such file: the run does not say what its items are", file=str(file), remedy=remedy)
     try:
-        ids = pl.read_parquet(file)["item_id"]
+        ids = pl.read_parquet(file, glob=False)["item_id"]
         if ids.dtype == pl.String and len(ids) == ids.n_unique() == items and not ids.has_nulls():
             return ids
         problem = f"it does not hold {items} item ids"
