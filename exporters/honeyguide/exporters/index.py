@@ -80,4 +80,4 @@ def write_index(index: Any, path: Path) -> None:
 
     # FAISS's own writer says nothing where the last bytes of a file never got there.
     with writing(path, "the index", RuntimeError), path.open("wb") as file:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]  # of its SWIG part
