@@ -18,7 +18,8 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_verb_has_help_with_an_example(verb):
+def test_verb_has_a_line_in_the_page_and_help_with_an_example(verb):
+    assert f"`{verb}`" in DOCS["cli.md"]
     command = typer.main.get_command(build())
     found = command.commands[verb]
     leaves = list(found.commands.values()) if hasattr(found, "commands") else [found]
