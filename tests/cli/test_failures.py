@@ -80,7 +80,7 @@ def test_each_error_of_the_sdk_has_its_exit_code_and_words(name: str) -> None:
     error = made(getattr(errors, name))
     code = error_code(error)
     assert code is OTHERS.get(name, SDK[error.code])
-    told = describe_error(error, in_words(error, ""), code)["error"]
+    told = describe_error(error, in_words(error, []), code)["error"]
     assert (told["code"], told["exit_code"]) == (error.reason, code)
     assert told["message"]
 
@@ -90,7 +90,7 @@ def test_each_error_of_the_client_has_its_exit_code_and_words(name: str) -> None
     error = made(getattr(client_errors, name))
     code = error_code(error)
     assert code is CLIENT.get(name, ExitCode.REFUSED)
-    assert describe_error(error, in_words(error, ""), code)["error"]["code"] == error.reason
+    assert describe_error(error, in_words(error, []), code)["error"]["code"] == error.reason
     unreachable = client_errors.UnavailableError("gone", reason="UNREACHABLE")
     assert error_code(unreachable) is ExitCode.UNREACHABLE
 
@@ -106,7 +106,7 @@ def test_a_value_that_a_flag_gave_is_usage_and_one_of_a_file_is_data() -> None:
 
 def test_an_error_of_data_is_told_by_its_parts() -> None:
     error = errors.DataError("it is torn", file="a.csv", row=3, column="ts", remedy="mend it")
-    assert describe_error(error, in_words(error, ""), ExitCode.DATA) == {
+    assert describe_error(error, in_words(error, []), ExitCode.DATA) == {
         "error": {
             "code": "INVALID_DATA",
             "message": "it is torn",
@@ -120,11 +120,11 @@ def test_an_error_of_data_is_told_by_its_parts() -> None:
 
 
 def test_an_error_of_the_system_names_its_files_or_the_command_that_was_at_work() -> None:
-    assert in_words(OSError(errno.ENOSPC, "full", "data/a"), "x") == "data/a: full"
-    assert in_words(OSError(errno.EXDEV, "cross", "a", None, "b"), "x") == "a → b: cross"
-    command = "honeyguide prepare log.csv --out data/shop"
-    assert in_words(OSError(errno.ENOSPC, "full"), command) == f"full, while this was at work: {command}"
-    assert in_words(OSError("odd"), command) == f"odd, while this was at work: {command}"
+    assert in_words(OSError(errno.ENOSPC, "full", "data/a"), ["x"]) == "data/a: full"
+    assert in_words(OSError(errno.EXDEV, "cross", "a", None, "b"), ["x"]) == "a → b: cross"
+    words, command = ["prepare", "log.csv", "--out", "data/my shop"], "honeyguide prepare log.csv --out 'data/my shop'"
+    assert in_words(OSError(errno.ENOSPC, "full"), words) == f"full, while this was at work: {command}"
+    assert in_words(OSError("odd"), words) == f"odd, while this was at work: {command}"
     told = describe_error(OSError(errno.ENOSPC, "full", "data/a"), "data/a: full", ExitCode.FAILED)["error"]
     assert (told["code"], told["file"]) == ("ENOSPC", "data/a")
 
@@ -132,11 +132,11 @@ def test_an_error_of_the_system_names_its_files_or_the_command_that_was_at_work(
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "honeyguide.sdk.host", None)  # an install without plugins, too
     missing = ModuleNotFoundError("No module named 'torch'", name="torch")
-    text = in_words(missing, "x")
+    text = in_words(missing, ["x"])
     assert text == "this verb needs torch: pip install 'honeyguide[all]'"
     assert describe_error(missing, text, error_code(missing))["error"]["code"] == "MISSING_PACKAGE"
-    assert in_words(ModuleNotFoundError("", name="honeyguide.gone"), "x") is None
-    assert in_words(MemoryError(), "x") == "not enough memory, while this was at work: x"
+    assert in_words(ModuleNotFoundError("", name="honeyguide.gone"), ["x"]) is None
+    assert in_words(MemoryError(), ["x"]) == "not enough memory, while this was at work: honeyguide x"
 
 
 def fails(error: Exception) -> Any:
@@ -217,8 +217,18 @@ def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("recommend", "u", "-k", "99999999999999999999"), 2, "'-k'"),
-        (("models", "show", "m", "--version", "99999999999999999999"), 2, "--version"),
+        (
+            ("recommend", "u", "-k", "99999999999999999999"),
+            2,
+            "-k is '99999999999999999999'; allowed: whole numbers from 1 to 1,000",
+        ),
+        (("recommend", "u", "--k=0"), 2, "--k is '0'; allowed: whole numbers from 1 to 1,000"),
+        (("recommend", "u", "-k", "many"), 2, "-k is 'many'; allowed"),
+        (
+            ("models", "show", "m", "--version", "99999999999999999999"),
+            2,
+            "--version is '99999999999999999999'; allowed",
+        ),
         (("nosuch",), 2, "No such command 'nosuch'"),
         (("recommend", "--nosuch"), 2, "No such option: --nosuch"),
         (("plugins", "--verbose", "check", "cf"), 2, "`honeyguide plugins check` has no such option"),

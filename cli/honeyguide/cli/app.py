@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import traceback
 import warnings
@@ -130,7 +129,7 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()  # type: ignore[attr-defined]  # typer's own: the help
         return ExitCode.USAGE
-    text = in_words(error, shlex.join(["honeyguide", *arguments]))
+    text = in_words(error, arguments)
     if getattr(error, "filename", None) == STANDARD_OUTPUT:
         _give_up_stdout()
     elif "--json" in arguments:

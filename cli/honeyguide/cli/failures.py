@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,25 +98,25 @@ def _found(error: BaseException) -> ExitCode | None:
     return next((_BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in _BY_CLASS), None)
 
 
-def in_words(error: BaseException, command: str) -> str | None:
+def in_words(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Returns what to tell people, one line and perhaps a remedy; None for a fault of ours, which has a traceback.
 
     Args:
         error: what ended the command.
-        command: the command line, for a fault that names no file.
+        arguments: the command's, for a fault that names neither file nor value.
     """
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != "honeyguide":
         if plugin := _plugin_at_fault(error):
             return _of_plugin(plugin, error)
         return f"this verb needs {error.name}: pip install 'honeyguide[all]'"
     if isinstance(error, OSError) and _found(error) is None:
-        return _of_system(error, command)
+        return _of_system(error, arguments)
     if _found(error) is not None:
-        return error.format_message() if hasattr(error, "format_message") else str(error)
+        return _of_usage(error, arguments) if hasattr(error, "format_message") else str(error)
     if plugin := _plugin_at_fault(error):
         return _of_plugin(plugin, error)
     if isinstance(error, MemoryError):
-        return f"not enough memory, while this was at work: {command}"
+        return f"not enough memory, while this was at work: {_command(arguments)}"
     return _of_packages(error)
 
 
@@ -142,11 +144,29 @@ def describe_error(error: BaseException, text: str | None, code: ExitCode) -> di
     return {"error": {"code": word, "message": message, "exit_code": int(code), **shown}}
 
 
-def _of_system(error: OSError, command: str) -> str:
+def _command(arguments: Sequence[str]) -> str:
+    return shlex.join(["honeyguide", *arguments])
+
+
+def _of_usage(error: Any, arguments: Sequence[str]) -> str:
+    """Words what typer refuses; of a number out of its range typer would not say which."""
+    parameter: Any = getattr(error, "param", None)
+    least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    if least is not None and most is not None:
+        for argument, following in pairwise([*arguments, ""]):
+            flag, equals, value = argument.partition("=")
+            if flag in parameter.opts:
+                return (
+                    f"{flag} is {(value if equals else following)!r}; allowed: whole numbers from {least:,} to {most:,}"
+                )
+    return str(error.format_message())
+
+
+def _of_system(error: OSError, arguments: Sequence[str]) -> str:
     """Words an error of the operating system: where, and what was being done."""
     what = error.strerror or str(error) or type(error).__name__
     if error.filename is None:
-        return f"{what}, while this was at work: {command}"
+        return f"{what}, while this was at work: {_command(arguments)}"
     files = [
         os.fsdecode(f) if isinstance(f, bytes) else str(f) for f in (error.filename, error.filename2) if f is not None
     ]
