@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk import FeatureScaler
+from honeyguide.sdk import DataSpec, FeatureScaler
 
 SCALER = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=15.0, log=True, mean=1.0, std=2.0)
 
@@ -27,3 +29,26 @@ def test_the_answer_is_always_finite(values):
     before = raw.copy()
     assert np.isfinite(SCALER(raw)).all()
     assert np.array_equal(raw, before, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"items": 0},
+        {"items": "9"},
+        {"items": True},
+        {"repeats": 1},
+        {"fingerprint": None},
+        {"event_types": [1]},
+        {"event_types": None},
+        {"features": [{"name": "clicks"}]},
+        {"features": [dataclasses.asdict(SCALER) | {"mean": "1"}]},
+        {"colour": "red"},
+    ],
+)
+def test_a_description_of_other_types_is_refused(change):
+    spec = DataSpec(9, repeats=True, has_time=True, event_types=("buy",), features=(SCALER,), fingerprint="f")
+    plain = dataclasses.asdict(spec)
+    assert DataSpec.from_dict(plain) == spec
+    with pytest.raises(TypeError):
+        DataSpec.from_dict(plain | change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,4 +62,14 @@ class DataSpec:
     def from_dict(cls, raw: Mapping[str, Any]) -> DataSpec:
         """Builds a spec from what `dataclasses.asdict` made of one; raises `KeyError` or `TypeError` for others."""
         features = tuple(FeatureScaler(**figures) for figures in raw["features"])
-        return cls(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})
+        spec = cls(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})
+        kinds = {"items": int, "repeats": bool, "has_time": bool, "fingerprint": str}
+        figures = [value for scaler in features for name, value in dataclasses.asdict(scaler).items() if name != "name"]
+        if (
+            any(type(getattr(spec, name)) is not kind for name, kind in kinds.items())
+            or spec.items < 1
+            or not all(isinstance(text, str) for text in (*spec.event_types, *(scaler.name for scaler in features)))
+            or not all(isinstance(figure, int | float) for figure in figures)
+        ):
+            raise TypeError("a field of it is of another type, or there are no items")
+        return spec

@@ -129,6 +129,29 @@ def test_a_broken_description_is_refused(run: Path, host: PluginHost, text: str)
         load_checkpoint(run, host)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("config", 5),
+        ("metrics", {"retrieve/ndcg@10": "high"}),
+        ("candidates", "20"),
+        ("seed", True),
+        ("retrievers", "retrievers/0-cf"),
+        ("retrievers", [1]),
+        ("weights", None),
+        ("report", []),
+        ("spec", None),
+        ("spec", {"items": "9"}),
+    ],
+)
+def test_a_field_of_another_type_is_refused(run: Path, host: PluginHost, name: str, value: object) -> None:
+    if isinstance(value, dict) and name == "spec":
+        value = json.loads((run / "checkpoint.json").read_text())["spec"] | value
+    edit(run, **{name: value})
+    with pytest.raises(DataError, match=r"checkpoint\.json: cannot be read \(TypeError: .*\n.*train the model again"):
+        load_checkpoint(run, host)
+
+
 def test_another_format_is_refused(run: Path, host: PluginHost) -> None:
     edit(run, format_version=99)
     with pytest.raises(DataError, match="has format 99; this honeyguide reads 2"):

@@ -43,6 +43,12 @@ WEIGHTS = "weights.safetensors"
 FIRST = "first.safetensors"
 RETRIEVERS = "retrievers"
 """Folder of a joint run's retrievers, beneath its own."""
+_TYPES: Mapping[type, tuple[str, ...]] = {
+    str: ("model", "plugin", "dataset", "weights", "first"),
+    dict: ("config", "spec", "metrics", "options", "report"),
+    int: ("seed", "candidates", "epochs"),
+    list: ("retrievers",),
+}
 _AGAIN = "train the model again with `honeyguide train`"
 
 
@@ -188,19 +194,31 @@ def _read(file: Path) -> dict[str, Any]:
         raw = json.loads(file.read_text("utf-8"))
         version = raw.pop("format_version")
         if version == FORMAT_VERSION:
-            raw["spec"] = DataSpec.from_dict(raw["spec"])
-            raw["retrievers"] = tuple(raw["retrievers"])
+            spec = DataSpec.from_dict(raw["spec"])
             names = {f.name for f in dataclasses.fields(Checkpoint)}
             if set(raw) == names:
-                return dict(raw)
+                _check_types(raw)
+                return {**raw, "spec": spec, "retrievers": tuple(raw["retrievers"])}
             version = f"{version} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             "there is no such file: the folder holds no finished training", file=str(file), remedy=_AGAIN
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"cannot be read ({type(error).__name__}: {error})", file=str(file), remedy=_AGAIN) from error
     raise DataError(f"has format {version}; this honeyguide reads {FORMAT_VERSION}", file=str(file), remedy=_AGAIN)
+
+
+def _check_types(raw: Mapping[str, Any]) -> None:
+    """Raises `TypeError` where a field is not of its type in JSON."""
+    for kind, names in _TYPES.items():
+        for name in names:
+            if not isinstance(raw[name], kind) or isinstance(raw[name], bool):
+                raise TypeError(f"{name} is of type {type(raw[name]).__name__}")
+    if not all(isinstance(folder, str) for folder in raw["retrievers"]):
+        raise TypeError("retrievers holds other things than text")
+    if not all(isinstance(value, int | float) for value in raw["metrics"].values()):
+        raise TypeError("metrics holds other things than numbers")
 
 
 def _load_weights(file: Path, digest: str, network: nn.Module, checkpoint: Checkpoint) -> None:

@@ -75,5 +75,5 @@ def read_history(folder: Path) -> pl.DataFrame:
     kinds = dict(zip(_COLUMNS, (pl.String, pl.Int64, pl.Float64, pl.Float64, pl.Float64), strict=True))
     try:
         return pl.read_csv(file, schema=kinds, glob=False)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"cannot be read ({error})", file=str(file), remedy=_AGAIN) from error
