@@ -191,6 +191,27 @@ def test_an_unexpected_error_of_a_plugin_is_named_as_the_plugin_s(ending: Any, m
     assert err.startswith("error: plugin 'odd' failed (odd_plugin.network, line 2): KeyError: '[/x]'\n  remedy: ")
 
 
+def test_where_a_plugin_failed_in_our_hands_is_written_for_its_author(
+    ending: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error = errors.PluginError("model 'odd' failed in loss")
+    error.__cause__ = KeyError("dwell")
+    code, _, err = ending(error, "train", "odd")
+    (file,) = tmp_path.iterdir()
+    assert (code, err) == (1, f"error: model 'odd' failed in loss\n  traceback: {file}\n")
+    assert "KeyError: 'dwell'" in file.read_text()
+    error.__cause__ = errors.PluginError("ours")  # nothing that an author would look for
+    assert ending(error, "train", "odd")[2] == "error: model 'odd' failed in loss\n"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    error.__cause__ = KeyError("dwell")
+    assert ending(error, "train", "odd")[2] == "error: model 'odd' failed in loss\n"
+
+
+def test_a_disk_that_refuses_is_a_failure_of_this_machine_not_of_the_data() -> None:
+    assert error_code(errors.DataError("no room").with_facts(cause="disk")) is ExitCode.FAILED
+
+
 def test_a_library_that_trips_over_a_broken_package_is_answered_with_the_package(
     ending: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
-from honeyguide.cli.failures import STANDARD_OUTPUT, ExitCode, describe_error, error_code, in_words
+from honeyguide.cli.failures import STANDARD_OUTPUT, ExitCode, describe_error, error_code, in_words, write_traceback
 from honeyguide.cli.output import print_json, print_note, print_warning
 
 __all__ = ["build", "run"]
@@ -141,6 +141,8 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     if text is None:
         traceback.print_exception(error)
         text = "this is a fault of Honeyguide: please report it with the lines above"
+    elif file := write_traceback(error):
+        text += f"\n  traceback: {file}"
     elif code == ExitCode.USAGE and (context := getattr(error, "ctx", None)) is not None:
         text += f"\n  remedy: see `{context.command_path} --help`"
     print_note("error", text, "red")

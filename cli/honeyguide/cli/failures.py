@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shlex
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from honeyguide.sdk.host import PluginInfo
 
-__all__ = ["STANDARD_OUTPUT", "ExitCode", "describe_error", "error_code", "in_words"]
+__all__ = ["STANDARD_OUTPUT", "ExitCode", "describe_error", "error_code", "in_words", "write_traceback"]
 
 
 STANDARD_OUTPUT = "standard output"
@@ -82,6 +83,8 @@ def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
         return ExitCode.INTERRUPTED
     if isinstance(error, OSError):
         return ExitCode.CLOSED if error.errno in _PIPES else ExitCode.FAILED
+    if (getattr(error, "facts", None) or {}).get("cause") == "disk":
+        return ExitCode.FAILED  # no fault of the data that were to be written
     if getattr(error, "reason", "") == "UNREACHABLE":
         return ExitCode.UNREACHABLE
     if "existing" in (getattr(error, "facts", None) or {}) and _found(error) is ExitCode.FAILED:
@@ -118,6 +121,21 @@ def in_words(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, MemoryError):
         return f"not enough memory, while this was at work: {_command(arguments)}"
     return _of_packages(error)
+
+
+def write_traceback(error: BaseException) -> str:
+    """Writes where a plugin's own code failed, for its author; returns the new file, "" where nothing is to be told."""
+    cause = error.__cause__
+    if type(error).__name__ != "PluginError" or cause is None or _found(cause) is not None:
+        return ""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="honeyguide-traceback-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:  # the message must do
+        return ""
+    return file.name
 
 
 def describe_error(error: BaseException, text: str | None, code: ExitCode) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def train(
         int | None, _option("Items the ranker reorders; 0 trains no ranker.", "the model's, or 200", 0)
     ] = None,
     seed: Annotated[int | None, _option("Seed of all that is random.", "the model's, or 0", 0)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a trained model that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew: replace what is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Trains a model with early stopping; killed and run again, it goes on.
@@ -74,7 +74,7 @@ def train(
         with training_progress() as progress:
             run = training.train(**flags, progress=progress)
     except KeyboardInterrupt:
-        stderr.print("stopped; give the same command again to go on")
+        stderr.print(f"stopped; give the same command again{', without --force,' if force else ''} to go on")
         raise typer.Exit(130) from None
     trained = run.checkpoint
     if json:

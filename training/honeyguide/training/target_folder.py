@@ -54,7 +54,8 @@ def writing(
         if draft is not None:
             draft.unlink(missing_ok=True)
         reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())[:300]
-        raise DataError(f"{what} cannot be written: {reason}", file=str(file), remedy=remedy) from error
+        refused = DataError(f"{what} cannot be written: {reason}", file=str(file), remedy=remedy)
+        raise refused.with_facts(cause="disk") from error
 
 
 def is_full_disk(error: BaseException) -> bool:
