@@ -23,6 +23,7 @@ from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.training.dataset import Dataset
 from honeyguide.training.runs.run import Run
+from honeyguide.training.runs.unfinished import is_under_way
 
 Train = Callable[..., Run]
 
@@ -146,6 +147,7 @@ def test_a_data_set_that_is_too_short_leaves_the_folder_free(train: Train, tmp_p
     with pytest.raises(DataError, match=r"two baskets of training events.*\n.*--split") as raised:
         training.train("troubled", short, out=tmp_path / "run")
     assert "--split global-time" not in str(raised.value)  # these have no times
+    assert not (tmp_path / "run").exists()
     train()
 
 
@@ -242,7 +244,7 @@ def test_a_disk_that_is_full_keeps_the_model_that_was_there(train: Train, tmp_pa
         train(force=True, epochs=2)
     assert {name: data for name, data in content(run.folder).items() if not name.startswith("progress/")} == before
     assert not [name for name in content(run.folder) if name.endswith(".part") or "finished" in name]
-    assert train(epochs=2, force=not (run.folder / "progress").exists()).checkpoint.options["epochs"] == 2
+    assert train(epochs=2, force=not is_under_way(run.folder / "progress")).checkpoint.options["epochs"] == 2
 
 
 def test_a_link_that_leads_nowhere_yet_is_trained_into(train: Train, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from honeyguide.sdk.errors import ConfigError, DataError
-from honeyguide.training.runs.unfinished import check_unclaimed, claim, discard, set_aside
+from honeyguide.training.runs.unfinished import check_unclaimed, claim, discard, discard_empty, is_under_way, set_aside
 
 
 def test_the_same_training_goes_on_and_another_is_refused(tmp_path: Path) -> None:
@@ -31,6 +31,18 @@ def test_what_is_set_aside_leaves_the_folder_free_and_replaces_what_was_set_asid
     assert '"b"' in (tmp_path / "progress.failed" / "training.json").read_text()
     discard(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_training_with_an_epoch_done_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "progress"
+    claim(folder, {"data": "a"})
+    (folder / "retriever.safetensors").touch()
+    discard_empty(folder)
+    assert is_under_way(folder)
+    (folder / "retriever.safetensors").unlink()
+    discard_empty(folder)
+    assert not folder.exists()
+    discard_empty(folder)
 
 
 def test_what_is_somebodys_is_neither_replaced_nor_removed(tmp_path: Path) -> None:

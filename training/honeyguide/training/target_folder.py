@@ -12,7 +12,7 @@ from honeyguide.sdk.errors import DataError
 
 __all__ = ["GOES_ON", "check_makeable", "is_full_disk", "writing"]
 
-GOES_ON = "make room there; `honeyguide train` with the same arguments, but without --force, goes on"
+GOES_ON = "make room there and train again; where an epoch is done, the same command without --force goes on"
 """The remedy where a training is stopped."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

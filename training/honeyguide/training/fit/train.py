@@ -30,7 +30,7 @@ from honeyguide.training.runs.checkpoint import (
 )
 from honeyguide.training.runs.history import HISTORY
 from honeyguide.training.runs.run import Run
-from honeyguide.training.runs.unfinished import check_unclaimed, discard, set_aside
+from honeyguide.training.runs.unfinished import check_unclaimed, discard, discard_empty, is_under_way, set_aside
 from honeyguide.training.runs.vocabulary import save_vocabulary
 from honeyguide.training.target_folder import GOES_ON, writing
 
@@ -132,11 +132,7 @@ def train(
     options = FitOptions.for_model(cls, given)
     unfinished = folder / "progress"
     check_unclaimed(unfinished)
-    # Who began with force and was stopped goes on without.
-    if (folder / CHECKPOINT).exists() and not force and not unfinished.exists():
-        raise DataError(
-            "a trained model lies in here", file=str(folder), remedy="choose another --out, or give --force"
-        )
+    _check_free(folder, unfinished, force=force)
     if isinstance(data, str | os.PathLike):
         check_source(Path(data))
     for run in retriever:
@@ -148,6 +144,7 @@ def train(
     from honeyguide.training.runs.retrievers import read_retrievers
 
     with sole_use(folder, folder.resolve() / ".training-lock", "training"):
+        _check_free(folder, unfinished, force=force)  # somebody may have been quicker
         dataset = data if isinstance(data, Dataset) else Dataset.open(data)
         retrievers = read_retrievers([Path(run) for run in retriever], host, dataset.spec.fingerprint)
         check_validated(dataset)
@@ -167,10 +164,14 @@ def train(
                 )
         except PluginError as error:
             if error.facts.get("cause") != "diverged" or not unfinished.exists():
+                discard_empty(unfinished)
                 raise
             aside = set_aside(unfinished)
             where = f"; what was learnt until then lies in {aside}" if aside else ""
             raise PluginError(f"{error.message}{where}").with_facts(**error.facts) from error
+        except BaseException:
+            discard_empty(unfinished)
+            raise
         checkpoint = Checkpoint(
             model=model,
             config=config_to(config),
@@ -187,6 +188,14 @@ def train(
         )
         _save(folder, unfinished, checkpoint, trained, retrievers, dataset)
     return Run.open(folder)
+
+
+def _check_free(folder: Path, unfinished: Path, *, force: bool) -> None:
+    """Raises `DataError` where a trained model would be replaced; who began with force and was stopped goes on."""
+    if (folder / CHECKPOINT).exists() and not force and not is_under_way(unfinished):
+        raise DataError(
+            "a trained model lies in here", file=str(folder), remedy="choose another --out, or give --force"
+        )
 
 
 def _save(

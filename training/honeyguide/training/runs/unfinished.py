@@ -11,7 +11,7 @@ from typing import Any
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.target_folder import check_makeable, writing
 
-__all__ = ["check_unclaimed", "claim", "discard", "set_aside"]
+__all__ = ["check_unclaimed", "claim", "discard", "discard_empty", "is_under_way", "set_aside"]
 
 _CLAIM, _DRAFT = "training.json", "training.part"
 _PHASES = "*.safetensors"
@@ -46,7 +46,7 @@ def claim(folder: Path, training: Mapping[str, Any]) -> bool:
         changed = sorted(name for name in training if earlier.get(name) != training[name])
         if not changed:
             return True
-        if any(folder.glob(_PHASES)):
+        if is_under_way(folder):
             raise ConfigError(
                 f"an unfinished training with another {' and '.join(changed)} lies in {folder}; "
                 "train with the same arguments to go on, or begin anew with --force"
@@ -78,6 +78,17 @@ def discard(folder: Path) -> None:
     for place in (folder, _aside(folder)):
         if (place / _CLAIM).exists():
             shutil.rmtree(place)
+
+
+def discard_empty(folder: Path) -> None:
+    """Removes an unfinished training that has no epoch done."""
+    if (folder / _CLAIM).exists() and not is_under_way(folder):
+        shutil.rmtree(folder)
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether there is something to go on from: a phase of which an epoch is done."""
+    return any(folder.glob(_PHASES))
 
 
 def _aside(folder: Path) -> Path:
