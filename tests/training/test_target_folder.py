@@ -49,3 +49,15 @@ def test_a_full_disk_is_found_behind_another_error() -> None:
     error.__context__ = OSError(28, "No space left on device")
     assert is_full_disk(error)
     assert not is_full_disk(OSError(2, "No such file or directory"))
+
+
+def test_a_ring_of_links_a_name_too_long_and_a_zero_byte_are_told(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for name, reason in (
+        ("one", "(Symlink loop|Too many levels)"),
+        ("x" * 300, "File name too long"),
+        ("a\0b", "null"),
+    ):
+        with pytest.raises(DataError, match=rf"(?s){reason}.*name another folder"):
+            check_makeable(tmp_path / name)

@@ -19,8 +19,16 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def check_makeable(folder: Path) -> None:
     """Raises `DataError` where a folder, or the first one above it that is there, is a file or not to be written to."""
-    place = folder.resolve()
-    there = next(path for path in (place, *place.parents) if path.exists())
+    try:
+        place = folder.resolve()
+        if place.is_symlink():  # Python up to 3.12 raises instead
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # noqa: TRY301  # one place words them all
+        there = next(path for path in (place, *place.parents) if path.exists())
+    except (OSError, RuntimeError, ValueError) as error:  # a ring of links, a name too long, a zero byte
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise DataError(
+            f"no folder can be made here: {reason}", file=str(folder)[:200], remedy="name another folder"
+        ) from error
     problem = "" if os.access(there, os.W_OK) else "cannot be written to"
     if not there.is_dir():
         problem = "is no folder"
