@@ -188,11 +188,13 @@ def test_an_error_of_the_server_is_printed_with_its_remedy(fake):
 
 
 def test_score_says_what_it_wrote_and_exits_with_4_when_rows_failed(fake, honeyguide, tmp_path: Path):
-    users, recs = tmp_path / "users.parquet", tmp_path / "recs.parquet"
+    folder = tmp_path / "[red]"
+    folder.mkdir()
+    users, recs = folder / "users.parquet", folder / "recs.parquet"
     pq.write_table(pa.table({"user_id": ["a", "b"]}), users)
     done = honeyguide("score", str(users), str(recs), "--server", fake.address)
     assert done.exit_code == 0
-    assert "recs.parquet: 2 users" in done.stdout
+    assert "[red]/recs.parquet: 2 users" in done.stdout
     pq.write_table(pa.table({"user_id": ["a", "bad"]}), users)
     done = honeyguide("score", str(users), str(recs), "--server", fake.address, "--force", "--json")
     assert done.exit_code == 4

@@ -179,7 +179,10 @@ def test_a_fault_of_ours_keeps_its_traceback_and_is_json_too(ending: Any) -> Non
     assert err.endswith("error: this is a fault of Honeyguide: please report it with the lines above\n")
 
 
-def test_an_unexpected_error_of_a_plugin_is_named_as_the_plugin_s(ending: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_of_a_plugin_is_named_as_the_plugin_s(
+    ending: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     module = types.ModuleType("odd_plugin.network")
     exec("def network():\n    return {}['[/x]']", module.__dict__)
     point = metadata.EntryPoint("odd", "odd_plugin", ENTRY_POINT_GROUP)
@@ -189,6 +192,9 @@ def test_an_unexpected_error_of_a_plugin_is_named_as_the_plugin_s(ending: Any, m
     code, out, err = ending(raised.value, "train", "odd", "--json")
     assert (code, json.loads(out)["error"]["code"]) == (1, "PLUGIN_ERROR")
     assert err.startswith("error: plugin 'odd' failed (odd_plugin.network, line 2): KeyError: '[/x]'\n  remedy: ")
+    (file,) = tmp_path.iterdir()
+    assert err.endswith(f"\n  traceback: {file}\n")
+    assert "in network" in file.read_text()
 
 
 def test_where_a_plugin_failed_in_our_hands_is_written_for_its_author(

@@ -126,7 +126,9 @@ def in_words(error: BaseException, arguments: Sequence[str]) -> str | None:
 def write_traceback(error: BaseException) -> str:
     """Writes where a plugin's own code failed, for its author; returns the new file, "" where nothing is to be told."""
     cause = error.__cause__
-    if type(error).__name__ != "PluginError" or cause is None or _found(cause) is not None:
+    told = type(error).__name__ == "PluginError" and cause is not None and _found(cause) is None
+    unforeseen = _found(error) is None and not isinstance(error, OSError) and _plugin_at_fault(error)
+    if not (told or unforeseen):
         return ""
     try:
         with tempfile.NamedTemporaryFile(

@@ -52,7 +52,7 @@ def score(
     import time
 
     from honeyguide.cli.connection import connect
-    from honeyguide.cli.output import print_json, stderr, stdout
+    from honeyguide.cli.output import print_json, print_line, print_note, stderr
     from honeyguide.client.scoring import ScoreOptions
     from honeyguide.client.scoring import score as score_users
 
@@ -82,9 +82,7 @@ def score(
         )
     else:
         resumed = f" (the first {done.resumed_at:,} by an earlier run)" if done.resumed_at else ""
-        stdout.print(
-            f"{recs}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s", highlight=False, soft_wrap=True
-        )
+        print_line(f"{recs}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s")
     if done.degraded:
         stderr.print(
             f"[yellow]{done.degraded:,} users got an answer without a part of the pipeline;[/] see the server's log",
@@ -92,9 +90,7 @@ def score(
             soft_wrap=True,
         )
     if done.failed:
-        stderr.print(
-            f"[red]{done.failed:,} users failed;[/] reasons: {done.failed_rows}", highlight=False, soft_wrap=True
-        )
+        print_note(f"{done.failed:,} users failed", f"reasons in {done.failed_rows}", "red")
         raise typer.Exit(4)
 
 
