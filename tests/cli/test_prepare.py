@@ -133,6 +133,7 @@ def test_conditions_and_values_that_mean_none_may_be_repeated(log: Path, tmp_pat
     )
     said = json.loads(done.stdout)
     assert [each["reason"] for each in said["dropped"]] == ["not ts >= 20", "not sku != c"]
+    assert f"next: honeyguide events import {tmp_path / 'shop'} --events events.db" in done.stderr
     assert said["features"]["dwell_seconds"]["missing"] == 1
     config = tmp_path / "shop.toml"
     config.write_text(

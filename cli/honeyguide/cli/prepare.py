@@ -77,7 +77,10 @@ def _prepare(
             print_warning(warning)
     else:
         _show(dataset)
-    print_next(command_line("train", "cf", dataset.folder, out="runs/cf"))
+    if dataset.report["options"]["trainable"]:
+        print_next(command_line("train", "cf", dataset.folder, out="runs/cf"))
+    else:  # perhaps no model can learn from it
+        print_next(command_line("events", "import", dataset.folder, events="events.db"))
 
 
 def _show(dataset: Dataset) -> None:
