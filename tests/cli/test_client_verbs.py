@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from honeyguide.cli import models, recommend, record, score
 from honeyguide.client import UnavailableError, messages
+from honeyguide.v1 import event_service_pb2
 
 pytestmark = pytest.mark.slow(6)
 
@@ -199,7 +200,22 @@ def test_score_says_what_it_wrote_and_exits_with_4_when_rows_failed(fake, honeyg
     done = honeyguide("score", str(users), str(recs), "--server", fake.address, "--force", "--json")
     assert done.exit_code == 4
     assert json.loads(done.stdout)["failed"] == 1
-    assert "1 users failed" in done.stderr
+    assert json.loads(done.stdout)["failures"] == {"INVALID_FIELD (user_id)": 1}
+    assert "1 users failed: 1 × INVALID_FIELD (user_id); each with its row in" in done.stderr
+
+
+def test_score_takes_all_users_of_the_server(fake, honeyguide, tmp_path: Path):
+    fake.events = [event_service_pb2.Event(user_id=user, item_id="a") for user in ("b", "a", "b")]
+    recs = tmp_path / "recs.csv"
+    done = honeyguide("score", "--all-users", str(recs), "-k", "1", "--server", fake.address)
+    assert (done.exit_code, recs.read_text().splitlines()[1:]) == (
+        0,
+        ["0,a,1,a/0,1,RETRIEVED", "1,b,1,b/0,1,RETRIEVED"],
+    )
+    for words in (["--all-users", "users.csv", str(recs)], [str(recs)]):
+        done = honeyguide("score", *words, "--server", fake.address)
+        assert done.exit_code == 2
+        assert "give the file to write" in done.stderr
 
 
 def test_score_refuses_bad_input_with_exit_code_3(fake, tmp_path: Path):

@@ -29,7 +29,7 @@ from honeyguide.client import (
     scoring,
 )
 from honeyguide.client.scoring import ScoreOptions, score
-from honeyguide.v1 import history_pb2
+from honeyguide.v1 import event_service_pb2, history_pb2
 
 pytestmark = pytest.mark.slow(7)
 
@@ -84,6 +84,7 @@ def test_every_user_is_answered_once_in_order(fake, users, tmp_path):
     done = run(fake, users, tmp_path / "recs.parquet", progress=lambda *now: seen.append(now))
     table = pq.read_table(tmp_path / "recs.parquet")
     assert [f"{f.name} {f.type}" for f in table.schema] == [
+        "row int64",
         "user_id string",
         "item_ids list<element: string>",
         "scores list<element: float>",
@@ -139,6 +140,63 @@ def test_failed_rows_stand_in_their_own_file_with_reasons(fake, tmp_path):
         ("message", "'bad1' is bad"),
     ]
     assert (lines[1]["row"], lines[1]["field"]) == (2, "user_id")
+
+
+def test_failures_are_counted_by_reason_over_a_resume_and_rows_keep_their_numbers(fake, tmp_path):
+    names = [f"bad{n}" if n % 4 == 0 else f"u{n}" for n in range(400)]
+    path = write(tmp_path / "users.parquet", {"user_id": names})
+    fake.before_batch = stop_at(25)
+    with pytest.raises(InternalError):
+        run(fake, path, tmp_path / "recs.parquet")
+    fake.before_batch = lambda *_: None
+    done = run(fake, path, tmp_path / "recs.parquet")
+    assert (done.failed, done.failures, done.resumed_at) == (100, {"INVALID_FIELD (user_id)": 100}, 200)
+    table = pq.read_table(tmp_path / "recs.parquet")
+    assert table["row"].to_pylist() == [n for n in range(400) if n % 4]
+    assert table["user_id"].to_pylist() == [name for name in names if name.startswith("u")]
+
+
+def test_csv_in_is_csv_or_json_lines_out(fake, tmp_path):
+    path = tmp_path / "users.csv"
+    path.write_text("user_id\n12352\nbad\n7.0\n")
+    run(fake, path, tmp_path / "recs.csv", ScoreOptions(k=3))
+    assert (tmp_path / "recs.csv").read_text().splitlines() == [
+        "row,user_id,rank,item_id,score,source",
+        "0,12352,1,12352/0,1,RETRIEVED",
+        "0,12352,2,12352/1,0.5,RETRIEVED",
+        "0,12352,3,12352/2,0.333333343,RETRIEVED",
+        "2,7,1,7/0,1,RETRIEVED",
+        "2,7,2,7/1,0.5,RETRIEVED",
+        "2,7,3,7/2,0.333333343,RETRIEVED",
+    ]
+    run(fake, path, tmp_path / "recs.jsonl", ScoreOptions(k=1))
+    lines = [json.loads(line) for line in (tmp_path / "recs.jsonl").read_text().splitlines()]
+    assert lines[1] == {"row": 2, "user_id": "7", "item_ids": ["7/0"], "scores": [1.0], "sources": ["RETRIEVED"]}
+    assert len(lines) == 2
+
+
+def test_all_users_of_the_server_are_scored_and_a_resumed_run_scores_the_same(fake, tmp_path):
+    output, options = tmp_path / "recs.parquet", ScoreOptions(k=3, batch_size=10)
+    fake.events = [event_service_pb2.Event(user_id=f"u{n:04d}", item_id="a") for n in range(400)]
+    fake.before_batch = stop_at(25)
+    with Client(fake.address) as client:
+        with pytest.raises(InternalError):
+            score(client, None, output, options)
+        fake.before_batch = lambda *_: None
+        fake.events = [event_service_pb2.Event(user_id="new", item_id="a"), *fake.events[1:]]
+        done = score(client, None, output, options)
+        assert (done.users, done.resumed_at) == (400, 200)
+        assert pq.read_table(output)["user_id"].to_pylist() == [f"u{n:04d}" for n in range(400)]
+        assert not (tmp_path / "recs.parquet.parts").exists()
+        again = score(client, None, output, options, force=True)
+        assert again.users == 400
+        assert pq.read_table(output)["user_id"].to_pylist()[0] == "new"
+
+
+def test_all_users_of_a_server_that_is_away_leave_nothing(tmp_path, closed_port):
+    with Client(f"127.0.0.1:{closed_port}") as client, pytest.raises(UnavailableError):
+        score(client, None, tmp_path / "recs.parquet", OPTIONS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_rows_of_an_earlier_output_go_with_it(fake, tmp_path):
@@ -294,10 +352,13 @@ def test_an_output_that_is_there_is_kept_unless_forced(fake, users, tmp_path):
     ("columns", "message"),
     [
         ({"user": ["a"]}, "neither column 'user_id' nor 'history' is there; it has user"),
-        ({"user_id": [1]}, "column 'user_id' is int64; allowed: text"),
+        ({"user_id": [True]}, "column 'user_id' is bool; allowed: text or whole numbers"),
+        ({"user_id": [1.0, 1.5]}, r"rows 0 to 1: user_id is 1\.5; allowed: text or whole numbers"),
+        ({"history": [["a"], None], "user_id": [float("inf"), 1]}, "user_id is inf; allowed"),
         ({"user_id": [["a"]]}, r"column 'user_id' is list<.*>; allowed: text"),
         ({"history": ["a"]}, "column 'history' is string; allowed: lists of text"),
-        ({"history": [[1]]}, "column 'history' is list<.*>; allowed: lists of text"),
+        ({"history": [[1.5]]}, r"history is 1\.5; allowed: text or whole numbers"),
+        ({"history": [[True]]}, "column 'history' is list<.*>; allowed: lists of text"),
         ({"history": [["a"]], "history_time_ms": [["x"]]}, "'history_time_ms' is list<.*>; allowed: lists of whole"),
     ],
 )
@@ -310,7 +371,7 @@ def test_columns_of_the_wrong_name_or_type_are_named(fake, tmp_path, columns, me
 
 def test_files_that_are_no_parquet_are_named(fake, users, tmp_path):
     wrong = tmp_path / "wrong.parquet"
-    for content, message in ((b"", "the file is empty"), (b"user_id\na\n", "not a whole Parquet file")):
+    for content, message in ((b"", "the file is empty"), (b"PK\3\4", "a workbook or an archive")):
         wrong.write_bytes(content)
         with pytest.raises(InputError, match=message):
             run(fake, wrong, tmp_path / "recs.parquet")

@@ -1,4 +1,4 @@
-"""Adds the verb ``score``: batch scoring, Parquet in, Parquet out."""
+"""Adds the verb ``score``: batch scoring, a file of users in, a file of recommendations out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def score(
-    users: Annotated[Path, typer.Argument(help="Parquet with a column user_id, history (lists of item ids), or both.")],
-    recs: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    users: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet, CSV or JSON lines with a column user_id, history (lists of item ids), or both. "
+            "With --all-users: the file to write."
+        ),
+    ],
+    recs: Annotated[
+        Path | None, typer.Argument(help="The file to write: Parquet, or .csv or .jsonl by its name.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="How many items for each user.")] = 10,
     pipeline: Annotated[str, typer.Option(help="The pipeline.", show_default="the server's default")] = "",
     drop_seen: Annotated[
@@ -34,6 +42,9 @@ def score(
             min=1, max=256, help="Users in one message; times k at most 20,000.", show_default="256, or what k allows"
         ),
     ] = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Score all users of whom the server has events; needs no file of users.")
+    ] = False,
     window: Annotated[int, typer.Option(min=1, max=1000, help="Messages under way at once.")] = 4,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     restart: Annotated[
@@ -42,12 +53,12 @@ def score(
     server: ServerOption = DEFAULT_SERVER,
     json: JsonOption = False,
 ) -> None:
-    """Scores every user of a Parquet file; killed and run again, it goes on where it stopped.
+    """Scores every user of a file; killed and run again, it goes on where it stopped.
 
-    The output has the columns user_id (or row), item_ids, scores, sources. Rows that fail go to a file beside it, with
-    reasons, and the exit code is 4.
+    The output has the columns row (of the input, from 0), user_id, item_ids, scores, sources, in the input's order; CSV
+    has a line for each item. Rows that fail go to a file beside it, with reasons, and the exit code is 4.
 
-    Example: honeyguide score users.parquet recs.parquet -k 20
+    Example: honeyguide score users.csv recs.parquet -k 20
     """
     import time
 
@@ -56,11 +67,15 @@ def score(
     from honeyguide.client.scoring import ScoreOptions
     from honeyguide.client.scoring import score as score_users
 
+    if all_users == (recs is not None):
+        problem = "with --all-users give the file to write alone" if all_users else "give the file to write, too"
+        raise typer.BadParameter(problem, param_hint="RECS")
+    source, output = (None, users) if recs is None else (users, recs)
     options = ScoreOptions(k=k, pipeline=pipeline, drop_seen=drop_seen, batch_size=batch_size, window=window)
     began = time.monotonic()
     try:
         with connect(server) as client, _bar() as progress:
-            done = score_users(client, users, recs, options, force=force, restart=restart, progress=progress)
+            done = score_users(client, source, output, options, force=force, restart=restart, progress=progress)
     except KeyboardInterrupt:
         stderr.print("[yellow]stopped:[/] run the same command again to go on")
         raise typer.Exit(130) from None
@@ -69,11 +84,12 @@ def score(
     if json:
         print_json(
             {
-                "output": str(recs),
+                "output": str(output),
                 "users": done.users,
                 "failed": done.failed,
                 "degraded": done.degraded,
                 "failed_rows": str(done.failed_rows) if done.failed_rows else None,
+                "failures": dict(done.failures),
                 "resumed_at": done.resumed_at,
                 "models": [str(model) for model in done.models],
                 "seconds": round(seconds, 3),
@@ -82,7 +98,7 @@ def score(
         )
     else:
         resumed = f" (the first {done.resumed_at:,} by an earlier run)" if done.resumed_at else ""
-        print_line(f"{recs}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s")
+        print_line(f"{output}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s")
     if done.degraded:
         stderr.print(
             f"[yellow]{done.degraded:,} users got an answer without a part of the pipeline;[/] see the server's log",
@@ -90,7 +106,8 @@ def score(
             soft_wrap=True,
         )
     if done.failed:
-        print_note(f"{done.failed:,} users failed", f"reasons in {done.failed_rows}", "red")
+        reasons = ", ".join(f"{count:,} × {reason}" for reason, count in done.failures.items())
+        print_note(f"{done.failed:,} users failed", f"{reasons}; each with its row in {done.failed_rows}", "red")
         raise typer.Exit(4)
 
 

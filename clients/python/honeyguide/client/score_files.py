@@ -1,126 +1,37 @@
-"""Reads users from Parquet, and keeps finished recommendations so that a killed run goes on where it stopped.
+"""Keeps finished recommendations on disk, so that a killed run goes on where it stopped, and makes the output of them.
 
 recs.parquet.parts/
   journal.json                 what the parts belong to, and the next row; replaced after each part
   part-000000.parquet          finished rows, written under another name, fsynced, renamed
   part-000000.failed.jsonl     its failed rows, where there are any
+  users.parquet                who is scored, where that is all users of the server
 """
 
 from __future__ import annotations
 
-import hashlib
+import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
-import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from honeyguide.answers import History, ModelVersion, Ranked, RowFailure, UserRow
-from honeyguide.client.errors import InputError, ModelChangedError, ResumeError
+from honeyguide.answers import ModelVersion, Ranked, RowFailure, UserRow
+from honeyguide.client.errors import ModelChangedError, ResumeError
 
-__all__ = ["Journal", "Parts", "UserFile"]
+__all__ = ["Journal", "Parts", "write_users"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
-READ_ROWS = 256
-"""Users in memory at once while reading; a history may have 4,096 events."""
-
-
-class UserFile:
-    """Parquet file of users.
-
-    Columns: `user_id` (text), or `history` (lists of item ids), or both; optionally `history_time_ms` (lists of whole
-    numbers) beside `history`. Other columns are ignored.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Opens the file and checks its columns; raises InputError with column and remedy."""
-        self.path = path
-        if not path.is_file():
-            raise InputError(f"{path}: no such file", remedy="give a Parquet file with a column user_id or history")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty", remedy="write it again; it should be Parquet")
-        try:
-            self._file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: this is not a whole Parquet file", remedy="write it again as Parquet") from error
-        self.rows = int(self._file.metadata.num_rows)
-        schema = self._file.schema_arrow
-        self._columns = [name for name in ("user_id", "history", "history_time_ms") if name in schema.names]
-        if not {"user_id", "history"} & set(self._columns):
-            raise InputError(
-                f"{path}: neither column 'user_id' nor 'history' is there; it has {', '.join(schema.names) or 'none'}",
-                remedy="rename the column of users to user_id",
-            )
-        for name in self._columns:
-            _check_type(path, name, schema.field(name).type)
-        self.has_ids = "user_id" in self._columns
-
-    def fingerprint(self) -> str:
-        """Gives the SHA-256 of the file's bytes."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    def users(self, start: int = 0) -> Iterator[UserRow]:
-        """Yields the users from row `start` on; row groups before it are not read."""
-        skip, groups = start, list(range(self._file.num_row_groups))
-        while groups and skip >= (size := self._file.metadata.row_group(groups[0]).num_rows):
-            skip -= size
-            groups.pop(0)
-        if not groups:
-            return
-        for batch in self._file.iter_batches(READ_ROWS, row_groups=groups, columns=self._columns):
-            if skip >= batch.num_rows:
-                skip -= batch.num_rows
-                continue
-            yield from self._rows(batch.slice(skip))
-            skip = 0
-
-    def _rows(self, batch: pa.RecordBatch) -> Iterator[UserRow]:
-        nothing: list[None] = [None] * batch.num_rows
-        names = batch["user_id"].cast(pa.string()).to_pylist() if self.has_ids else nothing
-        histories = _lists(batch["history"], pa.string(), "") if "history" in self._columns else nothing
-        times = _lists(batch["history_time_ms"], pa.int64(), 0) if "history_time_ms" in self._columns else nothing
-        for name, items, moments in zip(names, histories, times, strict=True):
-            if items is None:
-                # A row without anybody is sent as the user "", which the server refuses by name.
-                yield UserRow(name or "")
-            else:
-                yield UserRow(name, History(items, moments or ()))
-
-
-def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
-    """Raises InputError unless the column is of its type."""
-    value = kind.value_type if pa.types.is_dictionary(kind) or _is_list(kind) else kind
-    text = pa.types.is_string(value) or pa.types.is_large_string(value)
-    right, allowed = {
-        "user_id": (text and not _is_list(kind), "text"),
-        "history": (text and _is_list(kind), "lists of text, the item ids"),
-        "history_time_ms": (pa.types.is_integer(value) and _is_list(kind), "lists of whole numbers, milliseconds"),
-    }[name]
-    if not right:
-        raise InputError(
-            f"{path}: column '{name}' is {kind}; allowed: {allowed}", field=name, remedy="cast the column and try again"
-        )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _lists(column: pa.Array, kind: pa.DataType, missing: object) -> list[list[Any] | None]:
-    """Gives a column of lists as Python lists: one conversion for all values is several times faster than one a row."""
-    offsets = column.offsets.to_pylist()
-    first, last = offsets[0], offsets[-1]
-    values = pc.fill_null(column.values.slice(first, last - first).cast(kind), missing).to_pylist()
-    bounds = zip(offsets, offsets[1:], column.is_valid().to_pylist(), strict=False)
-    return [values[start - first : stop - first] if valid else None for start, stop, valid in bounds]
+_WRITE_USERS = 10_000
+"""User ids in memory at once while they are listed."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +48,16 @@ class Journal:
     """The bundles that answer; () until the first answer."""
     next_row: int = 0
     parts: int = 0
-    failed: int = 0
-    """Rows that failed so far."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """How many rows failed so far, by reason and field."""
     degraded: int = 0
     """Rows that were answered without a part of the pipeline so far."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed so far."""
+        return sum(self.failures.values())
 
 
 class Parts:
@@ -152,10 +68,11 @@ class Parts:
         self._output = output
         self._folder = _folder(output)
         self._part_rows = part_rows
-        name = pa.field("user_id", pa.string()) if has_ids else pa.field("row", pa.int64())
+        self._has_ids = has_ids
         self._schema = pa.schema(
             [
-                name,
+                ("row", pa.int64()),
+                *([("user_id", pa.string())] if has_ids else []),
                 ("item_ids", pa.list_(pa.string())),
                 ("scores", pa.list_(pa.float32())),
                 ("sources", pa.list_(pa.string())),
@@ -186,6 +103,12 @@ class Parts:
         return journal
 
     @staticmethod
+    def users_of(output: Path) -> Path | None:
+        """Gives the file of users that an unfinished run towards this output wrote down; None where there is none."""
+        path = _folder(output) / "users.parquet"
+        return path if path.exists() and (_folder(output) / "journal.json").exists() else None
+
+    @staticmethod
     def discard(output: Path) -> None:
         """Deletes what an unfinished run left."""
         shutil.rmtree(_folder(output), ignore_errors=True)
@@ -204,9 +127,9 @@ class Parts:
     def add(self, users: Sequence[UserRow], answers: Sequence[Ranked | RowFailure]) -> None:
         """Takes the answers to the next rows, and writes a part when it is full."""
         for row, (user, answer) in enumerate(zip(users, answers, strict=True), self._next_row):
-            name: object = user.user_id if self._schema.names[0] == "user_id" else row
             if isinstance(answer, Ranked):
-                self._rows.append((name, answer.item_ids, answer.scores, answer.sources))
+                name = (user.user_id,) if self._has_ids else ()
+                self._rows.append((row, *name, answer.item_ids, answer.scores, answer.sources))
                 self._degraded += answer.degraded
             else:
                 self._failures.append({"row": row, "user_id": user.user_id, **asdict(answer)})
@@ -219,13 +142,19 @@ class Parts:
         if self._next_row > self.journal.next_row:
             self._write_part()
         self._folder.mkdir(exist_ok=True)
-        merged, failures = self._folder / "merged.parquet.tmp", self._folder / "merged.jsonl.tmp"
-        with (
-            pq.ParquetWriter(merged, self._schema, compression="zstd") as writer,
-            failures.open("wb") as failed_lines,
-        ):
+        merged, failures = self._folder / "merged.tmp", self._folder / "merged.jsonl.tmp"
+        tables = (pq.read_table(self._part(number)) for number in range(self.journal.parts))
+        kind = self._output.suffix.lower()
+        if kind == ".csv":
+            self._write_csv(merged, tables)
+        elif kind in (".jsonl", ".ndjson"):
+            _write_json_lines(merged, tables)
+        else:
+            with pq.ParquetWriter(merged, self._schema, compression="zstd") as writer:
+                for table in tables:
+                    writer.write_table(table)
+        with failures.open("wb") as failed_lines:
             for number in range(self.journal.parts):
-                writer.write_table(pq.read_table(self._part(number)))
                 if self._failed_part(number).exists():
                     failed_lines.write(self._failed_part(number).read_bytes())
         failed = self._output.with_suffix(".failed.jsonl")
@@ -241,7 +170,7 @@ class Parts:
         """Puts the collected rows on disk, then says so in the journal: a kill in between only repeats the part."""
         self._folder.mkdir(exist_ok=True)
         number = self.journal.parts
-        columns = list(zip(*self._rows, strict=True)) or [()] * 4
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)]
         temporary = self._folder / "part.tmp"
         pq.write_table(pa.Table.from_arrays(arrays, schema=self._schema), temporary)
@@ -250,19 +179,59 @@ class Parts:
         if self._failures:
             lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in self._failures)
             _write(self._failed_part(number), lines)
-        failed = self.journal.failed + len(self._failures)
+        failures = Counter(self.journal.failures)
+        failures.update(f"{failure['reason']} ({failure['field']})" for failure in self._failures)
         degraded = self.journal.degraded + self._degraded
         self.journal = replace(
-            self.journal, next_row=self._next_row, parts=number + 1, failed=failed, degraded=degraded
+            self.journal, next_row=self._next_row, parts=number + 1, failures=dict(failures), degraded=degraded
         )
         _write(self._folder / "journal.json", json.dumps(asdict(self.journal), indent=2) + "\n")
         self._rows, self._failures, self._degraded = [], [], 0
+
+    def _write_csv(self, path: Path, tables: Iterable[pa.Table]) -> None:
+        """Writes one line for each item, since CSV has no lists."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["row", *(["user_id"] if self._has_ids else []), "rank", "item_id", "score", "source"])
+            for table in tables:
+                for *names, items, scores, sources in zip(*table.to_pydict().values(), strict=True):
+                    for rank, (item, score, source) in enumerate(zip(items, scores, sources, strict=True), 1):
+                        writer.writerow([*names, rank, item, _short(score), source])
 
     def _part(self, number: int) -> Path:
         return self._folder / f"part-{number:06d}.parquet"
 
     def _failed_part(self, number: int) -> Path:
         return self._folder / f"part-{number:06d}.failed.jsonl"
+
+
+def write_users(output: Path, user_ids: Iterable[str]) -> Path:
+    """Writes down who is scored by a run towards this output; gives the file, a Parquet file of users."""
+    each = iter(user_ids)
+    chunk = list(islice(each, _WRITE_USERS))  # a server that does not answer leaves no folder behind
+    folder = _folder(output)
+    folder.mkdir(exist_ok=True)
+    temporary, path = folder / "users.tmp", folder / "users.parquet"
+    schema = pa.schema([("user_id", pa.string())])
+    with pq.ParquetWriter(temporary, schema) as writer:
+        while chunk:
+            writer.write_table(pa.table({"user_id": chunk}, schema=schema))
+            chunk = list(islice(each, _WRITE_USERS))
+    _publish(temporary, path)
+    return path
+
+
+def _write_json_lines(path: Path, tables: Iterable[pa.Table]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            for row in table.to_pylist():
+                row["scores"] = [float(_short(score)) for score in row["scores"]]
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _short(score: float) -> str:
+    """Writes a float of 32 bits with as many digits as it has."""
+    return f"{score:.9g}"
 
 
 def _folder(output: Path) -> Path:

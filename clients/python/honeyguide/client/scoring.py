@@ -1,10 +1,10 @@
-"""Scores a Parquet file of users into a Parquet file of recommendations; goes on after a kill where it stopped."""
+"""Scores a file of users, or all of a server, into a file of recommendations; goes on after a kill where it stopped."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from honeyguide.client.errors import (
     UnavailableError,
 )
 from honeyguide.client.retry import RetryPolicy
-from honeyguide.client.score_files import Journal, Parts, UserFile
+from honeyguide.client.score_files import Journal, Parts, write_users
 from honeyguide.client.sync import Client
+from honeyguide.client.user_files import UserFile
 
 __all__ = ["ScoreOptions", "Scored", "score"]
 
@@ -85,11 +86,13 @@ class Scored:
     """The bundles that answered."""
     failed_rows: Path | None
     """The file of failed rows with reasons; None when none failed."""
+    failures: Mapping[str, int]
+    """How many failed by reason and field, such as "INVALID_FIELD (user_id)"."""
 
 
 def score(
     client: Client,
-    users: Path,
+    users: Path | None,
     output: Path,
     options: ScoreOptions,
     *,
@@ -97,12 +100,14 @@ def score(
     restart: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Scored:
-    """Scores every user of a Parquet file, reading, asking and writing at the same time in bounded memory.
+    """Scores every user of a file, reading, asking and writing at the same time in bounded memory.
 
     Args:
         client: Talks to the server.
-        users: Parquet, as `score_files.UserFile` reads it.
-        output: Becomes Parquet with columns user_id (or `row`, when the input has none), item_ids, scores, sources.
+        users: Parquet, CSV or JSON lines, as `user_files` says; None: all users of whom the server has events.
+        output: Becomes Parquet with columns row (of the input, from 0), user_id (where the input has one), item_ids,
+            scores, sources, in the input's order; JSON lines of the same where its name ends in .jsonl; CSV with a line
+            for each item where it ends in .csv.
         options: What to ask for.
         force: Whether an existing output is replaced.
         restart: Whether an unfinished run towards this output is discarded instead of resumed.
@@ -113,9 +118,9 @@ def score(
         ResumeError: an unfinished run has another input or other options.
         ModelChangedError: the server has other model versions than those that answered so far.
     """
-    source = UserFile(users)
+    source = UserFile(users) if users else None
     batch_size, part_rows = options.users_per_batch, options.part_rows
-    if output.exists() and output.samefile(users):
+    if users and output.exists() and output.samefile(users):
         raise InputError(f"{output} is the input", remedy="give the output another name")
     if output.exists() and not force:
         raise InputError(f"{output} is there already", remedy="give another name, or --force to replace it")
@@ -123,6 +128,8 @@ def score(
         raise InputError(f"{output.absolute().parent}: no such folder", remedy="make it first")
     if restart:
         Parts.discard(output)
+    if source is None:  # who they are is written down once: a resumed run scores the same
+        source = UserFile(Parts.users_of(output) or write_users(output, client.users()))
     journal = _journal(source, output, options)
     parts = Parts(output, journal, part_rows=part_rows, has_ids=source.has_ids)
     done = journal.next_row
@@ -143,7 +150,7 @@ def score(
         ) from error
     failed_rows = parts.publish()
     end = parts.journal
-    return Scored(source.rows, end.failed, end.degraded, journal.next_row, end.models, failed_rows)
+    return Scored(source.rows, end.failed, end.degraded, journal.next_row, end.models, failed_rows, dict(end.failures))
 
 
 def _journal(source: UserFile, output: Path, options: ScoreOptions) -> Journal:
