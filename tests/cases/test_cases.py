@@ -14,6 +14,8 @@ from honeyguide.cli.app import build
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset import Dataset
 
+pytestmark = pytest.mark.slow(5)
+
 INPUTS = Path(__file__).parent / "inputs"
 SHOP = "--user user --item item --time ts --event-type type"
 STEAM = "steam_headerless.csv --no-header --user 1 --item 2 --event-type 3 --value 4"

@@ -14,6 +14,8 @@ from honeyguide.cli.app import build
 from honeyguide.sdk.errors import ConfigError, InvalidArgument, PluginError
 from honeyguide.sdk.host import PluginHost
 
+pytestmark = pytest.mark.slow(7)
+
 
 def run(*words: object) -> Any:
     return CliRunner().invoke(build(), [str(word) for word in words])

@@ -15,6 +15,8 @@ from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.dataset import Dataset, fingerprint
 
+pytestmark = pytest.mark.slow(7)
+
 RUN_FILES = {"checkpoint.json", "history.csv", "items.parquet", "weights.safetensors"}
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 Run = Callable[..., Result]

@@ -25,6 +25,8 @@ from honeyguide.training.dataset import Dataset
 from honeyguide.training.runs.run import Run
 from honeyguide.training.runs.unfinished import is_under_way
 
+pytestmark = pytest.mark.slow(7)
+
 Train = Callable[..., Run]
 
 
