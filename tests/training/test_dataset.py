@@ -173,8 +173,16 @@ def test_other_format_and_broken_header_are_refused(tmp_path: Path) -> None:
     header.write_text(header.read_text().replace('"format_version": 1', '"format_version": 9'))
     with pytest.raises(DataError, match="format is 9"):
         Dataset.open(tmp_path / "data")
-    header.write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    for text, said in (("{", "cannot be read"), ("[]", "holds no JSON object")):
+        header.write_text(text)
+        with pytest.raises(DataError, match=said):
+            Dataset.open(tmp_path / "data")
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
+    small().write(tmp_path / "data")
+    (tmp_path / "data" / "items.parquet").write_bytes((tmp_path / "data" / "users.parquet").read_bytes())
+    with pytest.raises(DataError, match=r"cannot be read.*\n.*prepare"):
         Dataset.open(tmp_path / "data")
 
 

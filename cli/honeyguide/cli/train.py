@@ -74,7 +74,8 @@ def train(
         with training_progress() as progress:
             run = training.train(**flags, progress=progress)
     except KeyboardInterrupt:
-        stderr.print(f"stopped; give the same command again{', without --force,' if force else ''} to go on")
+        again = f"give the same command again{', without --force,' if force else ''} to go on"
+        stderr.print(f"stopped; {again if (out / 'progress').is_dir() else 'nothing was learnt yet'}")
         raise typer.Exit(130) from None
     trained = run.checkpoint
     if json:

@@ -5,7 +5,11 @@ from honeyguide.training.preparation.conditions import parse_condition
 from honeyguide.training.preparation.values import Values
 
 ROWS = pl.DataFrame(
-    {"type": ["view", " buy ", None, "View", "", "x, y"], "rating": ["6", "7.5", "-1", None, "-1.0", "a"]}
+    {
+        "type": ["view", " buy ", None, "View", "", "x, y"],
+        "rating": ["6", "7.5", "-1", None, "-1.0", "a"],
+        "brand": ["O'Brien", "x", "1_0", "10", "007", "7"],
+    }
 )
 
 
@@ -32,6 +36,13 @@ def holding(text: str) -> list[int]:
         ("rating != -1", [0, 1, 3, 5]),
         ("rating=6.0", [0]),
         ('"rating" = -1', [2, 4]),
+        ("rating = 7.50", [1]),
+        ("brand in (O'Brien, 'x')", [0, 1]),
+        ("brand = O'Brien", [0]),
+        ("brand != 1_0", [0, 1, 3, 4, 5]),
+        ("brand = 007", [4]),
+        ("brand in (7.0)", [5]),
+        ("brand != 'this and that'", [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_a_condition_means_what_it_says(text: str, rows: list[int]) -> None:

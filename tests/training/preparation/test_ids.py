@@ -48,7 +48,9 @@ def test_floats_that_are_no_number_are_missing_and_fractions_stay() -> None:
     assert ids_as_text(values, "f", "user").to_list() == [None, None, None, None, "1.5", "-2"]
 
 
-@pytest.mark.parametrize("values", [pl.Series("u", [1.0, 1e19]), pl.Series("u", [2.0**25], dtype=pl.Float32)])
+@pytest.mark.parametrize(
+    "values", [pl.Series("u", [1.0, 1e19]), pl.Series("u", [2.0**53]), pl.Series("u", [2.0**24], dtype=pl.Float32)]
+)
 def test_floats_too_large_for_their_type_are_refused(values: pl.Series) -> None:
     with pytest.raises(DataError, match=r"f, column 'u'.*more digits.*\n.*--user"):
         ids_as_text(values, "f", "user")

@@ -111,6 +111,7 @@ def test_where_items_repeat_only_direct_successions_are_merged() -> None:
     [
         ("purchase:3", "names purchase; the log has view, cart, buy"),
         ("buy:much", "write type:weight"),
+        ("buy:nan", "write type:weight"),
         ("value", "which the log has not"),
         ("price", "which the log has not"),
     ],

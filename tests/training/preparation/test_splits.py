@@ -106,3 +106,9 @@ def test_a_log_without_evaluation_users_is_refused() -> None:
     users = np.array([0, 0, 1, 1])
     with pytest.raises(DataError, match=r"no user has validation events.*is 2\n  remedy: prepare a longer log"):
         splits.check_trainable(users, None, splits.leave_one_out(users, None), "leave-one-out", "log.csv")
+
+
+def test_shares_too_small_for_any_event_are_refused_in_words() -> None:
+    times = np.arange(30)
+    with pytest.raises(DataError, match="nothing lies between"):
+        splits.global_time(times, *splits.cut_times(times, 1e-18, 1e-18))

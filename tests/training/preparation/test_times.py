@@ -108,6 +108,26 @@ def test_a_wrong_unit_is_refused_with_the_right_one(given: str, number: int, sai
         reader.check(np.array(ms), lambda at: (Path("f"), at + 7), "t")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([1600000000, 1600000100000, 1600000200000], r"f, row 0, column 't': 1600000000 is of the size of seconds"),
+        ([1600000000, 1600000100, 1600000200000], r"f, row 2.*of the size of milliseconds, and most times are seconds"),
+        ([1.6e18, 1.6e15, 1.6e18], r"f, row 1.*of the size of microseconds, and most times are nanoseconds"),
+    ],
+)
+def test_units_that_are_mixed_are_refused(numbers: list[float], said: str) -> None:
+    reader, ms = read(numbers)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=said):
+        reader.check(np.array(ms), lambda at: (Path("f"), at), "t")
+    reader, ms = read([0, 1_600_000_000_000, 1_600_000_000_001])
+    assert reader.check(np.array(ms), lambda at: (Path("f"), at), "t") == []
+
+
+def test_a_fraction_of_a_second_is_kept() -> None:
+    assert read(["2010-12-01 08:26:00.125"], format_="%Y-%m-%d %H:%M:%S.%f")[1] == [MS + 125]
+
+
 def test_times_of_1970_are_worth_a_warning() -> None:
     reader, ms = read([20200913, 20200914])
     (odd,) = reader.check(np.array(ms), lambda at: (Path("f"), at), "day")
@@ -123,6 +143,7 @@ def test_times_of_1970_are_worth_a_warning() -> None:
         ("978133414000", "milliseconds", 978133414000),
         ("978133414000000", "microseconds", 978133414000),
         ("2000-12-29", "seconds", 978048000000),
+        ("20001229", "milliseconds", 978048000000),
         ("2000-12-29T01:00:00+01:00", "datetime", 978048000000),
     ],
 )
@@ -130,7 +151,15 @@ def test_cut_times_are_numbers_or_dates(text: str, unit: str, expected: int) -> 
     assert parse_cut(text, unit) == expected
 
 
-@pytest.mark.parametrize(("text", "said"), [("Christmas", "Christmas"), ("2020", "write 2020-01-01"), ("inf", "inf")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Christmas", "Christmas"),
+        ("2020", "write 2020-01-01"),
+        ("inf", "inf"),
+        ("1609459200000", "size of milliseconds, and the log has seconds"),
+    ],
+)
 def test_bad_cut_times_are_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_cut(text, "seconds")

@@ -81,7 +81,7 @@ class Dataset:
         check_source(folder)
         check_not_forked()
         try:
-            raw = json.loads((folder / HEADER).read_text("utf-8"))
+            raw = _read_header(folder / HEADER)
             version = raw.get("format_version")
             if version != _FORMAT_VERSION:
                 raise DataError(
@@ -98,6 +98,7 @@ class Dataset:
                 items=pl.read_parquet(folder / "items.parquet", glob=False),
                 report=raw["report"],
             )
+            marks = fingerprint(data.events, data.users, data.items)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"the data set cannot be read ({type(error).__name__}: {error})",
@@ -105,7 +106,7 @@ class Dataset:
                 remedy="run `honeyguide prepare` again",
             ) from error
         data.folder = folder
-        if data.spec.fingerprint and data.spec.fingerprint != fingerprint(data.events, data.users, data.items):
+        if data.spec.fingerprint and data.spec.fingerprint != marks:
             raise DataError(
                 "the tables are not those that dataset.json describes: a file was changed",
                 file=str(folder),
@@ -273,6 +274,13 @@ class Dataset:
             "counts": self.counts,
             "report": dict(self.report),
         }
+
+
+def _read_header(file: Path) -> dict[str, Any]:
+    raw = json.loads(file.read_text("utf-8"))
+    if not isinstance(raw, dict):
+        raise ValueError(f"{HEADER} holds no JSON object")  # noqa: TRY004  # told as other broken content is
+    return raw
 
 
 def number_categories(lists: pl.Series) -> tuple[Categories, tuple[str, ...]]:

@@ -138,11 +138,12 @@ def _clean(
     clean = len(events)
     cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
     if not len(events):
+        checked = "which columns are named" + (", --since and --until" if options.since or options.until else "")
         why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
         raise DataError(
             f"no user is left: of {ledger.read} rows were dropped {why}",
             file=source.name,
-            remedy="lower --min-user-events and --min-item-events" if clean else "check which columns are named",
+            remedy="lower --min-user-events and --min-item-events" if clean else f"check {checked}",
         )
     return repeats
 

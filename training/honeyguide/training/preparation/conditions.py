@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ _SHAPE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ORDER = ("<", "<=", ">", ">=")
+_ENTRY = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'(?=\s*(?:,|$))|(?P<plain>[^,()"]+?))\s*(?:,|$)""")
+"""One of a list's values; an apostrophe inside a plain one is a letter, as in O'Brien."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Condition:
     def holds(self, text: pl.Expr, number: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
         """Returns whether it holds for each row; a missing value equals nothing and has no order.
 
+        Values are equal where their texts are, but for zeros at the end of a fraction: 6.0 is 6, and 007 is not 7.
+
         Args:
             text: the column as text, stripped, null where a value is missing.
             number: makes float64 of text, null where it is no number.
@@ -44,10 +48,8 @@ class Condition:
             left, right = number(text), float(self.values[0])
             compared = {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}
             return compared[self.operator].fill_null(False)
-        equal = text.is_in(self.values)
-        if numbers := [value for value in map(_number, self.values) if value is not None]:
-            equal |= number(text).is_in(numbers).fill_null(False)
-        equal = equal.fill_null(False)
+        plain = text.str.replace(r"^([+-]?\d+)\.0+$", "$1").str.replace(r"^([+-]?\d+\.\d*[1-9])0+$", "$1")
+        equal = plain.is_in([_plain(value) for value in self.values]).fill_null(False)
         return equal if self.operator == "=" else ~equal
 
 
@@ -59,13 +61,17 @@ def parse_condition(text: str) -> Condition:
     column, operator, value = (parts[name] for name in ("column", "operator", "value"))
     operator = " ".join(operator.lower().split())
     if operator in ("in", "not in"):
-        if not (value.startswith("(") and value.endswith(")") and value[1:-1].strip()):
+        values = _entries(value)
+        if not values:
             raise ValueError(f"where is {text!r}; write {column} {operator} (A, B)")
-        values = next(csv.reader([value[1:-1].replace("'", '"')], skipinitialspace=True))
-        values = [each.strip() for each in values]
     else:
         values = [_unquoted(value)]
-    if operator in _ORDER and _number(values[0]) is None:
+        if values[0] == value and re.search(r"\s(and|or)\s", value, re.IGNORECASE):
+            raise ValueError(
+                f"where is {text!r}; give each condition its own where, all must hold (a value with such a word in it "
+                "needs quotes)"
+            )
+    if operator in _ORDER and not _NUMBER.fullmatch(values[0]):
         raise ValueError(f"where is {text!r}; {operator} needs a number (for times there are since and until)")
     operator = {"==": "=", "in": "=", "not in": "!="}.get(operator, operator)
     return Condition(text.strip(), _unquoted(column), operator, tuple(values))
@@ -76,8 +82,20 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _entries(text: str) -> list[str]:
+    """Reads ``(A, 'B, C', "D")``; empty where it is no such list."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return []
+    inner, at, values = text[1:-1], 0, []
+    while at < len(inner):
+        entry = _ENTRY.match(inner, at)
+        if not entry:
+            return []
+        values.append(next(value for value in entry.groups() if value is not None))
+        at = entry.end()
+    return values
+
+
+def _plain(value: str) -> str:
+    """Leaves out the zeros at the end of a fraction."""
+    return re.sub(r"^([+-]?\d+\.\d*[1-9])0+$", r"\1", re.sub(r"^([+-]?\d+)\.0+$", r"\1", value))

@@ -31,7 +31,7 @@ def ids_as_text(ids: pl.Series, file: str, option: str) -> pl.Series:
         return ids.cast(pl.String)
     exact = _EXACT.get(ids.dtype, 2**11)
     given = ids.set(~ids.is_finite(), None)
-    if (large := given.abs() > exact).any():
+    if (large := given.abs() >= exact).any():
         raise DataError(
             f"{given.filter(large)[0]!r} is a number of more digits than a {ids.dtype} holds, so ids may have merged",
             file=file,

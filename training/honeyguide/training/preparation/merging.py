@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,10 +156,9 @@ def _weights(text: str, names: list[str]) -> dict[str, float]:
     weights = {}
     for part in text.split(","):
         name, _, weight = part.rpartition(":")
-        try:
-            weights[name.strip()] = float(weight)
-        except ValueError:
-            raise ConfigError(f"strength has {part!r}; write type:weight, such as purchase:3") from None
+        if not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", weight):
+            raise ConfigError(f"strength has {part!r}; write type:weight, such as purchase:3")
+        weights[name.strip()] = float(weight)
     if unknown := sorted(set(weights) - set(names)):
         there = ", ".join(filter(None, names)) or "no types; say --event-type COLUMN"
         raise ConfigError(f"strength names {', '.join(unknown)}; the log has {there}")

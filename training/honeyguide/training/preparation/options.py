@@ -168,5 +168,7 @@ class PrepareOptions:
             )
         for text in self.where:
             parse_condition(text)
+        if "%f" in self.time_format.replace(".%f", ""):
+            raise ValueError(f"time_format is {self.time_format!r}; a fraction of a second is written .%f, after %S")
         if self.strength and self.merge != "strongest":
             raise ValueError("strength says what the strongest event is: it needs merge='strongest'")

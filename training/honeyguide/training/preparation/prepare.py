@@ -212,6 +212,9 @@ def _options(sources: Sequence[str], preset: str, keywords: Mapping[str, Any]) -
         if key in known and key in keywords:
             keywords = {**keywords, key: [*known[key], *keywords[key]]}
     options: PrepareOptions = config_from(PrepareOptions, {**known, **keywords})
+    for key in ("validation_fraction", "test_fraction"):
+        if key in keywords and options.split == "leave-one-out":
+            raise ConfigError(f"{key} is of a global-time or random split: say which with --split")
     return options
 
 

@@ -45,7 +45,7 @@ def leave_one_out(users: Int, time_ms: Int | None) -> NDArray[np.int8]:
 def cut_times(time_ms: Int, validation: float, test: float) -> tuple[int, int]:
     """Finds the times from which on the latest events make up the given shares; equal times stay together."""
     ordered = np.sort(time_ms)
-    places = [int(len(ordered) * (1 - share)) for share in (validation + test, test)]
+    places = [min(int(len(ordered) * (1 - share)), len(ordered) - 1) for share in (validation + test, test)]
     return int(ordered[places[0]]), int(ordered[places[1]])
 
 

@@ -31,7 +31,8 @@ class TimeReader:
     def __init__(self, unit: str, format_: str) -> None:
         self.unit = unit or ("datetime" if format_ else "")
         """Of the column, once it is known."""
-        self._format = format_
+        self._format = format_.replace(".%f", "%.f")  # as chrono has it
+        self._given = bool(self.unit)
         self._likely = ""
 
     def ms(self, values: pl.Series, text: pl.Series, number: pl.Series) -> pl.Series:
@@ -102,10 +103,33 @@ class TimeReader:
                     column=column,
                     remedy=f"these look like {likely}: --time-unit {likely}",
                 )
+            if not self._given:
+                self._check_alike(times, where, column)
         if times.max() < YEAR_1971:
             odd = f"every time lies before 1971 (column {column!r}, read as {self.unit}): are these times?"
             return [f"{odd} Dates such as 20200913 need --time-unit datetime --time-format %Y%m%d"]
         return []
+
+    def _check_alike(self, times: NDArray[np.int64], where: Callable[[int], tuple[Path, int]], column: str) -> None:
+        """Raises `DataError` where some numbers are of a size that tells another unit than most."""
+        sizes = list(_FROM.items())  # the largest first
+        place = [unit for unit, _ in sizes].index(self.unit)
+        least, most = sizes[place][1], sizes[place - 1][1] if place else np.inf
+        in_ms = _MS[self.unit]
+        size = np.abs(times)
+        odd = (size >= most * in_ms) | ((size < least * in_ms) & (size > 0))
+        if odd.any():
+            at = int(odd.argmax())
+            file, row = where(at)
+            number = float(times[at]) / in_ms
+            likely = _unit_of(pl.Series([number]))
+            raise DataError(
+                f"{number:.0f} is of the size of {likely}, and most times are {self.unit}",
+                file=str(file),
+                row=row,
+                column=column,
+                remedy=f"repair such rows; or say --time-unit {self.unit} if all are of that unit",
+            )
 
 
 def _unit_of(numbers: pl.Series) -> str:
@@ -121,7 +145,7 @@ def date_remedy(value: str) -> str:
     first, mark, _, third, gap, hour, _, seconds, fraction, half = parts.groups()
     clock = ""
     if hour:
-        clock = f"{gap}{'%I' if half else '%H'}:%M" + (":%S" if seconds else "") + ("%.f" if fraction else "")
+        clock = f"{gap}{'%I' if half else '%H'}:%M" + (":%S" if seconds else "") + (".%f" if fraction else "")
         clock += (" %p" if half[0] == " " else "%p") if half else ""
     year = "%Y" if len(third) == 4 else "%y"
     readings = {"year first": f"%Y{mark}%m{mark}%d"} if len(first) == 4 else {}
@@ -129,7 +153,7 @@ def date_remedy(value: str) -> str:
     words = []
     for order, date in readings.items():
         try:
-            moment = datetime.strptime(value.strip(), (date + clock).replace("%.f", ".%f"))
+            moment = datetime.strptime(value.strip(), date + clock)
         except ValueError:
             continue
         words.append(f"{order} it is {moment:%Y-%m-%d}: --time-format '{date}{clock}'")
@@ -146,14 +170,18 @@ def telling_date(values: pl.Series, rows: list[int]) -> int:
 
 
 def parse_cut(text: str, unit: str) -> int:
-    """Reads a moment as milliseconds: a number in the unit of the data, or an ISO date or time (UTC)."""
+    """Reads a moment as milliseconds: a number in the unit of the data, or an ISO date (20111001 too) or time (UTC)."""
     if re.fullmatch(r"(19|20)\d\d", text.strip()):
         raise ConfigError(f"time {text!r} looks like a year; write {text.strip()}-01-01")
-    try:
-        if unit in _MS:
-            return round(float(text) * _MS[unit])
-    except (ValueError, OverflowError):
-        pass
+    if unit in _MS and re.fullmatch(r"[+-]?\d+(\.\d+)?", text) and not re.fullmatch(r"(19|20)\d{6}", text):
+        number = float(text)
+        likely = _unit_of(pl.Series([number]))
+        if number and likely != unit:
+            raise ConfigError(
+                f"time {text!r} is of the size of {likely}, and the log has {unit}: "
+                f"write a date such as 2011-10-01, or the number of {unit}"
+            )
+        return round(number * _MS[unit])
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

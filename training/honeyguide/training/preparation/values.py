@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from honeyguide.training.preparation.ids import MISSING_WORDS
@@ -58,8 +60,4 @@ class Values:
     @staticmethod
     def is_number(text: str) -> bool:
         """Says whether a text is a number, with a point before the fraction."""
-        try:
-            float(text)
-        except ValueError:
-            return False
-        return True
+        return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text))
