@@ -248,9 +248,19 @@ def test_waits_double_up_to_the_maximum_with_jitter():
         assert longest / 2 <= min(waits) < max(waits) <= longest
 
 
-def test_an_address_that_is_none_is_told_whole() -> None:
-    with Client("127.0.0.1:notaport") as client, pytest.raises(UnavailableError) as caught:
-        client.recommend("anna", timeout=2)
-    assert caught.value.message == (
-        "cannot reach a server at 127.0.0.1:notaport (Failed to parse port in name: 127.0.0.1:notaport)"
-    )
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("127.0.0.1:notaport", "a port is a number, 1–65,535, and 'notaport' is none"),
+        ("127.0.0.1:99999", "'99999' is none"),
+        (":", "'' is none"),
+        ("xds:foo", "'foo' is none"),
+        ("127.0.0.1:50051/", "leave the slash out: 127.0.0.1:50051"),
+        ("[::1]:0", "'0' is none"),
+        ("unix:", "unix:/run/honeyguide.sock"),
+    ],
+)
+def test_an_address_that_can_be_none_is_refused_before_any_call(address: str, remedy: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Client(address)
+    assert remedy in caught.value.remedy

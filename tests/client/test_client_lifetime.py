@@ -141,9 +141,6 @@ def test_a_client_belongs_to_the_loop_of_its_first_call(fake):
 
     async def second() -> None:
         for name, args, _ in CALLS:
-            if name == "recommend_stream":  # streams have threads of their own, and belong to no loop
-                assert await ask_async(client, name, args)
-                continue
             with pytest.raises(ClientStateError, match="another event loop") as caught:
                 await ask_async(client, name, args)
             assert caught.value.reason == "OTHER_EVENT_LOOP"

@@ -34,9 +34,9 @@ def text(path: Path, content: str, encoding: str = "utf-8") -> Path:
 def test_ids_are_the_same_whatever_the_file(tmp_path):
     csv = text(tmp_path / "u.csv", "other,user_id\nx,007\nx, 17850.0 \nx,nan\nx,a b\n")
     lines = text(
-        tmp_path / "u.jsonl", '{"user_id": "007"}\n{"user_id": 17850.0}\n\n{"user_id": null}\n{"user_id": "a b"}\n'
+        tmp_path / "u.jsonl", '{"user_id": "007"}\n{"user_id": 17850.0}\n\n{"user_id": "NULL"}\n{"user_id": "a b"}\n'
     )
-    pq.write_table(pa.table({"user_id": ["007", "17850", None, "a b"]}), tmp_path / "u.parquet")
+    pq.write_table(pa.table({"user_id": ["007", " 17850.0", r"\N", "a b"]}), tmp_path / "u.parquet")
     packed = tmp_path / "u.csv.gz"
     packed.write_bytes(gzip.compress(csv.read_bytes()))
     for path in (csv, lines, tmp_path / "u.parquet", packed):
@@ -109,3 +109,11 @@ def test_other_encodings_and_torn_archives_are_named(tmp_path):
     (tmp_path / "u.csv.gz").write_bytes(gzip.compress(b"user_id\n" + b"a\n" * 10_000)[:-20])
     with pytest.raises(InputError, match="this cannot be read"):
         UserFile(tmp_path / "u.csv.gz")
+
+
+def test_a_row_of_nothing_is_nobody_where_the_file_names_users(tmp_path):
+    csv = text(tmp_path / "u.csv", "user_id,history\n,\n,a b\nu,\n")
+    lines = text(tmp_path / "u.jsonl", '{"user_id": null, "history": []}\n{"user_id": "", "history": ["a", "b"]}\n')
+    anonymous = UserRow(None, History(["a", "b"], []))
+    assert users(csv) == [UserRow(""), anonymous, UserRow("u", History([], []))]
+    assert users(lines) == [UserRow(""), anonymous]

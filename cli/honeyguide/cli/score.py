@@ -71,6 +71,8 @@ def score(
         problem = "with --all-users give the file to write alone" if all_users else "give the file to write, too"
         raise typer.BadParameter(problem, param_hint="RECS")
     source, output = (None, users) if recs is None else (users, recs)
+    if str(output) == "-":
+        raise typer.BadParameter("a file is written, which another call can go on with; name one", param_hint="RECS")
     options = ScoreOptions(k=k, pipeline=pipeline, drop_seen=drop_seen, batch_size=batch_size, window=window)
     began = time.monotonic()
     try:

@@ -48,7 +48,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST = 10**256
 """An id has at most 256 bytes."""
 _EXACT = 2**53
-"""Above it a float may stand for several whole numbers."""
+"""From it on a float may stand for several whole numbers."""
 _ZONE = "give it its time zone, such as value.replace(tzinfo=timezone.utc)"
 _PARSE = "parse it first: datetime.fromisoformat('2020-01-01T00:00:00+00:00')"
 _EVENT_NUMBERS = ("dwell_seconds", "clicks", "quantity", "value")
@@ -95,7 +95,7 @@ def as_id(field: str, value: object) -> str:
     number = as_real(value)
     if isinstance(number, int) and -_MOST <= number <= _MOST:
         return str(number)
-    if isinstance(number, float) and -_EXACT <= number <= _EXACT and number.is_integer():
+    if isinstance(number, float) and -_EXACT < number < _EXACT and number.is_integer():
         return str(int(number))
     raise ArgumentError(field, value, "an id: text, or a whole number", _decode(value) or _missing(value))
 

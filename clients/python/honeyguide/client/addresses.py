@@ -42,6 +42,14 @@ def check_address(target: str, *, secure: bool) -> str:
         host, _, port = text.rpartition(":")
         if re.fullmatch(r"[0-9a-fA-F:.]+", host) and port.isdigit():
             return f"an IPv6 host stands in brackets: [{host}]:{port}"
+    if text in _SOCKETS:
+        return f"give the path of the socket, too: {text}/run/honeyguide.sock"
+    if not text.startswith(_SOCKETS):
+        if text.endswith("/") and "://" not in text:
+            return f"leave the slash out: {text.rstrip('/')}"
+        last = re.search(r":([^:\]/]*)$", text)
+        if last and not (last[1].isdecimal() and 1 <= int(last[1]) <= 65_535) and not text.startswith(_RESOLVERS):
+            return f"a port is a number, 1–65,535, and {last[1]!r} is none"
     if not secure and (":" not in text or text.endswith("]")):
         return f"give the port, too: {text}:50051, if that is where it listens"
     return ""

@@ -159,6 +159,7 @@ class AsyncClient:
         window: int,
         seconds: float,
     ) -> AsyncIterator[BatchAnswer]:
+        self._connected()  # a stream belongs to the event loop, too
         with self._lifetime.opening:
             self._lifetime.check()
             rpc = rpcs(self._stream_channel)["RecommendStream"]
@@ -173,6 +174,8 @@ class AsyncClient:
             stream.finish()
             while stream.waiting:
                 yield await receive()
+        except CancelledError as error:
+            raise self._lifetime.explained(error) from error
         finally:
             stream.close()
             thread.shutdown(wait=False)
@@ -209,7 +212,7 @@ class AsyncClient:
                 again = call.safe and not self._lifetime.closed
                 delay = self._retry.delay(failure, attempt, deadline.remaining) if again else None
                 if delay is None:
-                    raise failure from error
+                    raise self._lifetime.explained(failure) from error
             except asyncio.CancelledError as error:
                 # gRPC says so, too, of a call whose channel was closed; then nobody cancelled this task.
                 if self._lifetime.closed and not _cancelled():

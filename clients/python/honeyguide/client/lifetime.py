@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import grpc
 
-from honeyguide.client.errors import ClientStateError
+from honeyguide.client.errors import CancelledError, ClientStateError, HoneyguideClientError
 
 __all__ = ["Lifetime", "refuse_pickling"]
 
@@ -41,6 +41,12 @@ class Lifetime:
                 reason="CLIENT_FORKED",
                 remedy=f"make a {self._kind} in each process, after the fork",
             )
+
+    def explained(self, failure: HoneyguideClientError) -> HoneyguideClientError:
+        """Returns a call's failure, in the client's own words where it comes of closing the client."""
+        if self.closed and isinstance(failure, CancelledError):
+            return CancelledError("the client was closed while the call was under way")
+        return failure
 
     def close(self, channel: grpc.Channel) -> None:
         """Closes the client and its channel; twice is once."""

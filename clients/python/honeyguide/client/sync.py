@@ -25,7 +25,7 @@ from honeyguide.client.channel import (
     open_channel,
     rpcs,
 )
-from honeyguide.client.errors import from_rpc
+from honeyguide.client.errors import CancelledError, from_rpc
 from honeyguide.client.lifetime import Lifetime, refuse_pickling
 from honeyguide.client.retry import RetryPolicy
 from honeyguide.client.stream import BATCH_SECONDS, Stream, check_window, wrong_batches
@@ -194,6 +194,8 @@ class Client:
             stream.finish()
             while stream.waiting:
                 yield stream.receive()
+        except CancelledError as error:
+            raise self._lifetime.explained(error) from error
         finally:
             stream.close()
 
@@ -225,7 +227,7 @@ class Client:
                 again = call.safe and not self._lifetime.closed
                 delay = self._retry.delay(failure, attempt, deadline.remaining) if again else None
                 if delay is None:
-                    raise failure from error
+                    raise self._lifetime.explained(failure) from error
             except ValueError:  # another thread closed the channel since the check
                 self._lifetime.check()
                 raise

@@ -32,8 +32,8 @@ __all__ = ["UserFile"]
 READ_ROWS = 256
 """Users of a Parquet file in memory at once; a history may have 4,096 events."""
 _COLUMNS = ("user_id", "history", "history_time_ms")
-_MISSING = frozenset(("", "nan", "null", "none", "<na>", r"\n"))
-"""What stands for no id in a CSV file, in lower case."""
+_MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>", r"\N")
+"""What stands for no id, as in `honeyguide prepare`."""
 _SEPARATORS = ",;\t|"
 
 
@@ -117,7 +117,10 @@ class _Parquet:
             where = f"{self._path}, rows {row:,} to {row + batch.num_rows - 1:,}"
             raise InputError(f"{where}: {error}", field=error.field, remedy="cast the column to text") from error
         for name, items, moments in zip(names, histories, times, strict=True):
-            yield UserRow(name or "") if items is None else UserRow(name, History(items, moments or ()))
+            if items is None or (name is None and not items and "user_id" in self.columns):
+                yield UserRow(name or "")
+            else:
+                yield UserRow(name, History(items, moments or ()))
 
 
 class _Text:
@@ -205,8 +208,8 @@ class _Text:
 def _user(record: Mapping[str, Any]) -> UserRow:
     given, history, times = (record.get(name) for name in _COLUMNS)
     missing = given is None or (isinstance(given, float) and math.isnan(given))
-    name = None if missing else as_id("user_id", given)
-    if history is None:
+    name = None if missing else _from_text(as_id("user_id", given))
+    if history is None or (name is None and not history and "user_id" in record):
         return UserRow(name or "")
     items = ["" if item is None else as_id(f"history[{place}]", item) for place, item in enumerate(history)]
     moments = [as_moment(f"history_time_ms[{place}]", moment) for place, moment in enumerate(times or ())]
@@ -223,8 +226,9 @@ def _cell(name: str, text: str) -> Any:
 
 
 def _from_text(text: str) -> str | None:
-    """Reads an id out of text: 17850.0 is 17850, as in a column of numbers; None where there is none."""
-    if text.lower() in _MISSING:
+    """Reads an id out of text, as `honeyguide prepare` does: 17850.0 is 17850; None where there is none."""
+    text = text.strip()
+    if text in _MISSING:
         return None
     return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
 
@@ -273,10 +277,12 @@ def _is_list(kind: pa.DataType) -> bool:
 def _ids(name: str, column: pa.Array) -> pa.Array:
     """Makes text of ids; a float that is not a number is missing, and one with a fraction is refused."""
     if not pa.types.is_floating(column.type):
-        return column.cast(pa.string())
+        text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+        text = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0+$", r"\1")
+        return pc.if_else(pc.is_in(text, pa.array(_MISSING)), pa.scalar(None, pa.string()), text)
     missing = pc.is_nan(column)
     values = pc.if_else(pc.fill_null(missing, False), pa.scalar(None, column.type), column).cast(pa.float64())
-    whole = pc.and_(pc.less_equal(pc.abs(values), 2.0**53), pc.equal(pc.floor(values), values))
+    whole = pc.and_(pc.less(pc.abs(values), 2.0**53), pc.equal(pc.floor(values), values))
     wrong = pc.filter(values, pc.fill_null(pc.invert(whole), False))
     if len(wrong):
         raise ArgumentError(name, as_real(wrong[0].as_py()), "text or whole numbers")
