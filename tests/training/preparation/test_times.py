@@ -129,11 +129,16 @@ def test_a_fraction_of_a_second_is_kept() -> None:
 
 
 def test_times_of_1970_are_worth_a_warning() -> None:
-    reader, ms = read([20200913, 20200914])
-    (odd,) = reader.check(np.array(ms), lambda at: (Path("f"), at), "day")
-    assert "before 1971" in odd
-    assert "--time-format %Y%m%d" in odd
-    assert read(["20200913"], "datetime", "%Y%m%d")[1] == [1_599_955_200_000]
+    reader, ms = read([1, 2, 3])
+    (odd,) = reader.check(np.array(ms), lambda at: (Path("f"), at), "place")
+    assert "every time lies before 1971" in odd
+
+
+@pytest.mark.parametrize("day", [20200913, "20200913"])
+def test_dates_without_marks_are_dates_where_all_are(day: object) -> None:
+    reader, ms = read([day])
+    assert (reader.unit, ms) == ("datetime", [1_599_955_200_000])
+    assert read([day, type(day)(7)])[0].unit == "seconds"  # type: ignore[call-arg]  # of int or str
 
 
 @pytest.mark.parametrize(

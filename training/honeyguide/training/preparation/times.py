@@ -22,6 +22,8 @@ _MS = {"seconds": 1e3, "milliseconds": 1.0, "microseconds": 1e-3, "nanoseconds":
 _FROM = {"nanoseconds": 1e17, "microseconds": 1e14, "milliseconds": 1e11, "seconds": 0.0}
 """The size from which on a number is taken to be in the unit: 1e11 seconds lie in the year 5138, as ms in 1973."""
 _MOST = float(2**62)
+_PACKED = r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+"""A date without marks, such as 20200913."""
 _DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?:([ T]+)(\d{1,2}):(\d{2})(:\d{2})?(\.\d+)?( ?[AaPp][Mm])?)?")
 
 
@@ -47,6 +49,8 @@ class TimeReader:
             self.unit = "datetime"
             return values.cast(pl.Datetime("ms")).dt.epoch("ms")
         given = text.drop_nulls()
+        if not self.unit and given.len() and given.str.contains(_PACKED).all():
+            self.unit, self._format = "datetime", "%Y%m%d"  # as seconds these were days of 1970
         if not self.unit and given.len():
             numbers = number.len() - number.null_count()
             self.unit = _unit_of(number) if 2 * numbers >= given.len() else "datetime"
@@ -106,8 +110,7 @@ class TimeReader:
             if not self._given:
                 self._check_alike(times, where, column)
         if times.max() < YEAR_1971:
-            odd = f"every time lies before 1971 (column {column!r}, read as {self.unit}): are these times?"
-            return [f"{odd} Dates such as 20200913 need --time-unit datetime --time-format %Y%m%d"]
+            return [f"every time lies before 1971 (column {column!r}, read as {self.unit}): are these times?"]
         return []
 
     def _check_alike(self, times: NDArray[np.int64], where: Callable[[int], tuple[Path, int]], column: str) -> None:
