@@ -79,6 +79,7 @@ READ: list[tuple[str, dict[str, Any]]] = [
     ("gzipped_but_csv.csv --time ts", {"events": 30}),
     ("rb2.inter --preset recbole --skip-bad-rows --no-trainable", {"events": 1}),
     ("s3rec.txt --preset sequences", {"users": 3, "events": 12, "user": "u1"}),
+    ("s3rec.txt --sequences", {"users": 3, "events": 12}),
     (f"shop.jsonl {SHOP}", {"users": 6, "from": "2024-03-01T08:00"}),
     (STEAM, {"events": 60, "warned": "--merge last, strongest or sum"}),
     (f"{STEAM} --merge sum", {"events": 60}),

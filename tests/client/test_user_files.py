@@ -117,3 +117,12 @@ def test_a_row_of_nothing_is_nobody_where_the_file_names_users(tmp_path):
     anonymous = UserRow(None, History(["a", "b"], []))
     assert users(csv) == [UserRow(""), anonymous, UserRow("u", History([], []))]
     assert users(lines) == [UserRow(""), anonymous]
+
+
+def test_each_line_of_json_is_judged_by_its_own_keys(tmp_path):
+    lines = text(tmp_path / "u.jsonl", '{"user_id": "u"}\n{"user_id": "v", "history": ["a"]}\n{"history": ["a"]}\n')
+    assert users(lines) == [UserRow("u"), UserRow("v", History(["a"], [])), UserRow(None, History(["a"], []))]
+    assert UserFile(lines).has_ids
+    odd = text(tmp_path / "odd.jsonl", '{"user_id": "u"}\n{"user": "v"}\n')
+    with pytest.raises(InputError, match="line 2: neither column"):
+        UserFile(odd)

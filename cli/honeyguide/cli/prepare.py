@@ -123,7 +123,7 @@ def _profile(dataset: Dataset) -> list[tuple[str, str]]:
             f"{repeats['share']:.2%} returns (threshold {repeats['threshold']:.0%}), {repeats['in_succession']:,} "
             f"events in direct succession; decided {repeats['decided']}: {decision}"
             + (f"; merged: {repeats['merge']}" if repeats["merge"] else "")
-            + (f" by {repeats['strength']}" if "strength" in repeats else ""),
+            + (f" by {_strength(repeats['strength'])}" if "strength" in repeats else ""),
         )
     )
     if join:
@@ -137,6 +137,10 @@ def _profile(dataset: Dataset) -> list[tuple[str, str]]:
     if figures["top_categories"]:
         rows.append(("categories", ", ".join(f"{name} {n:,}" for name, n in figures["top_categories"].items())))
     return rows
+
+
+def _strength(given: str | Mapping[str, float]) -> str:
+    return given if isinstance(given, str) else ", ".join(f"{name} {weight:g}" for name, weight in given.items())
 
 
 def _read_as(facts: Mapping[str, Any]) -> str:

@@ -37,7 +37,8 @@ def config_from(cls: type[Any], options: Mapping[str, Any]) -> Any:
     try:
         config = cls(**values)
     except (TypeError, ValueError) as error:  # boundary: a plugin's own __post_init__ check
-        given = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+        named = {name: value for name, value in values.items() if name in str(error)} or values
+        given = ", ".join(f"{name}={_shown(value)}" for name, value in named.items())
         raise ConfigError(f"options are refused ({given or 'the defaults'}): {error}") from error
     for name in fields - set(values):
         _check_bounds(name, getattr(config, name))

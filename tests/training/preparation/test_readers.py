@@ -207,6 +207,28 @@ def test_encoding_is_honoured(tmp_path: Path) -> None:
         read(path, encoding="klingon")
 
 
+def test_what_cannot_be_compared_is_refused_or_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, 'user_id,item_id,total\nu,i,485.14\nu,j,"2,435.10"\nu,k,\nu,l,20\n')
+    with pytest.raises(DataError, match=r"row 3, column 'total': '2,435.10' is not a number"):
+        read(path, where=["total > 100"])
+    assert ids(read(path, where=["total > 100"], skip_bad_rows=True)[0], "item") == ["i"]
+
+
+def test_a_value_that_no_row_has_is_told_with_those_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "user_id,item_id,kind\nu,i,Purchase\nu,j,cart\nu,k,view\n")
+    options = PrepareOptions(where=("kind in (cart, purchase)", "kind != view"))
+    source = Source([path])
+    read_events(source, options, Ledger(), lambda _: None)
+    (warning,) = source.warnings
+    assert warning == "--where 'kind in (cart, purchase)': no row has purchase; there are 'Purchase', 'cart', 'view'"
+
+
+def test_a_point_is_no_decimal_where_a_comma_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "user_id;item_id;price\nu;i;1,5\nu;j;1.200\n")
+    with pytest.raises(DataError, match=r"row 3, column 'price': '1.200' is not a number"):
+        read(path, value="price", decimal=",")
+
+
 def test_rows_of_a_wrong_type_are_dropped_on_request(tmp_path: Path) -> None:
     path = write(tmp_path, "user_id,item_id,t,d\nu,i,1,1\nu,j,x,2\nu,k,y,z\nu,l,4,z\n")
     events, ledger = read(path, time="t", dwell="d", skip_bad_rows=True)

@@ -22,7 +22,7 @@ def test_words_for_missing_can_be_switched_off() -> None:
     assert values.text(pl.Series(["NULL", "", "a"])).to_list() == ["NULL", None, "a"]
 
 
-@pytest.mark.parametrize(("decimal", "number"), [(".", [1.5, None]), (",", [1.5, 2.5])])
+@pytest.mark.parametrize(("decimal", "number"), [(".", [1.5, None]), (",", [None, 2.5])])
 def test_a_decimal_comma_is_read_where_it_is_said(decimal: str, number: list[float | None]) -> None:
     assert Values(decimal, (), missing_words=True).parts(pl.Series(["1.5", "2,5"]))[1].to_list() == number
 

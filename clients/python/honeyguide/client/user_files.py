@@ -179,9 +179,9 @@ class _Text:
                 raise InputError(
                     f"{self._path}, line {self._line:,}: this is no object", remedy="write one object a line"
                 )
-            if not self.columns:
-                self.columns = _known_columns(self._path, list(record))
-            yield {name: _listed(name, record.get(name)) for name in self.columns}
+            names = _known_columns(f"{self._path}, line {self._line:,}", list(record))
+            self.columns = [name for name in _COLUMNS if name in names or name in self.columns]
+            yield {name: _listed(name, record[name]) for name in names}
 
     def _csv(self, header: str, lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         above, separator = self._line, max(_SEPARATORS, key=header.count)
@@ -240,7 +240,7 @@ def _listed(name: str, value: Any) -> Any:
     return value
 
 
-def _known_columns(path: Path, names: Sequence[str]) -> list[str]:
+def _known_columns(path: Path | str, names: Sequence[str]) -> list[str]:
     known = [name for name in _COLUMNS if name in names]
     if not {"user_id", "history"} & set(known):
         raise InputError(

@@ -52,6 +52,9 @@ def make_dataset(
     events, times, unused = read_events(source, options, ledger, progress)
     unit = times.unit
     warnings = _check_times(events, times, source, options)
+    lost = sum(count for reason, count in ledger.counts.items() if not reason.startswith("not "))
+    if lost > ledger.read / 2:
+        warnings.append(f"{lost:,} of {ledger.read:,} rows could not be used, more than half: see the reasons")
     repeats = _clean(events, options, unit, source, ledger, progress)
     progress("splitting")
     missing = {name: int(np.isnan(events[name]).sum()) for name in EVENT_FEATURES if name in events}
@@ -138,7 +141,8 @@ def _clean(
     clean = len(events)
     cleaning.drop_sparse(events, options.min_user_events, options.min_item_events, ledger)
     if not len(events):
-        checked = "which columns are named" + (", --since and --until" if options.since or options.until else "")
+        given = {"--where": options.where, "--since": options.since, "--until": options.until}
+        checked = ", ".join(["which columns are named", *(flag for flag, value in given.items() if value)])
         why = "; ".join(f"{n} × {reason} ({ledger.examples[reason]})" for reason, n in ledger.counts.items())
         raise DataError(
             f"no user is left: of {ledger.read} rows were dropped {why}",

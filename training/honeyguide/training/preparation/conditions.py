@@ -35,6 +35,11 @@ class Condition:
     values: tuple[str, ...]
     """What the column is compared with; of several, any counts as equal."""
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it compares numbers."""
+        return self.operator in _ORDER
+
     def holds(self, text: pl.Expr, number: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
         """Returns whether it holds for each row; a missing value equals nothing and has no order.
 

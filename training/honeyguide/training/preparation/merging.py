@@ -161,7 +161,7 @@ def _weights(text: str, names: list[str]) -> dict[str, float]:
         weights[name.strip()] = float(weight)
     if unknown := sorted(set(weights) - set(names)):
         there = ", ".join(filter(None, names)) or "no types; say --event-type COLUMN"
-        raise ConfigError(f"strength names {', '.join(unknown)}; the log has {there}")
+        raise ConfigError(f"--strength names {', '.join(unknown)}; the log has {there}")
     return weights
 
 

@@ -208,6 +208,8 @@ def _options(sources: Sequence[str], preset: str, keywords: Mapping[str, Any]) -
     """Puts the keywords over what the preset says of the files; raises `ConfigError` where one is not allowed."""
     items = keywords.get("items", "")
     known = preset_options(preset, Path(sources[0]), Path(items) if items else None) if preset else {}
+    if keywords.get("sequences"):
+        known = {"user": "user", "item": "item", **known}
     for key in ("where", "missing"):  # conditions and words add to a preset's; all else takes its place
         if key in known and key in keywords:
             keywords = {**keywords, key: [*known[key], *keywords[key]]}

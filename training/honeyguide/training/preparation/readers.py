@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -83,6 +84,7 @@ class _Block:
             {*self._columns.values(), *(name for name, _ in self._conditions)}, key=source.columns.index
         )
         """The columns that are read."""
+        self._unseen: dict[str, tuple[set[str], pl.Series]] = {}
         self.times = TimeReader(options.time_unit, options.time_format)
         """What reads the times."""
         self._values = Values(options.decimal, options.missing, options.missing_words)
@@ -94,8 +96,7 @@ class _Block:
 
     def events(self, rows: NDArray[np.uint32], frame: pl.DataFrame) -> dict[str, NDArray[np.generic]]:
         """Turns a block's raw columns into those of events, ids as the numbers of their texts."""
-        for name, condition in self._conditions:
-            rows, frame = self._drop(rows, frame, ~self._holds(frame[name], condition), f"not {condition.text}")
+        rows, frame = self._selected(rows, frame)
         made: dict[str, pl.Series] = {}
         faults: dict[str, tuple[str, pl.Series]] = {}
         for role, name in self._columns.items():
@@ -135,6 +136,10 @@ class _Block:
 
     def finish(self, columns: dict[str, NDArray[np.generic]]) -> Events:
         """Puts clean codes in the place of the numbers, and drops events without an id."""
+        for text, (unseen, there) in self._unseen.items():
+            if unseen:
+                nobody, some = ", ".join(sorted(unseen)), ", ".join(map(repr, there.drop_nulls().to_list()))
+                self._source.warnings.append(f"--where {text!r}: no row has {nobody}; there are {some}")
         ids = {}
         for role, codes in self._codes.items():
             ids[role], places = codes.finish()
@@ -155,18 +160,27 @@ class _Block:
         file, row = self._source.where(place)
         return f"{self._source.label(file)} row {row}".lstrip()
 
-    def _holds(self, values: pl.Series, condition: Condition) -> pl.Series:
-        text = self._values.text(values).to_frame("text")
-        return text.select(condition.holds(pl.col("text"), self._values.number_of)).to_series()
+    def _selected(self, rows: NDArray[np.uint32], frame: pl.DataFrame) -> tuple[NDArray[np.uint32], pl.DataFrame]:
+        """Returns a block's rows that meet all conditions; the others are counted under the first that they do not."""
+        left = pl.Series([True]).new_from_index(0, frame.height)
+        for name, condition in self._conditions:
+            text, number = self._values.parts(frame[name])
+            if condition.ordered and not self._options.skip_bad_rows:
+                if (wrong := left & number.is_null() & text.is_not_null()).any():
+                    self._refuse(rows, frame[name], wrong, "where")
+            elif len(text.drop_nulls()):
+                unseen, _ = self._unseen.setdefault(
+                    condition.text, (set(condition.values), text.unique().sort().head(9))
+                )
+                each = {value: dataclasses.replace(condition, operator="=", values=(value,)) for value in unseen}
+                unseen -= {value for value, equal in each.items() if self._evaluate(text, equal).any()}
+            holds = self._evaluate(text, condition)
+            self._note(rows, frame, left & ~holds, f"not {condition.text}")
+            left &= holds
+        return (rows, frame) if left.all() else (rows[left.to_numpy()], frame.filter(left))
 
-    def _drop(
-        self, rows: NDArray[np.uint32], frame: pl.DataFrame, bad: pl.Series, reason: str
-    ) -> tuple[NDArray[np.uint32], pl.DataFrame]:
-        """Returns a block without its bad rows, which are counted under ``reason``."""
-        if not bad.any():
-            return rows, frame
-        self._note(rows, frame, bad, reason)
-        return rows[~bad.to_numpy()], frame.filter(~bad)
+    def _evaluate(self, text: pl.Series, condition: Condition) -> pl.Series:
+        return text.to_frame("text").select(condition.holds(pl.col("text"), self._values.number_of)).to_series()
 
     def _note(self, rows: NDArray[np.uint32], frame: pl.DataFrame, bad: pl.Series, reason: str) -> None:
         """Counts rows under ``reason``, with the first as the example."""

@@ -131,7 +131,8 @@ class TimeReader:
                 file=str(file),
                 row=row,
                 column=column,
-                remedy=f"repair such rows; or say --time-unit {self.unit} if all are of that unit",
+                remedy="repair such rows, or prepare files of different units one by one; or say "
+                f"--time-unit {self.unit} if all are of that unit",
             )
 
 

@@ -45,7 +45,9 @@ class Values:
 
     def number_of(self, text: pl.Expr) -> pl.Expr:
         """Returns float64, null where a text is no finite number."""
-        plain = text.str.replace(",", ".", literal=True) if self._decimal == "," else text
+        plain = text
+        if self._decimal == ",":  # 1.200 is no number then: it may mean 1200
+            plain = pl.when(~text.str.contains(".", literal=True)).then(text.str.replace(",", ".", literal=True))
         number = plain.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)
 

@@ -25,7 +25,8 @@ def find_column(name: str, names: Sequence[str], file: Path, option: str) -> str
         "there is no such column",
         file=str(file),
         column=shorten(name),
-        remedy=f"choose --{option.replace('_', '-')} from: {choices}",
+        remedy=f"choose --{option.replace('_', '-')} from: {choices}"
+        + ("; or say --separator, if they are not well divided" if set(";|\t") & set(choices) else ""),
     )
 
 
