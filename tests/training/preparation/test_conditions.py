@@ -16,8 +16,9 @@ ROWS = pl.DataFrame(
 def holding(text: str) -> list[int]:
     condition = parse_condition(text)
     values = Values(".", (), True)
-    column = values.text(ROWS[condition.column]).to_frame("t")
-    return column.select(condition.holds(pl.col("t"), values.number_of)).to_series().arg_true().to_list()
+    text, number = values.parts(ROWS[condition.column])
+    column = pl.DataFrame({"text": text, "number": number})
+    return column.select(condition.holds(pl.col("text"), pl.col("number"))).to_series().arg_true().to_list()
 
 
 @pytest.mark.parametrize(

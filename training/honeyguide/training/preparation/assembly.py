@@ -52,8 +52,7 @@ def make_dataset(
     events, times, unused = read_events(source, options, ledger, progress)
     unit = times.unit
     warnings = _check_times(events, times, source, options)
-    lost = sum(count for reason, count in ledger.counts.items() if not reason.startswith("not "))
-    if lost > ledger.read / 2:
+    if (lost := ledger.read - ledger.kept - ledger.unmet) > ledger.read / 2:
         warnings.append(f"{lost:,} of {ledger.read:,} rows could not be used, more than half: see the reasons")
     repeats = _clean(events, options, unit, source, ledger, progress)
     progress("splitting")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # so that options are checked without loading polars
     import polars as pl
 
-__all__ = ["Condition", "parse_condition"]
+__all__ = ["Condition", "is_number", "parse_condition"]
 
 _SHAPE = re.compile(
     r"\s*(?P<column>\"[^\"]+\"|'[^']+'|.+?)"
@@ -40,18 +39,18 @@ class Condition:
         """Whether it compares numbers."""
         return self.operator in _ORDER
 
-    def holds(self, text: pl.Expr, number: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    def holds(self, text: pl.Expr, number: pl.Expr) -> pl.Expr:
         """Returns whether it holds for each row; a missing value equals nothing and has no order.
 
         Values are equal where their texts are, but for zeros at the end of a fraction: 6.0 is 6, and 007 is not 7.
 
         Args:
             text: the column as text, stripped, null where a value is missing.
-            number: makes float64 of text, null where it is no number.
+            number: the column as float64, null where it is no number.
         """
         if self.operator in _ORDER:
-            left, right = number(text), float(self.values[0])
-            compared = {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}
+            right = float(self.values[0])
+            compared = {"<": number < right, "<=": number <= right, ">": number > right, ">=": number >= right}
             return compared[self.operator].fill_null(False)
         plain = text.str.replace(r"^([+-]?\d+)\.0+$", "$1").str.replace(r"^([+-]?\d+\.\d*[1-9])0+$", "$1")
         equal = plain.is_in([_plain(value) for value in self.values]).fill_null(False)
@@ -76,10 +75,15 @@ def parse_condition(text: str) -> Condition:
                 f"where is {text!r}; give each condition its own where, all must hold (a value with such a word in it "
                 "needs quotes)"
             )
-    if operator in _ORDER and not _NUMBER.fullmatch(values[0]):
+    if operator in _ORDER and not is_number(values[0]):
         raise ValueError(f"where is {text!r}; {operator} needs a number (for times there are since and until)")
     operator = {"==": "=", "in": "=", "not in": "!="}.get(operator, operator)
     return Condition(text.strip(), _unquoted(column), operator, tuple(values))
+
+
+def is_number(text: str) -> bool:
+    """Says whether a text is a finite number, with a point before the fraction."""
+    return bool(_NUMBER.fullmatch(text))
 
 
 def _unquoted(text: str) -> str:

@@ -76,6 +76,8 @@ class Ledger:
 
     read: int = 0
     """Events read."""
+    unmet: int = 0
+    """Of those dropped, events that do not meet a condition that was asked for."""
     counts: dict[str, int] = field(default_factory=dict)
     """Events dropped, by reason, in the order the reasons came up."""
     examples: dict[str, str] = field(default_factory=dict)

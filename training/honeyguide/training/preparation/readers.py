@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES
-from honeyguide.training.preparation.conditions import Condition, parse_condition
+from honeyguide.training.preparation.conditions import Condition, is_number, parse_condition
 from honeyguide.training.preparation.events import Events, GrowingColumn, Ledger
 from honeyguide.training.preparation.ids import MISSING, TOO_LONG, IdCodes, clean_ids, ids_as_text
 from honeyguide.training.preparation.options import PrepareOptions
@@ -173,14 +173,12 @@ class _Block:
                     condition.text, (set(condition.values), text.unique().sort().head(9))
                 )
                 each = {value: dataclasses.replace(condition, operator="=", values=(value,)) for value in unseen}
-                unseen -= {value for value, equal in each.items() if self._evaluate(text, equal).any()}
-            holds = self._evaluate(text, condition)
-            self._note(rows, frame, left & ~holds, f"not {condition.text}")
+                unseen -= {value for value, equal in each.items() if _met(equal, text, number).any()}
+            holds = _met(condition, text, number)
+            self._note(rows, frame, unmet := left & ~holds, f"not {condition.text}")
+            self._ledger.unmet += int(unmet.sum())
             left &= holds
         return (rows, frame) if left.all() else (rows[left.to_numpy()], frame.filter(left))
-
-    def _evaluate(self, text: pl.Series, condition: Condition) -> pl.Series:
-        return text.to_frame("text").select(condition.holds(pl.col("text"), self._values.number_of)).to_series()
 
     def _note(self, rows: NDArray[np.uint32], frame: pl.DataFrame, bad: pl.Series, reason: str) -> None:
         """Counts rows under ``reason``, with the first as the example."""
@@ -203,7 +201,7 @@ class _Block:
             )
         else:
             needed = "a number"
-            decimal = self._options.decimal == "." and self._values.is_number(value.replace(",", "."))
+            decimal = self._options.decimal == "." and is_number(value.replace(",", "."))
             remedy = "say --decimal ',' if that is a decimal comma" if decimal else "choose another column"
             remedy += f"; say --missing {value!r} if that means none"
         file, row = self._source.where(int(rows[first]))
@@ -214,6 +212,12 @@ class _Block:
             column=values.name,
             remedy=f"{remedy}; or leave such rows out with --skip-bad-rows",
         )
+
+
+def _met(condition: Condition, text: pl.Series, number: pl.Series) -> pl.Series:
+    """Returns whether each row meets a condition."""
+    column = pl.DataFrame({"text": text, "number": number})
+    return column.select(condition.holds(pl.col("text"), pl.col("number"))).to_series()
 
 
 def read_items(source: Source, options: PrepareOptions) -> pl.DataFrame:

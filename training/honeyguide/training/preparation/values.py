@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
 
+from honeyguide.training.preparation.conditions import is_number
 from honeyguide.training.preparation.ids import MISSING_WORDS
 
 __all__ = ["Values"]
@@ -17,7 +16,7 @@ class Values:
     def __init__(self, decimal: str, missing: tuple[str, ...], missing_words: bool) -> None:
         self._decimal = decimal
         self._none = ["", *missing, *(MISSING_WORDS if missing_words else ())]
-        self._none_numbers = [float(value) for value in missing if self.is_number(value)]
+        self._none_numbers = [float(value) for value in missing if is_number(value)]
 
     def text(self, values: pl.Series) -> pl.Series:
         """Returns a column as text without spaces around, null where a value is missing."""
@@ -58,8 +57,3 @@ class Values:
         if values.dtype.is_temporal() or not given.any() or (given & number.is_null()).any():
             return text.fill_null("")
         return number.fill_null(float("nan"))
-
-    @staticmethod
-    def is_number(text: str) -> bool:
-        """Says whether a text is a number, with a point before the fraction."""
-        return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text))
