@@ -105,7 +105,7 @@ async def callers(count: int, duration: float, events: int, call: Callable[[int]
 
 async def through_store(folder: Path, duration: float, count: int) -> Figures:
     with SqliteEventStore(folder / f"store-{perf_counter()}.db") as store:
-        figures = await callers(count, duration, 1, lambda number: store.record([event(number)]))
+        figures = await callers(count, duration, 1, lambda number: asyncio.wrap_future(store.record([event(number)])))
         calls = figures["events_per_s"] * duration
         return figures | {"events_per_fsync": calls / store.transactions}
 

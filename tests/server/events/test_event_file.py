@@ -69,10 +69,10 @@ def test_every_event_of_an_earlier_file_is_there(path: Path) -> None:
     assert events(path) == stored
 
 
-async def test_an_id_of_an_earlier_file_is_a_duplicate_for_its_user_alone(path: Path) -> None:
+def test_an_id_of_an_earlier_file_is_a_duplicate_for_its_user_alone(path: Path) -> None:
     again = [StoredEvent(user, "book", 7, event_id="id-3") for user in ("anna", "ben", "ben")]
     with SqliteEventStore(path) as store:
-        assert await store.record(again) == RecordCounts(accepted=1, duplicates=2)
+        assert store.record(again).result() == RecordCounts(accepted=1, duplicates=2)
         assert store.count("ben") == 41
 
 

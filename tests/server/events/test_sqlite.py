@@ -3,7 +3,6 @@
 The histories in memory are those of `cache.py`.
 """
 
-import asyncio
 import os
 import signal
 import sqlite3
@@ -12,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, InvalidArgument, OverCapacity, Unavailable
-from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.sqlite import SqliteEventStore, _Job
 from honeyguide.server.events.store import RecordCounts, StoredEvent, StoredHistory
 
 
@@ -42,7 +42,7 @@ def items_of(store: SqliteEventStore, user: str) -> list[str]:
     return [names[number] for number in store.history(user).items]
 
 
-async def block(store: SqliteEventStore) -> tuple[threading.Event, asyncio.Future[object]]:
+def block(store: SqliteEventStore) -> tuple[threading.Event, Future[None]]:
     """Keeps the writer busy until the returned event is set."""
     entered, release = threading.Event(), threading.Event()
 
@@ -50,14 +50,14 @@ async def block(store: SqliteEventStore) -> tuple[threading.Event, asyncio.Futur
         entered.set()
         release.wait(10)
 
-    blocked = asyncio.get_running_loop().run_in_executor(None, store._call, work)
-    assert await asyncio.to_thread(entered.wait, 10)
+    blocked = store._submit(_Job(work, frozenset(), 0))
+    assert entered.wait(10)
     return release, blocked
 
 
-async def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore) -> None:
+def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1_700_000_000_123, "view", 1.5, 2.0, 3.0, -4.5, "request", "id-1")
-    assert await store.record([event]) == RecordCounts(accepted=1, duplicates=0)
+    assert store.record([event]).result() == RecordCounts(accepted=1, duplicates=0)
     assert store.page("anna", 10).events == [event]
     history = store.history("anna")
     assert (len(history), store.item_ids(), store.event_types()) == (1, ["book"], ["", "view"])
@@ -65,8 +65,8 @@ async def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore)
     assert (history.dwell_seconds[0], history.clicks[0], history.quantity[0], history.value[0]) == (1.5, 2, 3, -4.5)
 
 
-async def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "book", 1)])
+def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "book", 1)]).result()
     history = store.history("anna")
     assert np.isnan([history.dwell_seconds, history.clicks, history.quantity, history.value]).all()
     assert history.event_types[0] == 0
@@ -80,48 +80,47 @@ def test_an_unknown_user_has_an_empty_history(store: SqliteEventStore) -> None:
     assert (store.count("nobody"), store.page("nobody", 5).events) == (0, [])
 
 
-async def test_history_is_ordered_by_time_then_by_insertion(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "late", 30), StoredEvent("anna", "first", 10)])
-    await store.record([StoredEvent("anna", "second of the same time", 10), StoredEvent("anna", "between", 20)])
+def test_history_is_ordered_by_time_then_by_insertion(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "late", 30), StoredEvent("anna", "first", 10)]).result()
+    store.record([StoredEvent("anna", "second of the same time", 10), StoredEvent("anna", "between", 20)]).result()
     assert items_of(store, "anna") == ["first", "second of the same time", "between", "late"]
 
 
-async def test_a_history_cannot_be_written_to(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "book", 1)])
+def test_a_history_cannot_be_written_to(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "book", 1)]).result()
     with pytest.raises(ValueError, match="read-only"):
         store.history("anna").items[0] = 7
 
 
-async def test_an_event_id_is_stored_once(store: SqliteEventStore) -> None:
+def test_an_event_id_is_stored_once(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1, event_id="x")
-    assert await store.record([event, event]) == RecordCounts(1, 1)
-    assert await store.record([event, StoredEvent("anna", "pen", 2)]) == RecordCounts(1, 1)
-    assert await store.record([StoredEvent("anna", "pen", 2)]) == RecordCounts(1, 0)
+    assert store.record([event, event]).result() == RecordCounts(1, 1)
+    assert store.record([event, StoredEvent("anna", "pen", 2)]).result() == RecordCounts(1, 1)
+    assert store.record([StoredEvent("anna", "pen", 2)]).result() == RecordCounts(1, 0)
     assert items_of(store, "anna") == ["book", "pen", "pen"]
 
 
-async def test_concurrent_retries_of_one_event_store_it_once(store: SqliteEventStore) -> None:
+def test_concurrent_retries_of_one_event_store_it_once(store: SqliteEventStore) -> None:
     event = StoredEvent("anna", "book", 1, event_id="x")
-    answers = await asyncio.gather(*(store.record([event]) for _ in range(50)))
+    answers = [call.result() for call in [store.record([event]) for _ in range(50)]]
     assert (sum(a.accepted for a in answers), sum(a.duplicates for a in answers)) == (1, 49)
 
 
-async def test_concurrent_callers_share_transactions(store: SqliteEventStore) -> None:
-    release, blocked = await block(store)
-    calls = [asyncio.create_task(store.record([StoredEvent(f"user-{i}", "book", i)])) for i in range(200)]
-    await asyncio.sleep(0)
+def test_concurrent_callers_share_transactions(store: SqliteEventStore) -> None:
+    release, blocked = block(store)
+    calls = [store.record([StoredEvent(f"user-{i}", "book", i)]) for i in range(200)]
     before = store.transactions
     release.set()
-    await asyncio.gather(blocked, *calls)
+    wait([blocked, *calls], 10)
     assert store.transactions - before == 2  # the blocking call's, and one for all the 200
     assert sum(store.count(f"user-{i}") for i in range(200)) == 200
 
 
-async def test_the_next_read_knows_what_was_acknowledged(store: SqliteEventStore) -> None:
-    async def user(name: str) -> None:
+def test_the_next_read_knows_what_was_acknowledged(store: SqliteEventStore) -> None:
+    def act(name: str) -> None:
         for i in range(30):
-            await store.record([StoredEvent(name, f"item-{i}", i)])
-            assert len(await asyncio.to_thread(store.history, name)) == i + 1
+            store.record([StoredEvent(name, f"item-{i}", i)]).result()
+            assert len(store.history(name)) == i + 1
 
     stop = threading.Event()
 
@@ -133,72 +132,73 @@ async def test_the_next_read_knows_what_was_acknowledged(store: SqliteEventStore
     for reader in readers:
         reader.start()
     try:
-        await asyncio.gather(*(user(f"user-{i}") for i in range(8)))
+        with ThreadPoolExecutor(8) as users:
+            list(users.map(act, [f"user-{i}" for i in range(8)]))
     finally:
         stop.set()
         for reader in readers:
             reader.join()
 
 
-async def test_a_cached_history_is_the_same_object_until_the_user_acts(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "book", 1), StoredEvent("ben", "book", 1)])
+def test_a_cached_history_is_the_same_object_until_the_user_acts(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "book", 1), StoredEvent("ben", "book", 1)]).result()
     anna, ben = store.histories(["anna", "ben"])
-    await store.record([StoredEvent("anna", "pen", 2)])
+    store.record([StoredEvent("anna", "pen", 2)]).result()
     assert store.history("ben") is ben
     assert store.history("anna") is not anna
 
 
-async def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) -> None:
+def test_what_another_process_wrote_is_known_to_the_next_read(path: Path) -> None:
     with SqliteEventStore(path) as mine, SqliteEventStore(path) as other:
         for i in range(20):
-            await other.record([StoredEvent("anna", f"other-{i}", 2 * i)])
+            other.record([StoredEvent("anna", f"other-{i}", 2 * i)]).result()
             assert len(mine.history("anna")) == 2 * i + 1
-            await mine.record([StoredEvent("anna", f"mine-{i}", 2 * i + 1)])
+            mine.record([StoredEvent("anna", f"mine-{i}", 2 * i + 1)]).result()
             assert len(other.history("anna")) == 2 * i + 2
         assert items_of(mine, "anna") == items_of(other, "anna")
-        assert await other.delete_user("anna") == 40
+        assert other.delete_user("anna").result() == 40
         assert len(mine.history("anna")) == 0
 
 
-async def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
+def test_a_write_waits_for_another_process_and_no_longer_than_it_may(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with SqliteEventStore(path) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(store.record([StoredEvent("anna", "book", 1)]))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
+        waiting = store.record([StoredEvent("anna", "book", 1)])
+        with pytest.raises(TimeoutError):
+            waiting.result(0.05)
         other.execute("COMMIT")
-        assert await asyncio.wait_for(waiting, 5) == RecordCounts(1, 0)
+        assert waiting.result(5) == RecordCounts(1, 0)
         monkeypatch.setattr("honeyguide.server.events.event_file.BUSY_SECONDS", 0.02)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):
-            await store.record([StoredEvent("anna", "pen", 1)])
+            store.record([StoredEvent("anna", "pen", 1)]).result()
         other.close()
-        assert await store.record([StoredEvent("anna", "pen", 1)]) == RecordCounts(1, 0)
+        assert store.record([StoredEvent("anna", "pen", 1)]).result() == RecordCounts(1, 0)
         assert items_of(store, "anna") == ["book", "pen"]
 
 
-async def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
+def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with SqliteEventStore(path) as store:
         with monkeypatch.context() as broken:
             broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                await asyncio.wait_for(store.record([StoredEvent("anna", "book", 1)]), 5)
-        assert await asyncio.wait_for(store.record([StoredEvent("anna", "pen", 2)]), 5) == RecordCounts(1, 0)
+                store.record([StoredEvent("anna", "book", 1)]).result(5)
+        assert store.record([StoredEvent("anna", "pen", 2)]).result(5) == RecordCounts(1, 0)
         assert items_of(store, "anna") == ["book", "pen"]
 
 
-async def test_the_cache_stays_within_its_bound(path: Path) -> None:
+def test_the_cache_stays_within_its_bound(path: Path) -> None:
     with SqliteEventStore(path, cache_events=100) as store:
-        await store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)])
+        store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)]).result()
         for u in range(20):
             assert len(store.history(f"user-{u}")) == 10
         assert len(store._cache) == 3  # an entry of 10 events costs 26
-        await store.record([StoredEvent("long", "book", i) for i in range(500)])
+        store.record([StoredEvent("long", "book", i) for i in range(500)]).result()
         assert len(store.history("long")) == 500
         assert len(store._cache) == 3
 
@@ -218,13 +218,13 @@ steps = st.lists(st.one_of(st.lists(events, min_size=1, max_size=6), st.sampled_
 @settings(max_examples=25, deadline=None)
 @given(steps)
 def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) -> None:
-    async def play(store: SqliteEventStore) -> None:
+    def play(store: SqliteEventStore) -> None:
         replay: list[StoredEvent] = []
         for step in steps:
             if isinstance(step, str):
                 gone = [e for e in replay if e.user_id == step]
                 replay = [e for e in replay if e.user_id != step]
-                assert await store.delete_user(step) == len(gone)
+                assert store.delete_user(step).result() == len(gone)
             else:
                 known = {(e.user_id, e.event_id) for e in replay if e.event_id}
                 fresh = []
@@ -234,7 +234,7 @@ def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) ->
                     if event.event_id:
                         known.add((event.user_id, event.event_id))
                 replay += fresh
-                assert await store.record(step) == RecordCounts(len(fresh), len(step) - len(fresh))
+                assert store.record(step).result() == RecordCounts(len(fresh), len(step) - len(fresh))
             for user in ("anna", "ben", "кот"):
                 expected = sorted((e for e in replay if e.user_id == user), key=lambda e: e.time_ms)
                 assert_equal(store, store.history(user), expected)
@@ -242,7 +242,7 @@ def test_histories_equal_a_naive_replay(steps: list[list[StoredEvent] | str]) ->
                 assert store.page(user, 1000).events == expected[::-1]
 
     with tempfile.TemporaryDirectory() as folder, SqliteEventStore(Path(folder) / "events.db") as store:
-        asyncio.run(play(store))
+        play(store)
 
 
 def assert_equal(store: SqliteEventStore, history: StoredHistory, expected: list[StoredEvent]) -> None:
@@ -254,59 +254,60 @@ def assert_equal(store: SqliteEventStore, history: StoredHistory, expected: list
     np.testing.assert_array_equal(history.value, np.array(known, np.float32))
 
 
-async def test_pages_hold_every_event_once_while_others_are_recorded(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", f"item-{i}", i // 3) for i in range(50)])
+def test_pages_hold_every_event_once_while_others_are_recorded(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", f"item-{i}", i // 3) for i in range(50)]).result()
     seen: list[str] = []
     token = ""
     while True:
         page = store.page("anna", 7, token)
         seen += [e.item_id for e in page.events]
-        await store.record([StoredEvent("anna", "newer", 1000)])
+        store.record([StoredEvent("anna", "newer", 1000)]).result()
         if not (token := page.next_token):
             break
     assert seen == [f"item-{i}" for i in reversed(range(50))]
 
 
-async def test_a_page_that_ends_with_the_last_event_has_no_token(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", f"item-{i}", i) for i in range(4)])
+def test_a_page_that_ends_with_the_last_event_has_no_token(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", f"item-{i}", i) for i in range(4)]).result()
     first = store.page("anna", 2)
     assert first.next_token
     assert store.page("anna", 2, first.next_token).next_token == ""
 
 
 @pytest.mark.parametrize("token", ["x", "", "AAAA", "ünï", "A" * 32])
-async def test_a_token_of_another_user_or_none_of_ours_is_refused(store: SqliteEventStore, token: str) -> None:
-    await store.record([StoredEvent(user, "book", i) for i in range(3) for user in ("anna", "ben")])
+def test_a_token_of_another_user_or_none_of_ours_is_refused(store: SqliteEventStore, token: str) -> None:
+    store.record([StoredEvent(user, "book", i) for i in range(3) for user in ("anna", "ben")]).result()
     with pytest.raises(InvalidArgument, match=r"page_token is .*; allowed: the next_page_token"):
         store.page("anna", 1, token or store.page("ben", 1).next_token)
 
 
-async def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, path: Path) -> None:
+def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, path: Path) -> None:
     secret = "forget-me-please"
-    await store.record([StoredEvent(secret, f"item-{i}", i, event_id=f"{secret}-{i}") for i in range(300)])
-    await store.record([StoredEvent("ben", f"item-{i}", i) for i in range(300)])
+    store.record([StoredEvent(secret, f"item-{i}", i, event_id=f"{secret}-{i}") for i in range(300)]).result()
+    store.record([StoredEvent("ben", f"item-{i}", i) for i in range(300)]).result()
     assert len(store.history(secret)) == 300
     assert any(secret.encode() in file.read_bytes() for file in path.parent.iterdir())
-    assert await store.delete_user(secret) == 300
+    assert store.delete_user(secret).result() == 300
     assert not any(secret.encode() in file.read_bytes() for file in path.parent.iterdir())
     assert (len(store.history(secret)), store.count(secret), store.count("ben")) == (0, 0, 300)
-    assert await store.delete_user(secret) == 0
-    assert await store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]) == RecordCounts(1, 0)
+    assert store.delete_user(secret).result() == 0
+    assert store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]).result() == RecordCounts(1, 0)
 
 
 _VICTIM = """
-import asyncio, sys
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
-async def main():
-    store = SqliteEventStore(Path(sys.argv[1]))
-    async def caller(c):
-        for i in range(1_000_000):
-            await store.record([StoredEvent(f"user-{c}", f"item-{i}", i), StoredEvent(f"user-{c}", f"also-{i}", i)])
-            print(c, i, flush=True)
-    await asyncio.gather(*(caller(c) for c in range(4)))
-asyncio.run(main())
+store = SqliteEventStore(Path(sys.argv[1]))
+def call(c):
+    for i in range(1_000_000):
+        store.record([StoredEvent(f"user-{c}", f"item-{i}", i), StoredEvent(f"user-{c}", f"also-{i}", i)]).result()
+        sys.stdout.write(f"{c} {i}\\n")
+        sys.stdout.flush()
+with ThreadPoolExecutor(4) as callers:
+    list(callers.map(call, range(4)))
 """
 
 
@@ -333,20 +334,20 @@ def test_the_writer_waits_for_the_disk(store: SqliteEventStore) -> None:
     assert store._writer.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-async def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "book", 1)])
+def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "book", 1)]).result()
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
     much = [StoredEvent("anna", f"item-{i}-" + "x" * 200, i) for i in range(500)]
     with pytest.raises(Unavailable, match=r"full.*none of them was"):
-        await store.record(much)
+        store.record(much).result()
     assert items_of(store, "anna") == ["book"]
     store._writer.execute("PRAGMA max_page_count = 1000000")
-    assert await store.record(much) == RecordCounts(500, 0)
+    assert store.record(much).result() == RecordCounts(500, 0)
     assert len(store.history("anna")) == 501
 
 
-async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: SqliteEventStore) -> None:
+def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: SqliteEventStore) -> None:
     class Full:
         """Is a connection whose checkpoints fail."""
 
@@ -361,56 +362,53 @@ async def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(stor
                 raise sqlite3.OperationalError("disk I/O error")
             return self._connection.execute(statement, *values)
 
-    await store.record([StoredEvent("anna", "book", 1)])
+    store.record([StoredEvent("anna", "book", 1)]).result()
     sound = store._writer
     store._writer = Full(sound)  # type: ignore[assignment]  # all that is used of one
-    assert await asyncio.wait_for(store.delete_user("anna"), 10) == 1
+    assert store.delete_user("anna").result(10) == 1
     assert store._scrub
     store._writer = sound
-    assert await asyncio.wait_for(store.record([StoredEvent("ben", "book", 1)]), 10) == RecordCounts(1, 0)
+    assert store.record([StoredEvent("ben", "book", 1)]).result(10) == RecordCounts(1, 0)
     assert not store._scrub
 
 
-async def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: SqliteEventStore) -> None:
+def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: SqliteEventStore) -> None:
     calls = [store.record([StoredEvent("anna", f"item-{i}", i)]) for i in range(20)]
     bad = store.record([StoredEvent("anna", "book", 1), StoredEvent("anna", "\ud800", 1)])
-    *good, failed = await asyncio.gather(*calls, bad, return_exceptions=True)
-    assert good == [RecordCounts(1, 0)] * 20
-    assert isinstance(failed, UnicodeEncodeError)
+    assert [call.result() for call in calls] == [RecordCounts(1, 0)] * 20
+    assert isinstance(bad.exception(), UnicodeEncodeError)
     assert len(store.history("anna")) == 20
 
 
-async def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
+def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
     with SqliteEventStore(path, max_queued_events=10) as store:
-        calls = [store.record([StoredEvent("anna", "book", i)] * 5) for i in range(4)]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        refused = [a for a in answers if isinstance(a, OverCapacity)]
-        accepted = sum(a.accepted for a in answers if isinstance(a, RecordCounts))
-        assert refused
-        assert refused[0].retry_after > 0
-        assert len(store.history("anna")) == accepted == 20 - 5 * len(refused)
+        release, _ = block(store)
+        calls = [store.record([StoredEvent("anna", "book", i)] * 5) for i in range(2)]
+        with pytest.raises(OverCapacity) as refused:
+            store.record([StoredEvent("anna", "pen", 3)])
+        assert refused.value.retry_after > 0
+        release.set()
+        assert [call.result() for call in calls] == [RecordCounts(5, 0)] * 2
+        assert items_of(store, "anna") == ["book"] * 10
 
 
-async def test_a_cancelled_call_that_still_waits_stores_nothing(store: SqliteEventStore) -> None:
-    release, blocked = await block(store)
-    dropped = asyncio.create_task(store.record([StoredEvent("anna", "dropped", 1)]))
-    kept = asyncio.create_task(store.record([StoredEvent("anna", "kept", 1)]))
-    await asyncio.sleep(0)
-    dropped.cancel()
-    await asyncio.sleep(0)
+def test_a_cancelled_call_that_still_waits_stores_nothing(store: SqliteEventStore) -> None:
+    release, _ = block(store)
+    dropped = store.record([StoredEvent("anna", "dropped", 1)])
+    kept = store.record([StoredEvent("anna", "kept", 1)])
+    assert dropped.cancel()
     release.set()
-    await asyncio.gather(blocked, kept)
+    kept.result()
     assert items_of(store, "anna") == ["kept"]
 
 
-async def test_closing_waits_for_what_is_queued_and_refuses_the_rest(path: Path) -> None:
+def test_closing_waits_for_what_is_queued_and_refuses_the_rest(path: Path) -> None:
     store = SqliteEventStore(path)
-    calls = [asyncio.create_task(store.record([StoredEvent("anna", "book", i)])) for i in range(100)]
-    await asyncio.sleep(0)
+    calls = [store.record([StoredEvent("anna", "book", i)]) for i in range(100)]
     store.close()
-    assert sum(a.accepted for a in await asyncio.gather(*calls)) == 100
+    assert sum(call.result(0).accepted for call in calls) == 100
     with pytest.raises(Unavailable, match="closed"):
-        await store.record([StoredEvent("anna", "book", 1)])
+        store.record([StoredEvent("anna", "book", 1)]).result()
     store.close()
     assert [file.name for file in path.parent.iterdir()] == ["events.db"]  # no log is left behind
 
@@ -466,7 +464,7 @@ def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
         SqliteEventStore(tmp_path / "missing" / "events.db")
 
 
-async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
+def test_an_import_equals_recording_the_same_events(path: Path) -> None:
     frame = pl.DataFrame(
         {
             "user_id": ["anna", "ben", "anna", "anna"],
@@ -485,7 +483,7 @@ async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
     ]
     with SqliteEventStore(path) as imported, SqliteEventStore(path.with_name("other.db")) as other:
         assert imported.import_events(frame) == RecordCounts(4, 0)
-        await other.record(recorded)
+        other.record(recorded).result()
         for user in ("anna", "ben"):
             assert imported.page(user, 10).events == other.page(user, 10).events
         assert imported.import_events(frame) == RecordCounts(0, 4)
@@ -493,14 +491,14 @@ async def test_an_import_equals_recording_the_same_events(path: Path) -> None:
         assert imported.count("anna") == 3
 
 
-async def test_an_import_reaches_a_cached_history(store: SqliteEventStore) -> None:
-    await store.record([StoredEvent("anna", "book", 1)])
+def test_an_import_reaches_a_cached_history(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "book", 1)]).result()
     assert len(store.history("anna")) == 1
     store.import_events(pl.DataFrame({"user_id": ["anna"], "item_id": ["pen"], "time_ms": [0]}))
     assert items_of(store, "anna") == ["pen", "book"]
 
 
-async def test_a_hundred_thousand_events_import_while_others_record(store: SqliteEventStore) -> None:
+def test_a_hundred_thousand_events_import_while_others_record(store: SqliteEventStore) -> None:
     count = 100_000
     frame = pl.DataFrame(
         {
@@ -514,11 +512,45 @@ async def test_a_hundred_thousand_events_import_while_others_record(store: Sqlit
         for part in frame.iter_slices(20_000):
             store.import_events(part)
 
-    task = asyncio.get_running_loop().run_in_executor(None, bring_in)
-    own = 0
-    while not task.done():
-        own += (await store.record([StoredEvent("anna", "book", 1)])).accepted
-    await task
+    with ThreadPoolExecutor(1) as importer:
+        task = importer.submit(bring_in)
+        own = 0
+        while not task.done():
+            own += store.record([StoredEvent("anna", "book", 1)]).result().accepted
+        task.result()
     assert own > 0
     assert len(store.item_ids()) == 998
     assert (store.count("user-0"), store.count("user-1999"), store.count("anna")) == (50, 50, own)
+
+
+def test_a_long_history_is_its_newest_events_and_all_distinct_items(
+    store: SqliteEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_HISTORY_EVENTS", 10)
+    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_SEEN_ITEMS", 6)
+
+    def seen() -> tuple[list[str], bool]:
+        history = store.history("anna")
+        assert history.seen is not None
+        names = store.item_ids()
+        return sorted(names[number] for number in history.seen), history.truncated
+
+    store.record([StoredEvent("anna", f"item-{i % 5}", i) for i in range(10)]).result()
+    whole = store.history("anna")
+    assert (len(whole), whole.count, whole.seen, whole.truncated) == (10, 10, None, False)
+    store.record([StoredEvent("anna", "new", 10)]).result()
+    assert items_of(store, "anna") == [f"item-{i % 5}" for i in range(1, 10)] + ["new"]
+    assert store.history("anna").count == 11
+    assert seen() == ([*(f"item-{i}" for i in range(5)), "new"], False)
+    store.record([StoredEvent("anna", "newer", 11), StoredEvent("anna", "oldest", -1)]).result()
+    assert seen() == ([*(f"item-{i}" for i in range(1, 5)), "new", "newer"], True)
+    assert store.history("anna").count == 13
+
+
+def test_seen_items_count_in_the_bound_of_the_cache(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_HISTORY_EVENTS", 10)
+    with SqliteEventStore(path, cache_events=100) as store:
+        store.record([StoredEvent(user, f"item-{i}", i) for user in ("anna", "ben", "kit") for i in range(80)]).result()
+        for user in ("anna", "ben", "kit"):
+            assert store.history(user).seen is not None
+        assert len(store._cache) == 2  # an entry of 10 events and 80 items costs 46

@@ -29,11 +29,9 @@ def numbers(catalogue: Catalogue) -> StoreNumbers:
     return StoreNumbers(catalogue, SPEC.event_types)
 
 
-async def test_stored_events_come_before_inline_ones(
-    catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path
-) -> None:
+def test_stored_events_come_before_inline_ones(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
     with SqliteEventStore(tmp_path / "events.db") as store:
-        await store.record([StoredEvent("u", "b", 10), StoredEvent("u", "gone", 20), StoredEvent("v", "a", 30)])
+        store.record([StoredEvent("u", "b", 10), StoredEvent("u", "gone", 20), StoredEvent("v", "a", 30)]).result()
         users = [
             UserInput("v"),
             UserInput("u", InlineHistory(["d", "new", "a"])),
@@ -51,14 +49,14 @@ async def test_stored_events_come_before_inline_ones(
     assert found.batch.event_types is None
 
 
-async def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
+def test_columns_are_normalised_and_numbered(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
     with SqliteEventStore(tmp_path / "events.db") as store:
-        await store.record(
+        store.record(
             [
                 StoredEvent("u", "a", 10, "buy", dwell_seconds=99.0),
                 StoredEvent("u", "b", 20, "other", dwell_seconds=5.0),
             ]
-        )
+        ).result()
         inline = InlineHistory(
             ["c", "x", "d"],
             np.array([5, 25, 40]),
@@ -88,10 +86,10 @@ def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalo
     assert found.batch.times_ms.tolist() == [900, 700, 700, 5]
 
 
-async def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
+def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:
     with SqliteEventStore(tmp_path / "events.db") as store:
         for moment, item in enumerate(["x", "c", "y", "a"]):
-            await store.record([StoredEvent("u", item, moment)])
+            store.record([StoredEvent("u", item, moment)]).result()
             found = build_histories([UserInput("u")], store, numbers, catalogue, PLAIN)
         assert found.batch.items.tolist() == [2, 0]
         assert found.unknown.tolist() == [2]

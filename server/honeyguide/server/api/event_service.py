@@ -77,7 +77,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
                 rejected.append(pb.RejectedEvent(index=index, error=to_row_error(error)))
         response = pb.RecordEventsResponse(rejected=rejected)
         if good:
-            recorded = await self._store.record(good)
+            recorded = await asyncio.wrap_future(self._store.record(good))
             response.accepted, response.duplicates = recorded.accepted, recorded.duplicates
         for outcome, count in (
             ("accepted", response.accepted),
@@ -117,7 +117,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""
         check_text("user_id", request.user_id, 1, MAX_ID_BYTES)
-        deleted = await self._store.delete_user(request.user_id)
+        deleted = await asyncio.wrap_future(self._store.delete_user(request.user_id))
         await self._deleted(request.user_id)
         return pb.DeleteUserResponse(deleted_events=deleted)
 

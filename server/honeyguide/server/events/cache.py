@@ -13,6 +13,8 @@ __all__ = ["HistoryCache", "Ticket"]
 
 _OVERHEAD = 16
 """Events' worth of memory that an entry costs whatever it holds."""
+_SEEN_PER_EVENT = 4
+"""Seen items that cost as much memory as one event."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,11 +60,11 @@ class HistoryCache:
             readers.discard(ticket)
             if not readers:
                 del self._reading[ticket.user_id]
-            if history is None or not ticket.fresh or len(history) + _OVERHEAD > self._capacity:
+            if history is None or not ticket.fresh or _size(history) > self._capacity:
                 return
             self._drop(ticket.user_id)
             self._entries[ticket.user_id] = history
-            self._size += len(history) + _OVERHEAD
+            self._size += _size(history)
             while self._size > self._capacity:
                 self._drop(next(iter(self._entries)))
 
@@ -86,4 +88,10 @@ class HistoryCache:
     def _drop(self, user_id: str) -> None:
         old = self._entries.pop(user_id, None)
         if old is not None:
-            self._size -= len(old) + _OVERHEAD
+            self._size -= _size(old)
+
+
+def _size(history: StoredHistory) -> int:
+    """Returns how many events' worth of memory a history takes."""
+    seen = 0 if history.seen is None else len(history.seen) // _SEEN_PER_EVENT
+    return len(history) + seen + _OVERHEAD

@@ -7,7 +7,6 @@ processes may open one file: each notices the others' commits before it answers 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import queue
@@ -27,6 +26,7 @@ import polars as pl
 import structlog
 
 from honeyguide.sdk.errors import InvalidArgument, OverCapacity, Unavailable
+from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.event_file import (
     connect,
@@ -36,13 +36,26 @@ from honeyguide.server.events.event_file import (
     open_file,
     record,
 )
-from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory, UserPage
+from honeyguide.server.events.store import (
+    MAX_HISTORY_EVENTS,
+    MAX_SEEN_ITEMS,
+    Page,
+    RecordCounts,
+    StoredEvent,
+    StoredHistory,
+    UserPage,
+)
 
 __all__ = ["SqliteEventStore"]
 
 _GROUP_EVENTS = 10_000  # a commit larger than this gains nothing more from sharing its fsync
 _HISTORY = """SELECT item, time_ms, type, dwell_seconds, clicks, quantity, value FROM events
-    WHERE user = (SELECT id FROM users WHERE name = ?) ORDER BY time_ms, id"""
+    WHERE user = (SELECT id FROM users WHERE name = ?) ORDER BY time_ms DESC, id DESC LIMIT ?"""
+_COLUMNS = {"items": np.int64, "times_ms": np.int64, "event_types": np.int32} | dict.fromkeys(
+    EVENT_FEATURES, np.float32
+)
+_SEEN = """SELECT item FROM events WHERE user = (SELECT id FROM users WHERE name = ?)
+    GROUP BY item ORDER BY max(time_ms) DESC LIMIT ?"""
 _PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, value,
         coalesce(request_id, ''), coalesce(event_id, ''), e.id
     FROM events e JOIN items i ON i.id = e.item JOIN types t ON t.id = e.type
@@ -129,21 +142,21 @@ class SqliteEventStore:
 
     # Writing
 
-    async def record(self, events: Sequence[StoredEvent]) -> RecordCounts:
-        """Stores events; returns when they are on disk and every later read knows them.
+    def record(self, events: Sequence[StoredEvent]) -> Future[RecordCounts]:
+        """Stores events; the future is done when they are on disk and every later read knows them.
 
-        Raises `OverCapacity` when too many wait, and `Unavailable` when the disk refuses; then none of them is stored.
+        Raises `OverCapacity` at once when too many wait; the future holds `Unavailable` when the disk refuses, and then
+        none of them is stored. A future that is cancelled while it waits stores nothing.
         """
         users = frozenset(e.user_id for e in events)
-        return await asyncio.wrap_future(self._submit(_Job(lambda db: record(db, events), users, len(events))))
+        return self._submit(_Job(lambda db: record(db, events), users, len(events)))
 
-    async def delete_user(self, user_id: str) -> int:
-        """Deletes all events of a user, from the file's free pages too; returns how many there were.
+    def delete_user(self, user_id: str) -> Future[int]:
+        """Deletes all events of a user, from the file's free pages too; the future has how many there were.
 
         Raises as `record` does.
         """
-        job = _Job(lambda db: delete_user(db, user_id), frozenset([user_id]), 1, scrub=True)
-        return await asyncio.wrap_future(self._submit(job))
+        return self._submit(_Job(lambda db: delete_user(db, user_id), frozenset([user_id]), 1, scrub=True))
 
     def import_events(self, events: pl.DataFrame) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk.
@@ -348,7 +361,7 @@ class SqliteEventStore:
         ticket = self._cache.begin(user_id)
         history = None
         try:
-            history = _columns(reader.connection.execute(_HISTORY, (user_id,)).fetchall())
+            history = _history(reader.connection, user_id)
         finally:
             self._cache.end(ticket, history)
         return history
@@ -358,14 +371,29 @@ class SqliteEventStore:
             return [name for (name,) in reader.connection.execute(query, (start,))]
 
 
-def _columns(rows: list[tuple[Any, ...]]) -> StoredHistory:
+def _history(db: sqlite3.Connection, user_id: str) -> StoredHistory:
+    rows = db.execute(_HISTORY, (user_id, MAX_HISTORY_EVENTS + 1)).fetchall()
+    if len(rows) <= MAX_HISTORY_EVENTS:
+        return StoredHistory(**_columns(rows), count=len(rows))
+    db.execute("BEGIN")  # the queries that follow see one state of the file
+    try:
+        columns = _columns(db.execute(_HISTORY, (user_id, MAX_HISTORY_EVENTS)).fetchall())
+        seen = np.array(db.execute(_SEEN, (user_id, MAX_SEEN_ITEMS + 1)).fetchall(), np.int64).ravel()
+        count = int(db.execute(_COUNT, (user_id,)).fetchone()[0])
+    finally:
+        db.execute("COMMIT")
+    seen.flags.writeable = False
+    return StoredHistory(**columns, count=count, seen=seen[:MAX_SEEN_ITEMS], truncated=len(seen) > MAX_SEEN_ITEMS)
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """Makes the columns of a history of rows that are newest first."""
     # float64 holds item numbers and milliseconds exactly, up to 2**53; None becomes NaN.
-    table = np.array(rows, np.float64).reshape(len(rows), 7).T
-    columns = [table[0].astype(np.int64), table[1].astype(np.int64), table[2].astype(np.int32)]
-    columns += [column.astype(np.float32) for column in table[3:]]
-    for column in columns:
+    table = np.array(rows[::-1], np.float64).reshape(len(rows), len(_COLUMNS)).T
+    columns = {name: column.astype(dtype) for (name, dtype), column in zip(_COLUMNS.items(), table, strict=True)}
+    for column in columns.values():
         column.flags.writeable = False  # it is shared by every reader of the cache
-    return StoredHistory(*columns)
+    return columns
 
 
 def _token(user_id: str, time_ms: int, number: int) -> str:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EventStore", "Page", "RecordCounts", "StoredEvent", "StoredHistory", "UserPage"]
+__all__ = [
+    "MAX_HISTORY_EVENTS",
+    "MAX_SEEN_ITEMS",
+    "EventStore",
+    "Page",
+    "RecordCounts",
+    "StoredEvent",
+    "StoredHistory",
+    "UserPage",
+]
+
+MAX_HISTORY_EVENTS = 20_000
+"""Events that one `StoredHistory` holds in columns."""
+MAX_SEEN_ITEMS = 20_000
+"""Distinct items that one `StoredHistory` holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,10 @@ class RecordCounts:
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """One user's events, oldest first, as (events,) columns that cannot be written to."""
+    """One user's newest events, oldest first, as (events,) columns that cannot be written to.
+
+    There are as many as the user has, and at most `MAX_HISTORY_EVENTS`.
+    """
 
     items: NDArray[np.int64]
     """Store numbers of the items: places in `EventStore.item_ids`."""
@@ -61,6 +79,15 @@ class StoredHistory:
     """NaN: not known."""
     value: NDArray[np.float32]
     """NaN: not known."""
+    count: int
+    """How many events the user has, those beyond the columns too."""
+    seen: NDArray[np.int64] | None = None
+    """(items,) store numbers of the distinct items of all events, at most the newest `MAX_SEEN_ITEMS`, in no order.
+
+    None: the columns hold all events, and so these are the distinct ones of `items`.
+    """
+    truncated: bool = False
+    """Whether `seen` lacks items, because there are more than `MAX_SEEN_ITEMS`."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,16 +118,18 @@ class EventStore(Protocol):
     whoever reads histories may keep what it made of one.
     """
 
-    async def record(self, events: Sequence[StoredEvent]) -> RecordCounts:
-        """Stores events; returns when they are on disk and every later read knows them.
+    def record(self, events: Sequence[StoredEvent]) -> Future[RecordCounts]:
+        """Stores events; the future is done when they are on disk and every later read knows them.
 
-        An event whose id is stored for its user already is a duplicate. Raises `OverCapacity` when too many wait, and
-        `Unavailable` when the disk refuses; then none of them is stored.
+        An event whose id is stored for its user already is a duplicate. Raises `OverCapacity` at once when too many
+        wait; the future holds `Unavailable` when the disk refuses, and then none of them is stored. A future that is
+        cancelled while it waits stores nothing. Callbacks run on the thread that writes: they must be short. On an
+        event loop, await `asyncio.wrap_future` of it.
         """
         ...  # pragma: no cover
 
-    async def delete_user(self, user_id: str) -> int:
-        """Deletes all events of a user; returns how many there were. Raises as `record` does."""
+    def delete_user(self, user_id: str) -> Future[int]:
+        """Deletes all events of a user; the future has how many there were. Raises as `record` does."""
         ...  # pragma: no cover
 
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
