@@ -169,7 +169,7 @@ def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, F
     runtime = Runtime.detect()
     (bundle,) = load_bundle(folder / "models" / "cf" / "1", PluginHost.load(), runtime).retrievers
     home = folder / "models" / "cf" / "1"
-    user_graph, rank_graph = runtime.session(home / USER_GRAPH), runtime.session(home / RANK_GRAPH)
+    user_graph, rank_graph = (runtime.session((home / graph).read_bytes()) for graph in (USER_GRAPH, RANK_GRAPH))
     faiss.omp_set_num_threads(runtime.threads)
     figures: dict[str, Figures] = {}
     for users in (1, 64):

@@ -7,7 +7,7 @@ import pytest
 
 from honeyguide.sdk import DataSpec, FeatureScaler, TensorSpec
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
-from honeyguide.sdk.manifest import MANIFEST, IndexInfo, Manifest, read_manifest, verify, vocabulary_hash
+from honeyguide.sdk.manifest import MANIFEST, IndexInfo, Manifest, read_manifest, read_verified, verify, vocabulary_hash
 
 MANIFEST_WITH_ALL = Manifest(
     name="cf",
@@ -64,8 +64,17 @@ def test_a_changed_byte_is_refused_by_the_file_s_name(file, repository: Path):
     content = bytearray((folder / file).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / file).write_bytes(content)
-    with pytest.raises(CorruptBundle, match=rf"^tiny_ranker/1: file {file} was changed; export the model again$"):
+    message = rf"^tiny_ranker/1: file {file} was changed; export the model again$"
+    with pytest.raises(CorruptBundle, match=message):
         verify(folder, manifest)
+    verify(folder, manifest, later={file})
+    with pytest.raises(CorruptBundle, match=message):
+        read_verified(folder, manifest, file)
+
+
+def test_what_is_read_is_what_was_hashed(shared_repository: Path):
+    folder = shared_repository / "tiny" / "1"
+    assert read_verified(folder, read_manifest(folder), "user.onnx") == (folder / "user.onnx").read_bytes()
 
 
 def test_a_missing_file_is_refused_by_name(repository: Path):

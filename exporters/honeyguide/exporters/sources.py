@@ -114,4 +114,4 @@ def _open(folder: Path, ranker: Manifest, host: PluginHost) -> CandidateSource:
             "export it again"
         ) from error
     user = open_session(folder / USER_GRAPH)
-    return CandidateSource(model, (user, user), np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False))
+    return CandidateSource(model, (user, user), np.load(folder / ITEM_VECTORS, allow_pickle=False))

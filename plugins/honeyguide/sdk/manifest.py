@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = [
     "Manifest",
     "file_sha256",
     "read_manifest",
+    "read_verified",
     "verify",
     "vocabulary_hash",
 ]
@@ -166,13 +167,34 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
-    """Raises `CorruptBundle` naming the first file that is missing, added or changed."""
+def verify(folder: Path, manifest: Manifest, later: Container[str] = ()) -> None:
+    """Raises `CorruptBundle` naming the first file that is missing, added or changed.
+
+    Args:
+        folder: the bundle.
+        manifest: its manifest.
+        later: files of which only the names are looked at, since `read_verified` will read them.
+    """
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if missing := sorted(set(manifest.files) - present):
         raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {missing[0]} is missing; export the model again")
     if added := sorted(present - set(manifest.files)):
         raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {added[0]} is not in the manifest; remove it")
-    for name, digest in manifest.files.items():
-        if file_sha256(folder / name) != digest:
-            raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {name} was changed; export the model again")
+    for name in manifest.files:
+        if name not in later:
+            _compare(manifest, name, file_sha256(folder / name))
+
+
+def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """Reads a file of a bundle once and returns the very bytes that were hashed; raises `CorruptBundle` naming it.
+
+    So nothing can come between the proof and the use, and the file may change as soon as it is read.
+    """
+    content = (folder / name).read_bytes()
+    _compare(manifest, name, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _compare(manifest: Manifest, name: str, digest: str) -> None:
+    if manifest.files.get(name) != digest:
+        raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {name} was changed; export the model again")

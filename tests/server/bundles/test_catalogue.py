@@ -45,7 +45,7 @@ def test_a_long_title_is_cut_between_two_characters(tmp_path: Path) -> None:
     folder = tmp_path / "models [a-z]*"  # no pattern
     folder.mkdir()
     pl.DataFrame(table).write_parquet(folder / "items.parquet")
-    read = Catalogue.read(folder / "items.parquet")
+    read = Catalogue.read((folder / "items.parquet").read_bytes())
     cut = read.titles(np.arange(4, dtype=np.int32))
     assert cut == ["short", "ä" * 249 + "bb", "ä" * 248 + "…", ""]
     assert max(len(title.encode()) for title in cut) <= MAX_TITLE_BYTES

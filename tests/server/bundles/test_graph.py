@@ -13,7 +13,7 @@ from honeyguide.server.bundles.runtime import CPU, Runtime
 
 
 def test_a_graph_runs_on_the_inputs_it_has_and_says_where(shared_repository: Path) -> None:
-    graph = Graph(Runtime(1, 1).session(shared_repository / "tiny_ranker" / "1" / RANK_GRAPH))
+    graph = Graph(Runtime(1, 1).session((shared_repository / "tiny_ranker" / "1" / RANK_GRAPH).read_bytes()))
     arrays = {
         "tokens": np.array([[0, 3, 4]]),
         "candidates": np.array([[1, 2]]),

@@ -94,7 +94,7 @@ class RetrievingBundle(LoadedBundle):
         """Takes its parts; ``retriever`` searches the item vectors, ``cache`` is for its own users' vectors alone."""
         super().__init__(manifest, model, catalogue, graphs)
         self.item_vectors = item_vectors
-        """(items, d), memory-mapped."""
+        """(items, d), read-only."""
         self.retriever = retriever
         self.cache = cache
         """What users came to before; it keeps nobody where what is encoded depends on the moment of the request."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -63,10 +62,9 @@ class Catalogue:
         """(items,) share of the most popular item's events, 0–1."""
 
     @classmethod
-    def read(cls, path: Path) -> Catalogue:
-        """Reads ``items.parquet``; raises what polars raises where it is no such table."""
-        columns = ["item_id", "title", "categories", "popularity"]
-        table = pl.read_parquet(path, columns=columns, memory_map=True, glob=False)
+    def read(cls, content: bytes) -> Catalogue:
+        """Reads the bytes of ``items.parquet``; raises what polars raises where they are no such table."""
+        table = pl.read_parquet(content, columns=["item_id", "title", "categories", "popularity"])
         pairs = table.select("categories").with_row_index("row").explode("categories").drop_nulls()
         grouped = pairs.group_by("categories").agg(pl.col("row").cast(pl.Int32))
         return cls(

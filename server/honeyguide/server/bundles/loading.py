@@ -1,9 +1,12 @@
-"""Loads a bundle: verifies its files, opens its graphs and index, and proves that it answers before it serves."""
+"""Loads a bundle: reads each file once, verifies what it read, and proves that the bundle answers before it serves."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import faiss
@@ -31,6 +34,7 @@ from honeyguide.sdk.manifest import (
     USER_GRAPH,
     Manifest,
     read_manifest,
+    read_verified,
     verify,
 )
 from honeyguide.server.bundles.bundle import JointBundle, LoadedBundle, RetrievingBundle
@@ -44,6 +48,8 @@ __all__ = ["depends_on_now", "load_bundle"]
 
 _MOMENTS = (200_000, 400_000, 20_000_000, 40_000_000_000)
 """Moments of requests, milliseconds after the newest event: minutes, some hours, more than a year."""
+_Read = Callable[[str], bytes]
+"""Returns the verified content of a file of the bundle."""
 
 
 def _no_retriever(name: str, version: int) -> RetrievingBundle:
@@ -57,7 +63,9 @@ def load_bundle(
     retriever: Callable[[str, int], RetrievingBundle] = _no_retriever,
     cache_users: int = 0,
 ) -> LoadedBundle:
-    """Loads and proves a bundle.
+    """Loads and proves a bundle. Its files may change afterwards: everything is in memory of this process's own.
+
+    One file at a time is in memory twice, as it lies on disk and as it is used.
 
     Args:
         folder: the bundle.
@@ -71,15 +79,19 @@ def load_bundle(
     label = f"{folder.parent.name}/{folder.name}"
     try:
         manifest = read_manifest(folder)
-        verify(folder, manifest)
-        parts = manifest, _model(manifest, host), Catalogue.read(folder / ITEMS), _graphs(folder, manifest, runtime)
+        graphs = _graph_files(manifest)
+        vectors = [] if manifest.retrievers else [ITEM_VECTORS, INDEX]
+        verify(folder, manifest, later={ITEMS, *vectors, *graphs, *chain.from_iterable(graphs.values())})
+        read: _Read = partial(read_verified, folder, manifest)
+        parts = manifest, _model(manifest, host), Catalogue.read(read(ITEMS)), _graphs(graphs, read, runtime)
         bundle: LoadedBundle
         if manifest.retrievers:
             bundle = JointBundle(*parts, _retrievers(manifest, retriever))
         else:
-            item_vectors = np.load(folder / ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
+            item_vectors = np.load(io.BytesIO(read(ITEM_VECTORS)), allow_pickle=False)
+            item_vectors.flags.writeable = False
             cache = VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users)
-            bundle = RetrievingBundle(*parts, item_vectors, _index(folder, manifest, item_vectors), cache)
+            bundle = RetrievingBundle(*parts, item_vectors, _index(manifest, read(INDEX), item_vectors), cache)
         _check(bundle)
     except HoneyguideError:
         raise
@@ -91,23 +103,35 @@ def load_bundle(
     return bundle
 
 
-def _graphs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Graph]:
-    parts = {
+def _graph_files(manifest: Manifest) -> dict[str, list[str]]:
+    """Returns the bundle's graphs, each with the files of its weights; there are none below 2 GB."""
+    graphs = {
         USER_GRAPH: not manifest.retrievers,
         RANK_GRAPH: manifest.ranks,
         STEP_GRAPH: manifest.steps,
         EXPLAIN_GRAPH: manifest.explains,
     }
-    # A step takes less time than waking a second thread may: 0.7 ms at the 99th percentile, not 15.
-    threads = {STEP_GRAPH: 1}
     return {
-        name: Graph(runtime.session(folder / name, threads.get(name, 0))) for name, present in parts.items() if present
+        graph: [name for name in manifest.files if name.startswith(f"{graph}.")]
+        for graph, present in graphs.items()
+        if present
     }
 
 
-def _index(folder: Path, manifest: Manifest, item_vectors: NDArray[np.float32]) -> IndexSearch:
+def _graphs(files: Mapping[str, Sequence[str]], read: _Read, runtime: Runtime) -> dict[str, Graph]:
+    # A step takes less time than waking a second thread may: 0.7 ms at the 99th percentile, not 15.
+    threads = {STEP_GRAPH: 1}
+    return {
+        name: Graph(
+            runtime.session(read(name), threads.get(name, 0), name=name, weights={file: read(file) for file in beside})
+        )
+        for name, beside in files.items()
+    }
+
+
+def _index(manifest: Manifest, content: bytes, item_vectors: NDArray[np.float32]) -> IndexSearch:
     """Opens the index; raises `CorruptBundle` where it is not over as many item vectors, or not as long ones."""
-    index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(faiss.PyCallbackIOReader(io.BytesIO(content).read))  # type: ignore[attr-defined]  # of its SWIG part
     _compare(manifest, "index", (index.ntotal, index.d), (manifest.data.items, manifest.dimension))
     complete = manifest.index is not None and manifest.index.kind == "flat"
     return IndexSearch(index, ExactSearch(item_vectors), complete=complete)

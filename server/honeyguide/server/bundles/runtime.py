@@ -6,10 +6,10 @@ import contextlib
 import ctypes
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
 
 import faiss
 import onnxruntime as ort  # type: ignore[import-untyped]  # it ships no types
@@ -19,6 +19,8 @@ __all__ = ["CPU", "CUDA", "Runtime"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+_EMBEDDED: Mapping[str, bytes] = MappingProxyType({})
+"""No files beside a graph: its weights are inside."""
 _FATAL_ONLY = 4
 """ONNX Runtime's severity: what goes wrong is raised, so that nothing needs to be written to stderr as well."""
 
@@ -56,35 +58,46 @@ class Runtime:
             self.workers, "honeyguide-batch", initializer=faiss.omp_set_num_threads, initargs=(self.threads,)
         )
 
-    def session(self, path: Path, threads: int = 0) -> ort.InferenceSession:
+    def session(
+        self, graph: bytes, threads: int = 0, *, name: str = "", weights: Mapping[str, bytes] = _EMBEDDED
+    ) -> ort.InferenceSession:
         """Opens a graph; falls back from GPU to CPU with a line in the log.
 
         Args:
-            path: the graph.
+            graph: its serialised bytes; the session copies what it needs and keeps none of them.
             threads: what a run of it may use; 0 is all of the runtime's.
+            name: what the log calls it.
+            weights: contents of the files that the graph refers to, by the names it uses.
         """
         if self.providers[0] != CPU:
             try:
                 # Finds the CUDA libraries that lie in site-packages; it prints what it misses.
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     ort.preload_dlls()
-                    session = self._open(path, threads, self.providers)
+                    session = self._open(graph, threads, weights, self.providers)
                 if session.get_providers()[0] == self.providers[0]:
                     return session
                 problem = "its libraries do not load"
             except Exception as error:  # boundary: the GPU runtime raises types of its own
                 problem = type(error).__name__
-            structlog.get_logger().warning("gpu_unusable", graph=path.name, problem=problem, falls_back_to=CPU)
-        return self._open(path, threads, (CPU,))
+            structlog.get_logger().warning("gpu_unusable", graph=name, problem=problem, falls_back_to=CPU)
+        return self._open(graph, threads, weights, (CPU,))
 
-    def _open(self, path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    def _open(
+        self, graph: bytes, threads: int, weights: Mapping[str, bytes], providers: Sequence[str]
+    ) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or self.threads
         options.inter_op_num_threads = 1
         # Spinning threads take the cores from the other batch: a third of the throughput on two cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = _FATAL_ONLY
-        return ort.InferenceSession(str(path), options, providers=list(providers))
+        contents = list(weights.values())
+        options.add_external_initializers_from_files_in_memory(list(weights), contents, list(map(len, contents)))
+        session = ort.InferenceSession(graph, options, providers=list(providers))
+        # It would keep the graph for a second try on another provider, which `session` makes itself.
+        session._model_bytes = None  # noqa: SLF001  # nothing public frees it
+        return session
 
 
 def _has_cuda_device() -> bool:
