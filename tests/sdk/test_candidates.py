@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,27 @@ def test_top_k_equals_sorting_everything(lists, k):
     rows, best = top_k(scores, k)
     assert best.tolist() == np.sort(scores, axis=1)[:, ::-1][:, :k].tolist()
     assert rows.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=7, max_size=7), min_size=1, max_size=4), st.integers(1, 9))
+def test_top_k_lists_nothing_that_is_masked(lists, k):
+    scores = np.array(lists, np.float32)
+    scores[scores == -3] = -np.inf
+    rows, best = top_k(scores, k)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert rows.tolist() == np.where(np.isneginf(best), -1, order).tolist()
+    assert best.tolist() == np.take_along_axis(scores, order, 1).tolist()
+
+
+@pytest.mark.parametrize("broken", [slice(None), slice(3, 6), slice(0, 1)])
+def test_scores_that_are_no_numbers_change_no_other_users_best(broken):
+    scores = np.random.default_rng(0).integers(0, 5, (3, 9)).astype(np.float32)
+    expected, best = top_k(scores[[0, 2]], 4)
+    scores[1, broken] = np.nan
+    rows, values = top_k(scores, 4)
+    assert rows[[0, 2]].tolist() == expected.tolist()
+    assert values[[0, 2]].tolist() == best.tolist()
+    assert ((rows[1] >= 0) & (rows[1] < 9)).all()
 
 
 def test_a_ranker_reads_tokens_and_no_score_of_a_place_without_a_candidate():

@@ -22,20 +22,31 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     k = min(k, items)
     if k == 0:
         return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
+    flat, line = scores.reshape(-1), np.arange(users)[:, None]
     columns = np.argpartition(scores, items - k, axis=1)[:, items - k :]
-    columns.sort(1)
-    # Of several equal scores at the end of the list, the partition takes any. One count tells whether there are any.
-    last = np.take_along_axis(scores, columns, 1).min(1, keepdims=True)
-    good_enough = scores >= last
-    if np.count_nonzero(good_enough) > users * k:
-        tied = np.flatnonzero((good_enough.sum(1) > k) & ~np.isneginf(last[:, 0]))
-        above, equal = scores[tied] > last[tied], scores[tied] == last[tied]
-        room = k - above.sum(1, keepdims=True)
-        columns[tied] = np.nonzero(above | (equal & (equal.cumsum(1) <= room)))[1].reshape(-1, k)
-    best = np.take_along_axis(scores, columns, 1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    best = np.take_along_axis(best, order, 1)
-    return np.where(np.isneginf(best), -1, np.take_along_axis(columns, order, 1)).astype(np.int32), best
+    best = flat[columns + line * items]
+    order = np.argsort(-best, axis=1) + line * k
+    columns, best = columns.reshape(-1)[order].astype(np.int32), best.reshape(-1)[order]
+    # Of equal scores these two take any, in any order. That is fast and equal scores are rare: whoever has some is done
+    # again. What is counted is below the last: a score that is no number, such as a broken graph gives, never is.
+    below, equal = scores < best[:, -1:], best[:, 1:] == best[:, :-1]
+    if np.count_nonzero(below) < users * (items - k) or equal.any():
+        tied = (below.sum(1) < items - k) | equal.any(1)
+        columns[tied], best[tied] = _top_k_of_equals(scores[tied], k)
+    if (best[:, -1] == -np.inf).any():
+        columns[best == -np.inf] = -1
+    return columns, best
+
+
+def _top_k_of_equals(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Does as `top_k` for k of 1 to the number of items, whatever scores are equal; a column stays where it is -inf."""
+    last = np.partition(scores, -k, axis=1)[:, -k, None]
+    above = scores > last
+    equal = ~(above | (scores < last))
+    best = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdims=True)))  # k of each line
+    columns, values = np.nonzero(best)[1].reshape(-1, k), scores[best].reshape(-1, k)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(values, order, 1)
 
 
 def tokens(rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

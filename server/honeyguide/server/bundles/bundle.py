@@ -127,10 +127,10 @@ class RetrievingBundle(LoadedBundle):
         states, vectors = self._graphs[STEP_GRAPH].run(inputs, ["next_state", "user_vector"])
         return states, vectors
 
-    def similar(self, rows: NDArray[np.integer], limits: Limits, count: int) -> Candidates:
-        """Returns the items nearest to (rows,) items; the score is the cosine."""
+    def similar(self, rows: NDArray[np.integer], limits: Limits, counts: NDArray[np.integer]) -> Candidates:
+        """Returns the (rows,) ``counts`` items nearest to (rows,) items; the score is the cosine."""
         vectors = self.item_vectors[rows] * self.inverse_norms[rows, None]
-        return self._nearest.search(vectors, limits, count)
+        return self._nearest.search(vectors, limits, counts)
 
 
 class JointBundle(LoadedBundle):

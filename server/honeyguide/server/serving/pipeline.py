@@ -79,10 +79,10 @@ class ServedPipeline:
         known = np.flatnonzero(rows >= 0)
         own = known * np.int64(items) + rows[known]  # an item is not its own neighbour
         limits = _limits(catalogue, [q.filter for q in queries], own).take(known)
-        with self._metrics.stage("similar"):
-            neighbours = bundle.similar(rows[known], limits, max(q.k for q in queries))
-        sources = np.full(neighbours.rows.shape, ItemSource.RETRIEVED)
         ks = [queries[i].k for i in known.tolist()]
+        with self._metrics.stage("similar"):
+            neighbours = bundle.similar(rows[known], limits, np.array(ks, np.int64))
+        sources = np.full(neighbours.rows.shape, ItemSource.RETRIEVED)
         answers: list[Answer | ItemNotFound] = [
             ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
             for q in queries
@@ -170,24 +170,24 @@ class ServedPipeline:
     ) -> Candidates:
         """Retrieves and ranks for users with a history; the first retriever alone decides where ranking fails."""
         first, *others = plan.retrievers
-        candidates = self._search(first, users, limits, int(depths.max()))
-        # What a batch-mate's larger k brought along is not this user's.
-        beyond = np.arange(candidates.rows.shape[1]) >= depths[:, None]
-        candidates.rows[beyond], candidates.scores[beyond] = -1, -np.inf
+        candidates = self._search(first, users, limits, depths)
         if plan.ranker is None or not plan.candidate_count:
             return candidates
         try:
-            lists = [candidates, *(self._search(other, users, limits, plan.candidate_count) for other in others)]
+            counts = np.full(len(depths), plan.candidate_count)
+            lists = [candidates, *(self._search(other, users, limits, counts) for other in others)]
             with self._metrics.stage("rank"):
                 return rank_lists(plan.ranker, plan, users, lists)
         except Exception:  # boundary: the ranker is a plugin's graph; without it the answer is only less good
             self._rank_failed(plan, reasons)
             return candidates
 
-    def _search(self, bundle: RetrievingBundle, users: EncodedUsers, limits: Limits, count: int) -> Candidates:
+    def _search(
+        self, bundle: RetrievingBundle, users: EncodedUsers, limits: Limits, counts: NDArray[np.int_]
+    ) -> Candidates:
         vectors = users.vectors(bundle)
         with self._metrics.stage("retrieve"):
-            return bundle.retriever.search(vectors, limits, count)
+            return bundle.retriever.search(vectors, limits, counts)
 
     def _scored(self, plan: Plan, users: EncodedUsers, rows: NDArray[np.int32], reasons: list[str]) -> Candidates:
         """Scores (users, n) candidates of users with a history."""
