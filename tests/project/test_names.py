@@ -15,8 +15,7 @@ SHARED = {
     "Model": "the API's word for a bundle that a server holds, and an author's for the class",
     "model": "a request's description of a model: the rpc `calls.model`, the answer `messages.model`",
     "connect": "to a server: `connection.connect`; to an open file: `event_file.connect`",
-    "delete_user": "the rpc `calls.delete_user`, and what it comes to in `event_file.delete_user`",
-    "record": "the rpc `calls.record`, and what it comes to in `event_file.record`; `history.record` notes a run",
+    "record": "the rpc `calls.record`; `history.record` notes a run",
     "run": "the command's and the training loop's `loop.run`",
 }
 """Names that more than one module defines, and how nobody confuses them: none but `Model` is imported by itself."""

@@ -1,6 +1,6 @@
 """Tests of the event store: durability, idempotency, order, cache, deletion.
 
-The histories in memory are those of `cache.py`.
+The tokens of its pages are those of `page_tokens.py`.
 """
 
 import os
@@ -22,8 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide.sdk.errors import ConfigError, InvalidArgument, OverCapacity, Unavailable
-from honeyguide.server.events.sqlite import SqliteEventStore, _Job
+from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import RecordCounts, StoredEvent, StoredHistory
+from honeyguide.server.events.tables import EventTables
+from honeyguide.server.events.writer import Write
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ def block(store: SqliteEventStore) -> tuple[threading.Event, Future[None]]:
     """Keeps the writer busy until the returned event is set."""
     entered, release = threading.Event(), threading.Event()
 
-    def work(db: sqlite3.Connection) -> None:
+    def work(_tables: EventTables) -> None:
         entered.set()
         release.wait(10)
 
-    blocked = store._submit(_Job(work, frozenset(), 0))
+    blocked = store._writer.submit(Write(work=work))
     assert entered.wait(10)
     return release, blocked
 
@@ -185,7 +187,7 @@ def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
 ) -> None:
     with SqliteEventStore(path) as store:
         with monkeypatch.context() as broken:
-            broken.setattr(store._cache, "forget", lambda _users: 1 / 0)
+            broken.setattr(store._cache, "apply", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.record([StoredEvent("anna", "book", 1)]).result(5)
         assert store.record([StoredEvent("anna", "pen", 2)]).result(5) == RecordCounts(1, 0)
@@ -209,7 +211,11 @@ events = st.builds(
     item_id=st.sampled_from(["a", "b", "c d", "é"]),
     time_ms=st.integers(0, 6),
     event_type=st.sampled_from(["", "view", "buy"]),
+    dwell_seconds=st.none(),
+    clicks=st.none(),
+    quantity=st.none(),
     value=st.one_of(st.none(), st.floats(-5, 5, width=32)),
+    request_id=st.just(""),
     event_id=st.sampled_from(["", "", "x", "y"]),
 )
 steps = st.lists(st.one_of(st.lists(events, min_size=1, max_size=6), st.sampled_from(["anna", "ben"])), max_size=12)
@@ -329,20 +335,20 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
 
 
 def test_the_writer_waits_for_the_disk(store: SqliteEventStore) -> None:
-    assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
-    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._writer.execute("PRAGMA secure_delete").fetchone() == (1,)
+    assert store._writer._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert store._writer._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._writer._db.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
 def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: SqliteEventStore) -> None:
     store.record([StoredEvent("anna", "book", 1)]).result()
-    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
-    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store._writer._db.execute("PRAGMA page_count").fetchone()[0]
+    store._writer._db.execute(f"PRAGMA max_page_count = {pages}")
     much = [StoredEvent("anna", f"item-{i}-" + "x" * 200, i) for i in range(500)]
     with pytest.raises(Unavailable, match=r"full.*none of them was"):
         store.record(much).result()
     assert items_of(store, "anna") == ["book"]
-    store._writer.execute("PRAGMA max_page_count = 1000000")
+    store._writer._db.execute("PRAGMA max_page_count = 1000000")
     assert store.record(much).result() == RecordCounts(500, 0)
     assert len(store.history("anna")) == 501
 
@@ -363,13 +369,13 @@ def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: Sql
             return self._connection.execute(statement, *values)
 
     store.record([StoredEvent("anna", "book", 1)]).result()
-    sound = store._writer
-    store._writer = Full(sound)  # type: ignore[assignment]  # all that is used of one
+    sound = store._writer._db
+    store._writer._db = Full(sound)  # type: ignore[assignment]  # all that is used of one
     assert store.delete_user("anna").result(10) == 1
-    assert store._scrub
-    store._writer = sound
+    assert store._writer._scrub
+    store._writer._db = sound
     assert store.record([StoredEvent("ben", "book", 1)]).result(10) == RecordCounts(1, 0)
-    assert not store._scrub
+    assert not store._writer._scrub
 
 
 def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: SqliteEventStore) -> None:
@@ -526,8 +532,8 @@ def test_a_hundred_thousand_events_import_while_others_record(store: SqliteEvent
 def test_a_long_history_is_its_newest_events_and_all_distinct_items(
     store: SqliteEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_HISTORY_EVENTS", 10)
-    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_SEEN_ITEMS", 6)
+    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_HISTORY_EVENTS", 10)
+    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_SEEN_ITEMS", 6)
 
     def seen() -> tuple[list[str], bool]:
         history = store.history("anna")
@@ -548,9 +554,9 @@ def test_a_long_history_is_its_newest_events_and_all_distinct_items(
 
 
 def test_seen_items_count_in_the_bound_of_the_cache(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("honeyguide.server.events.sqlite.MAX_HISTORY_EVENTS", 10)
-    with SqliteEventStore(path, cache_events=100) as store:
+    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_HISTORY_EVENTS", 10)
+    with SqliteEventStore(path, cache_events=150) as store:
         store.record([StoredEvent(user, f"item-{i}", i) for user in ("anna", "ben", "kit") for i in range(80)]).result()
         for user in ("anna", "ben", "kit"):
             assert store.history(user).seen is not None
-        assert len(store._cache) == 2  # an entry of 10 events and 80 items costs 46
+        assert len(store._cache) == 2  # an entry of 10 events and 80 items costs 66

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -148,7 +147,7 @@ def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
 
 def to_message(event: StoredEvent) -> pb.Event:
     """Makes the message of a stored event."""
-    return pb.Event(**dataclasses.asdict(event))
+    return pb.Event(**event._asdict())
 
 
 def _number(event: pb.Event, feature: str) -> float | None:

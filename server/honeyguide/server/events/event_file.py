@@ -1,19 +1,14 @@
-"""Lays events out in a SQLite file: opening and checking it, and the transactions that write to it."""
+"""Lays events out in a SQLite file, opens it and checks it."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
-import polars as pl
-
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.sdk.event import EVENT_FEATURES
-from honeyguide.server.events.store import RecordCounts, StoredEvent
 
-__all__ = ["BUSY_SECONDS", "connect", "delete_user", "execute_patiently", "import_frame", "open_file", "record"]
+__all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "open_file"]
 
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
 _FORMAT = 2
@@ -44,20 +39,6 @@ INSERT INTO types VALUES (0, '');
 INSERT INTO state VALUES (1, 0);
 """
 # A history is one range of the clustered key: users × time × order of insertion.
-_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_NEW = _INSERT + " ON CONFLICT (user, event_id) WHERE event_id IS NOT NULL DO NOTHING"
-_FIND_EVENT = "SELECT 1 FROM events WHERE user = ? AND event_id = ?"
-_FIND = {
-    "users": "SELECT id FROM users WHERE name = ?",
-    "items": "SELECT id FROM items WHERE name = ?",
-    "types": "SELECT id FROM types WHERE name = ?",
-}
-# Numbers are dense from 0, so that readers may use them as places in a list.
-_ADD = {
-    "users": "INSERT INTO users SELECT coalesce(max(id) + 1, 0), ? FROM users",
-    "items": "INSERT INTO items SELECT coalesce(max(id) + 1, 0), ? FROM items",
-    "types": "INSERT INTO types SELECT coalesce(max(id) + 1, 0), ? FROM types",
-}
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -153,66 +134,3 @@ def _migrate(db: sqlite3.Connection) -> None:
     db.execute("DROP INDEX event_ids")
     db.execute("CREATE UNIQUE INDEX event_ids ON events (user, event_id) WHERE event_id IS NOT NULL")
     db.execute("PRAGMA user_version = 2")
-
-
-def _number(db: sqlite3.Connection, table: str, name: str) -> int:
-    """Returns the number of a name; a new name gets the next one."""
-    row = db.execute(_FIND[table], (name,)).fetchone()
-    if row:
-        return int(row[0])
-    return db.execute(_ADD[table], (name,)).lastrowid or 0
-
-
-def record(db: sqlite3.Connection, events: Sequence[StoredEvent]) -> RecordCounts:
-    """Writes events, within the caller's transaction; an event_id that its user has already is a duplicate."""
-    first = number = int(db.execute("SELECT next_event FROM state").fetchone()[0])
-    for e in events:
-        user = _number(db, "users", e.user_id)  # a user who is new has no event, and so no duplicate
-        if e.event_id and db.execute(_FIND_EVENT, (user, e.event_id)).fetchone():
-            continue
-        names = _number(db, "items", e.item_id), _number(db, "types", e.event_type)
-        features = (e.dwell_seconds, e.clicks, e.quantity, e.value, e.request_id or None, e.event_id or None)
-        db.execute(_INSERT, (user, e.time_ms, number, *names, *features))
-        number += 1
-    db.execute("UPDATE state SET next_event = ?", (number,))
-    return RecordCounts(number - first, len(events) - (number - first))
-
-
-def import_frame(db: sqlite3.Connection, events: pl.DataFrame) -> RecordCounts:
-    """Writes a table of events, as in `SqliteEventStore.import_events`, within the caller's transaction."""
-    if events.is_empty():
-        return RecordCounts(0, 0)
-    first = int(db.execute("SELECT next_event FROM state").fetchone()[0])
-    if "event_type" not in events.columns:
-        events = events.with_columns(event_type=pl.lit(""))
-    numbered = [
-        events[column].replace_strict(
-            {name: _number(db, table, name) for name in events[column].unique(maintain_order=True)},
-            return_dtype=pl.Int64,
-        )
-        for column, table in (("user_id", "users"), ("item_id", "items"), ("event_type", "types"))
-    ]
-    nothing = pl.Series([None], dtype=pl.Float64).new_from_index(0, events.height)
-    rows = zip(
-        numbered[0].to_list(),
-        events["time_ms"].to_list(),
-        range(first, first + events.height),
-        *(names.to_list() for names in numbered[1:]),
-        *(events[name].fill_nan(None) if name in events.columns else nothing for name in EVENT_FEATURES),
-        nothing,
-        events["event_id"] if "event_id" in events.columns else nothing,
-        strict=True,
-    )
-    changes = db.total_changes
-    db.executemany(_INSERT_NEW, rows)
-    accepted = db.total_changes - changes
-    db.execute("UPDATE state SET next_event = ?", (first + events.height,))
-    return RecordCounts(accepted, events.height - accepted)
-
-
-def delete_user(db: sqlite3.Connection, user_id: str) -> int:
-    """Deletes a user with all events, within the caller's transaction; returns how many."""
-    deletion = db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
-    deleted = deletion.rowcount
-    db.execute("DELETE FROM users WHERE name = ?", (user_id,))
-    return deleted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,8 @@ MAX_SEEN_ITEMS = 20_000
 """Distinct items that one `StoredHistory` holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """One event, as recorded and as read back."""
+class StoredEvent(NamedTuple):
+    """One event, as recorded and as read back; a tuple, because one is made for each event recorded."""
 
     user_id: str
     item_id: str
@@ -48,8 +47,7 @@ class StoredEvent:
     """"": no idempotency."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCounts:
+class RecordCounts(NamedTuple):
     """Count of what became of events."""
 
     accepted: int

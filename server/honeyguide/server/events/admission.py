@@ -1,0 +1,44 @@
+"""Says how long a write would wait for the disk, from how long the last ones took."""
+
+from __future__ import annotations
+
+__all__ = ["CommitSpeed"]
+
+_MANY = 16
+"""Events in a commit from which on its time tells what an event costs; below, it is what every commit costs."""
+_KEPT = 0.9
+"""Weight of the past in a moving mean, at each commit."""
+
+
+class CommitSpeed:
+    """Moving means of the seconds that every commit costs, and that each of its events adds."""
+
+    def __init__(self) -> None:
+        self._fixed = 0.002
+        self._seconds, self._events = 0.001, 20.0  # sums, so that the large commits, which tell most, weigh most
+
+    def observe(self, events: int, seconds: float) -> None:
+        """Learns from a commit of some events."""
+        if events < _MANY:
+            self._fixed = _KEPT * self._fixed + (1 - _KEPT) * seconds
+        else:
+            self._seconds = _KEPT * self._seconds + max(seconds - self._fixed, 0)
+            self._events = _KEPT * self._events + events
+
+    def estimate(self, events: int) -> float:
+        """Returns the seconds that a commit of so many events takes; of none: 0."""
+        return self._fixed + self._seconds / self._events * events if events else 0.0
+
+    def wait(self, writing: int, gone: float, queued: int) -> float:
+        """Returns the seconds that a call waits whose commit follows the one under way, had it come as that began.
+
+        A call that comes later waits less, but the commit after grows meanwhile: so the two together are what counts.
+
+        Args:
+            writing: events of the commit under way, 0: there is none.
+            gone: the seconds since it began.
+            queued: events of the commit that follows.
+        """
+        expected = self.estimate(writing)
+        late = gone / expected if gone > expected > 0 else 1.0  # the disk is slower now by this factor at least
+        return late * (expected + self.estimate(queued))

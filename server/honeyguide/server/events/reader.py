@@ -1,0 +1,125 @@
+"""Reads the event file: histories from memory where they are known, pages, names; from any number of threads."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from honeyguide.sdk.errors import Unavailable
+from honeyguide.server.events.cache import HistoryCache
+from honeyguide.server.events.event_file import connect
+from honeyguide.server.events.page_tokens import event_token, read_event_token, read_user_token, user_token
+from honeyguide.server.events.snapshot import read_snapshot
+from honeyguide.server.events.store import Page, StoredEvent, StoredHistory, UserPage
+
+__all__ = ["EventReader"]
+
+_PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, value,
+        coalesce(request_id, ''), coalesce(event_id, ''), e.id
+    FROM events e JOIN items i ON i.id = e.item JOIN types t ON t.id = e.type
+    WHERE e.user = (SELECT id FROM users WHERE name = ?) AND (e.time_ms, e.id) < (?, ?)
+    ORDER BY e.time_ms DESC, e.id DESC LIMIT ?"""
+_COUNT = "SELECT count(*) FROM events WHERE user = (SELECT id FROM users WHERE name = ?)"
+_USERS = """SELECT name FROM users u WHERE name > ? AND EXISTS (SELECT 1 FROM events WHERE user = u.id)
+    ORDER BY name LIMIT ?"""
+_NEWEST = (1 << 62, 1 << 62)
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    db: sqlite3.Connection
+    data_version: int = -1
+
+
+class EventReader:
+    """Connections for reading, one for each thread that reads at the same time."""
+
+    def __init__(self, path: Path, cache: HistoryCache) -> None:
+        self._path, self._cache = path, cache
+        self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
+        self._log = structlog.get_logger("honeyguide.events")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        while not self._idle.empty():
+            self._idle.get().db.close()
+
+    def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
+        """Returns the history of each user, in the given order."""
+        with self._connection() as connection:
+            self._notice_others(connection)
+            cached = [self._cache.get(user_id) for user_id in user_ids]
+            return [
+                self._read(connection.db, user_id) if history is None else history
+                for user_id, history in zip(user_ids, cached, strict=True)
+            ]
+
+    def count(self, user_id: str) -> int:
+        """Returns how many events a user has."""
+        with self._connection() as connection:
+            return int(connection.db.execute(_COUNT, (user_id,)).fetchone()[0])
+
+    def item_ids(self, start: int) -> list[str]:
+        """Returns the item ids from store number ``start`` on."""
+        return self._names("SELECT name FROM items WHERE id >= ? ORDER BY id", start)
+
+    def event_types(self, start: int) -> list[str]:
+        """Returns the event types from store number ``start`` on."""
+        return self._names("SELECT name FROM types WHERE id >= ? ORDER BY id", start)
+
+    def page(self, user_id: str, page_size: int, token: str) -> Page:
+        """Returns a page of a user's events; see `SqliteEventStore.page`."""
+        before = read_event_token(user_id, token) if token else _NEWEST
+        with self._connection() as connection:
+            rows = connection.db.execute(_PAGE, (user_id, *before, page_size + 1)).fetchall()
+        events = [StoredEvent(user_id, *row[:9]) for row in rows[:page_size]]
+        last = rows[page_size - 1] if len(rows) > page_size else None
+        return Page(events, event_token(user_id, last[1], last[9]) if last else "")
+
+    def user_page(self, page_size: int, token: str) -> UserPage:
+        """Returns a page of the users; see `SqliteEventStore.user_page`."""
+        after = read_user_token(token) if token else ""
+        with self._connection() as connection:
+            names = [name for (name,) in connection.db.execute(_USERS, (after, page_size + 1))]
+        return UserPage(names[:page_size], user_token(names[page_size - 1]) if len(names) > page_size else "")
+
+    @contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        try:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = _Connection(connect(self._path))
+            try:
+                yield connection
+            finally:
+                self._idle.put(connection)
+        except sqlite3.Error as error:
+            self._log.error("events not read", error=str(error))
+            raise Unavailable(f"the events could not be read ({error}); try again later") from error
+
+    def _notice_others(self, connection: _Connection) -> None:
+        """Tells the cache when another process wrote; `data_version` makes the usual case cost microseconds."""
+        version = int(connection.db.execute("PRAGMA data_version").fetchone()[0])
+        if version != connection.data_version:
+            self._cache.notice(int(connection.db.execute("SELECT commits FROM state").fetchone()[0]))
+            connection.data_version = version
+
+    def _read(self, db: sqlite3.Connection, user_id: str) -> StoredHistory:
+        ticket = self._cache.begin(user_id)
+        snapshot = None
+        try:
+            snapshot = read_snapshot(db, user_id)
+        finally:
+            self._cache.end(ticket, snapshot)
+        return snapshot.history
+
+    def _names(self, query: str, start: int) -> list[str]:
+        with self._connection() as connection:
+            return [name for (name,) in connection.db.execute(query, (start,))]

@@ -1,0 +1,155 @@
+"""Writes to the tables of an event file: what one process adds and deletes, a transaction at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+
+import polars as pl
+
+from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.server.events.event_file import execute_patiently
+from honeyguide.server.events.store import RecordCounts, StoredEvent
+
+__all__ = ["EventRow", "EventTables"]
+
+EventRow = tuple[
+    int, int, int, int, int, float | None, float | None, float | None, float | None, str | None, str | None
+]
+"""One row of the table of events: user, time_ms, number, item, type, the four features, request_id, event_id."""
+
+_MAX_NAMES = 100_000
+"""Names of one table whose numbers stay in memory, about 200 bytes each."""
+_INSERT = """INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (user, event_id) WHERE event_id IS NOT NULL DO NOTHING"""
+_IS_STORED = "SELECT 1 FROM events WHERE user = ? AND time_ms = ? AND id = ?"
+_FIND = {
+    "users": "SELECT id FROM users WHERE name = ?",
+    "items": "SELECT id FROM items WHERE name = ?",
+    "types": "SELECT id FROM types WHERE name = ?",
+}
+# Numbers are dense from 0, so that readers may use them as places in a list.
+_ADD = {
+    "users": "INSERT INTO users SELECT coalesce(max(id) + 1, 0), ? FROM users",
+    "items": "INSERT INTO items SELECT coalesce(max(id) + 1, 0), ? FROM items",
+    "types": "INSERT INTO types SELECT coalesce(max(id) + 1, 0), ? FROM types",
+}
+
+
+class EventTables:
+    """Tables of an open file, as its one writing thread changes them.
+
+    Numbers of names stay in memory until another process commits or a transaction is rolled back.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._users, self._items, self._types = (_Numbers(db, table) for table in ("users", "items", "types"))
+        self._next_event = 0
+        self._commits = -1  # as of which the numbers in memory are right; -1: of none
+
+    def begin(self) -> None:
+        """Begins a transaction, waiting for that of another process."""
+        execute_patiently(self._db, "BEGIN IMMEDIATE")
+        self._next_event, commits = self._db.execute("SELECT next_event, commits FROM state").fetchone()
+        if commits != self._commits:  # others may have numbered names and deleted users
+            for numbers in (self._users, self._items, self._types):
+                numbers.clear()
+            self._commits = commits
+
+    def record(
+        self, calls: Sequence[Sequence[StoredEvent]]
+    ) -> tuple[list[RecordCounts], list[tuple[StoredEvent, EventRow]]]:
+        """Writes the events of some calls; an event_id that its user has already is a duplicate.
+
+        Returns the counts of each call, and the events stored with their rows.
+        """
+        users, items, types = self._users, self._items, self._types
+        events = list(chain.from_iterable(calls))
+        rows: list[EventRow] = []
+        for number, event in enumerate(events, self._next_event):
+            user, item, time, kind, dwell, clicks, quantity, value, request, key = event
+            numbers = users[user], time, number, items[item], types[kind]
+            rows.append((*numbers, dwell, clicks, quantity, value, request or None, key or None))
+        accepted = self._insert(rows)
+        pairs = list(zip(events, rows, strict=True))
+        if accepted == len(rows):
+            return [RecordCounts(len(call), 0) for call in calls], pairs
+        stored = [row[-1] is None or bool(self._db.execute(_IS_STORED, row[:3]).fetchone()) for row in rows]
+        counts, start = [], 0
+        for call in calls:
+            accepted = sum(stored[start : start + len(call)])
+            counts.append(RecordCounts(accepted, len(call) - accepted))
+            start += len(call)
+        return counts, [pair for pair, is_stored in zip(pairs, stored, strict=True) if is_stored]
+
+    def import_frame(self, events: pl.DataFrame) -> RecordCounts:
+        """Writes a table of events, as in `SqliteEventStore.import_events`."""
+        if events.is_empty():
+            return RecordCounts(0, 0)
+        if "event_type" not in events.columns:
+            events = events.with_columns(event_type=pl.lit(""))
+        numbered = [
+            events[column].replace_strict(
+                {name: numbers[name] for name in events[column].unique(maintain_order=True)},
+                return_dtype=pl.Int64,
+            )
+            for column, numbers in (("user_id", self._users), ("item_id", self._items), ("event_type", self._types))
+        ]
+        nothing = pl.Series([None], dtype=pl.Float64).new_from_index(0, events.height)
+        rows = zip(
+            numbered[0].to_list(),
+            events["time_ms"].to_list(),
+            range(self._next_event, self._next_event + events.height),
+            *(names.to_list() for names in numbered[1:]),
+            *(events[name].fill_nan(None) if name in events.columns else nothing for name in EVENT_FEATURES),
+            nothing,
+            events["event_id"] if "event_id" in events.columns else nothing,
+            strict=True,
+        )
+        accepted = self._insert(list(rows))
+        return RecordCounts(accepted, events.height - accepted)
+
+    def delete_user(self, user_id: str) -> int:
+        """Deletes a user with all events; returns how many."""
+        deletion = self._db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
+        self._db.execute("DELETE FROM users WHERE name = ?", (user_id,))
+        self._users.pop(user_id, None)
+        return deletion.rowcount
+
+    def number_commit(self) -> int:
+        """Numbers the transaction, at its end: the first of a file is 1."""
+        self._db.execute("UPDATE state SET next_event = ?, commits = ?", (self._next_event, self._commits + 1))
+        return self._commits + 1
+
+    def commit(self) -> None:
+        """Ends the transaction; what it wrote is on disk."""
+        self._db.execute("COMMIT")
+        self._commits += 1
+
+    def roll_back(self) -> None:
+        """Undoes the transaction, where one is open."""
+        self._commits = -1
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _insert(self, rows: list[EventRow]) -> int:
+        self._next_event += len(rows)
+        return self._db.executemany(_INSERT, rows).rowcount
+
+
+class _Numbers(dict[str, int]):
+    """Numbers of one table's names; a new name that is asked for gets the next one."""
+
+    def __init__(self, db: sqlite3.Connection, table: str) -> None:
+        super().__init__()
+        self._db, self._table = db, table
+
+    def __missing__(self, name: str) -> int:
+        row = self._db.execute(_FIND[self._table], (name,)).fetchone()
+        number = int(row[0]) if row else self._db.execute(_ADD[self._table], (name,)).lastrowid or 0
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        self[name] = number
+        return number

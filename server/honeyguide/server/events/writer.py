@@ -1,0 +1,207 @@
+"""Writes to the event file from one thread, which commits all calls that wait together (group commit)."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import groupby
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from honeyguide.sdk.errors import OverCapacity, Unavailable
+from honeyguide.server.events.admission import CommitSpeed
+from honeyguide.server.events.cache import HistoryCache
+from honeyguide.server.events.store import StoredEvent
+from honeyguide.server.events.tables import EventRow, EventTables
+
+__all__ = ["EventWriter", "Write"]
+
+T = TypeVar("T")
+
+_GROUP_EVENTS = 10_000
+"""Events of a commit that gains nothing more from sharing its fsync."""
+_LOG_PAGES = 4000
+"""Pages of the write-ahead log, 16 MB, from which on commits move them into the file even when the writer is busy."""
+_IDLE_SECONDS = 0.5
+"""After so long without a write the log's pages move into the file."""
+
+
+@dataclass(slots=True, eq=False)
+class Write(Generic[T]):
+    """Call that waits for the disk: it records events, or does some other work."""
+
+    events: Sequence[StoredEvent] = ()
+    work: Callable[[EventTables], T] | None = None
+    """None: it records `events`."""
+    users: frozenset[str] = frozenset()
+    """Whose events the work changes."""
+    size: int = 0
+    """How many events count as waiting; 0: it is never refused."""
+    scrub: bool = False
+    """Whether what it deletes must leave the write-ahead log too."""
+    future: Future[T] = field(default_factory=Future)
+
+
+class EventWriter:
+    """Thread that writes, and the bounded queue in front of it."""
+
+    def __init__(self, db: sqlite3.Connection, cache: HistoryCache, max_events: int, max_seconds: float) -> None:
+        """Starts the thread.
+
+        Args:
+            db: a connection for this thread alone, which `close` closes.
+            cache: learns of each commit before the call is answered.
+            max_events: how many events may wait.
+            max_seconds: how long they may wait, as far as the last commits tell.
+        """
+        self._db, self._cache = db, cache
+        self._tables = EventTables(db)
+        db.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        self._max_events, self._max_seconds = max_events, max_seconds
+        self._writes: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._queued = 0  # events that wait
+        self._writing = 0  # events of the commit under way, which began at:
+        self._began: float | None = None
+        self._speed = CommitSpeed()
+        self._scrub = False
+        self._log_has_pages = False
+        self.transactions = 0
+        """How many transactions were committed."""
+        self._log = structlog.get_logger("honeyguide.events")
+        self._thread = threading.Thread(target=self._run, name="honeyguide-events", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write[T]) -> Future[T]:
+        """Queues a call; its future is done when it is on disk. Raises `OverCapacity`, or `Unavailable` once closed."""
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the event store is closed: the server is stopping; try another one")
+            if write.size and (self._queued or self._writing):
+                self._admit(write.size)
+            self._queued += write.size
+            self._writes.put(write)
+        return write.future
+
+    def close(self) -> None:
+        """Waits until what is queued is on disk; twice is once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._writes.put(None)
+        self._thread.join()
+        self._db.close()
+
+    def _admit(self, size: int) -> None:
+        """Refuses what would make too many events wait, or wait too long."""
+        gone = 0.0 if self._began is None else monotonic() - self._began
+        seconds = self._speed.wait(self._writing, gone, self._queued + size)
+        waiting = self._queued + self._writing
+        if waiting + size > self._max_events:
+            problem = "as many as may"
+        elif max(seconds, gone) > self._max_seconds:
+            problem = f"which takes longer than the {self._max_seconds:g} s that they may wait"
+        else:
+            return
+        raise OverCapacity(f"{waiting} events wait for the disk, {problem}", retry_after=max(seconds, 0.05))
+
+    def _run(self) -> None:
+        """Takes all that waits and commits it at once, until the writer is closed."""
+        more = True
+        while more:
+            waiting = [self._next()]
+            size = 0
+            while waiting[-1] is not None and size < _GROUP_EVENTS and not self._writes.empty():
+                size += waiting[-1].size
+                waiting.append(self._writes.get())
+            more = waiting[-1] is not None
+            group = [write for write in waiting if write is not None]
+            events = sum(write.size for write in group)
+            with self._lock:
+                self._queued -= events
+                self._writing, self._began = events, monotonic()
+            # A caller that went away while it waited is dropped before anything is written.
+            live = [write for write in group if write.future.set_running_or_notify_cancel()]
+            try:
+                results = self._commit(live) if live else []
+            except Exception as error:  # boundary: a writer that ends would leave every later caller waiting
+                self._cache.fail()
+                results = [error] * len(live)
+            with self._lock:
+                if live and all(write.work is None for write in live):
+                    self._speed.observe(sum(write.size for write in live), monotonic() - self._began)
+                self._writing, self._began = 0, None
+            for write, result in zip(live, results, strict=True):
+                if isinstance(result, Exception):
+                    write.future.set_exception(result)
+                else:
+                    write.future.set_result(result)
+
+    def _next(self) -> Write[Any] | None:
+        if self._log_has_pages:
+            try:
+                return self._writes.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                self._move_log("PASSIVE")
+        return self._writes.get()
+
+    def _commit(self, group: list[Write[Any]]) -> list[Any]:
+        """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
+        try:
+            self._tables.begin()
+            results, added = self._write(group)
+            commit = self._tables.number_commit()
+            self._cache.announce(commit)
+            self._tables.commit()
+        except Exception as error:  # boundary: one group of calls; the writer goes on
+            self._cache.fail()
+            self._tables.roll_back()
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
+                self._log.error("events not stored", calls=len(group), error=str(error))
+                problem = f"the events could not be stored ({error}); none of them was: try again later"
+                return [Unavailable(problem) for _ in group]
+            if len(group) == 1:
+                return [error]
+            # One call holds what cannot be stored; its mates are innocent.
+            return [result for write in group for result in self._commit([write])]
+        self.transactions += 1
+        self._log_has_pages = True
+        self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)))
+        if self._scrub or any(write.scrub for write in group):
+            self._scrub = not self._move_log("TRUNCATE")
+        return results
+
+    def _write(self, group: list[Write[Any]]) -> tuple[list[Any], list[tuple[StoredEvent, EventRow]]]:
+        """Does the work of some calls, in their order, those that record events in a row at once."""
+        results: list[Any] = []
+        added: list[tuple[StoredEvent, EventRow]] = []
+        for records, writes in groupby(group, key=lambda write: write.work is None):
+            if records:
+                counts, rows = self._tables.record([write.events for write in writes])
+                results += counts
+                added += rows
+            else:
+                results += [write.work(self._tables) for write in writes if write.work]
+        return results, added
+
+    def _move_log(self, how: str) -> bool:
+        """Moves the write-ahead log into the file; a reader elsewhere may delay that. TRUNCATE: and empties it."""
+        self._log_has_pages = False
+        try:
+            self._db.execute("PRAGMA busy_timeout = 200")
+            busy, *_ = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+        except sqlite3.Error as error:  # what was committed stays so; the next commit tries again
+            self._log.error("write-ahead log not emptied", error=str(error))
+            return False
+        finally:
+            self._db.execute("PRAGMA busy_timeout = 0")
+        return not busy
