@@ -166,7 +166,7 @@ def live(client: Client, prefix: str) -> Figures:
 
 def alone(folder: Path, histories: HistoryBatch, duration: float) -> dict[str, Figures]:
     """Runs the graphs and the searches with nothing around them, as many threads as the server has."""
-    runtime = Runtime.detect()
+    runtime = Runtime.detect(workers=1)
     (bundle,) = load_bundle(folder / "models" / "cf" / "1", PluginHost.load(), runtime).retrievers
     home = folder / "models" / "cf" / "1"
     user_graph, rank_graph = (runtime.session((home / graph).read_bytes()) for graph in (USER_GRAPH, RANK_GRAPH))

@@ -102,7 +102,12 @@ class Settings(BaseSettings):
         description="Users whose vectors each model keeps in memory, so that only new events are computed, "
         "0–10,000,000; a user takes some kilobytes. 0: none.",
     )
-    threads: int = Field(default=0, ge=0, le=1024, description="Threads that compute, 0–1,024. 0: one for each core.")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Threads that compute, 0–1,024. 0: one for each core that affinity and cgroup quota allow.",
+    )
     strict_plugins: bool = Field(default=False, description="Whether a plugin that does not load stops the start.")
     drain_seconds: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds that calls under way get to finish at the stop, 0–3,600."

@@ -330,7 +330,7 @@ async def _wait(call: Any) -> Any:
 
 
 async def test_over_capacity_is_refused_at_once_with_a_delay(start: Any) -> None:
-    async with start(max_queue_rows=2) as running:
+    async with start(max_queue_rows=2, threads=1) as running:
         brake = Brake(running)
         calls = [await brake.hold(running)]
         calls += [
@@ -348,7 +348,7 @@ async def test_over_capacity_is_refused_at_once_with_a_delay(start: Any) -> None
 
 
 async def test_expired_and_cancelled_calls_are_not_computed_and_their_mates_are(start: Any) -> None:
-    async with start() as running:
+    async with start(threads=1) as running:
         brake = Brake(running)
         first = await brake.hold(running)
         expired = running.recommender.Recommend(RecommendRequest(history=KNOWN), timeout=0.05)

@@ -95,7 +95,7 @@ class LocalRecommender:
         Raises `ConfigError` saying what to do where a part cannot be had.
         """
         plugins = plugins or PluginHost.load(strict=settings.strict_plugins)
-        runtime, metrics = Runtime.detect(settings.threads), Metrics()
+        runtime, metrics = Runtime.detect(settings.threads, workers=1), Metrics()
         repository = Repository(settings.repository, plugins, runtime, cache_users=settings.state_cache_users)
         self._closed = False
         with contextlib.ExitStack() as parts:
