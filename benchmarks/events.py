@@ -1,6 +1,7 @@
 """Measures how fast events are recorded and read, beside what the disk and plain SQLite allow in the same run.
 
     python benchmarks/events.py --out benchmarks/results/events.json
+    python benchmarks/events.py --before ../earlier        # a checkout of an earlier commit, measured beside this one
 
 Every figure is taken several times, all of them in turn, so that a busy moment of the machine hits each alike. A row
 has the median over the runs, and the least and the most.
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import multiprocessing
 import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -38,7 +41,8 @@ from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
 from record import machine, over_runs, write
 
-CALLERS = (1, 16, 64)
+ROOT = Path(__file__).resolve().parents[1]
+CALLERS = (1, 8, 64)
 USERS = 5_000
 ITEMS = 3_000
 Figures = dict[str, float]
@@ -103,11 +107,19 @@ async def callers(count: int, duration: float, events: int, call: Callable[[int]
     return rates(seconds, perf_counter() - start, events)
 
 
-async def through_store(folder: Path, duration: float, count: int) -> Figures:
-    with SqliteEventStore(folder / f"store-{perf_counter()}.db") as store:
-        figures = await callers(count, duration, 1, lambda number: asyncio.wrap_future(store.record([event(number)])))
-        calls = figures["events_per_s"] * duration
-        return figures | {"events_per_fsync": calls / store.transactions}
+def through_store(folder: Path, duration: float, count: int, checkout: Path = ROOT) -> Figures:
+    """Records through the store of a checkout, in a process of its own."""
+    path = os.pathsep.join(str(checkout / part) for part in ("protos", "plugins", "server"))
+    command = [sys.executable, str(ROOT / "benchmarks" / "recording.py"), "--folder", str(folder)]
+    done = subprocess.run(
+        [*command, "--callers", str(count), "--seconds", str(duration)],
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    figures: Figures = json.loads(done.stdout)
+    return figures
 
 
 async def grpc_ceiling(port: int, duration: float, count: int) -> Figures:
@@ -196,7 +208,34 @@ def bulk(folder: Path, count: int) -> dict[str, Figures]:
     return {"import": {"events_per_s": count / imported}} | reads
 
 
-def once(folder: Path, ports: tuple[int, int], duration: float) -> dict[str, Figures]:
+def heavy(folder: Path, count: int, items: int) -> dict[str, Figures]:
+    """Reads one user with very many events: first, again, and after each of some writes."""
+    numbers = np.random.default_rng(1).integers(0, items, count)
+    with SqliteEventStore(folder / f"heavy-{perf_counter()}.db") as store:
+        for start in range(0, count, 20_000):
+            part = numbers[start : start + 20_000]
+            ids, times = [f"item-{n}" for n in part], range(start, start + len(part))
+            store.import_events(pl.DataFrame({"user_id": ["heavy"] * len(part), "item_id": ids, "time_ms": times}))
+        begun = perf_counter()
+        store.history("heavy")
+        first = perf_counter() - begun
+        again, after = [], []
+        for number in range(100):
+            begun = perf_counter()
+            store.history("heavy")
+            again.append(perf_counter() - begun)
+            store.record([StoredEvent("heavy", f"item-{number}", count + number)]).result()
+            begun = perf_counter()
+            history = store.history("heavy")
+            after.append(perf_counter() - begun)
+        if history.count != count + 100:
+            raise RuntimeError(f"{history.count} events instead of {count + 100}")
+    what = f"history of {count:,} events of {items:,} items"
+    median_us = {"cached": float(np.median(again)) * 1e6, "after a write": float(np.median(after)) * 1e6}
+    return {f"{what}, first read": {"us": first * 1e6}} | {f"{what}, {k}": {"us": v} for k, v in median_us.items()}
+
+
+def once(folder: Path, ports: tuple[int, int], duration: float, before: Path | None) -> dict[str, Figures]:
     """Takes every figure one time."""
     figures = {"ceiling: fdatasync of 4 KiB": fsync_ceiling(folder, duration)}
     for rows in (1, 64, 20_000):
@@ -205,12 +244,21 @@ def once(folder: Path, ports: tuple[int, int], duration: float) -> dict[str, Fig
         figures[f"ceiling: gRPC call that does nothing, {count} callers"] = asyncio.run(
             grpc_ceiling(ports[1], duration, count)
         )
-        figures[f"store, {count} callers × 1 event"] = asyncio.run(through_store(folder, duration, count))
+        what = f"store, {count} caller{'s' * (count > 1)} × 1 event"
+        if before is not None:
+            figures[f"{what}, {commit(before)}"] = through_store(folder, duration, count, before)
+        figures[what] = through_store(folder, duration, count)
     for count, events in (*((count, 1) for count in CALLERS), (16, 100)):
         figures[f"gRPC, {count} callers × {events} event{'s' * (events > 1)}"] = asyncio.run(
             through_grpc(ports[0], duration, count, events)
         )
-    return figures | bulk(folder, 200_000)
+    return figures | bulk(folder, 200_000) | heavy(folder, 300_000, 3_000) | heavy(folder, 300_000, 50_000)
+
+
+def commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    done: str = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return done.strip()
 
 
 def main() -> None:
@@ -219,14 +267,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="folder on the disk to measure; default: the temporary one")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of each measurement")
+    parser.add_argument("--before", type=Path, help="checkout of an earlier commit, whose store is measured too")
     arguments = parser.parse_args()
     result: dict[str, Any] = {
         "machine": machine(sqlite=sqlite3.sqlite_version),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     result["command"] = f"python benchmarks/events.py --runs {arguments.runs} --seconds {arguments.seconds}"
+    if arguments.before:
+        result["command"] += f" --before <checkout of {commit(arguments.before)}>"
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name, serving(Path(name)) as ports:
-        runs = [once(Path(name), ports, arguments.seconds) for _ in range(arguments.runs)]
+        runs = [once(Path(name), ports, arguments.seconds, arguments.before) for _ in range(arguments.runs)]
     result["rows"] = over_runs(runs)
     write(arguments.out, result)
 

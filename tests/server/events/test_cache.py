@@ -2,13 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from honeyguide.server.events import event_file
 from honeyguide.server.events.cache import HistoryCache
-from honeyguide.server.events.snapshot import read_snapshot
+from honeyguide.server.events.snapshot import Snapshot, read_snapshot
+from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.events.tables import EventTables
 
@@ -110,3 +112,46 @@ def test_rows_that_nobody_asks_for_do_not_pile_up(process: Process) -> None:
     assert process.known() is None
     assert process.cache._size == 0
     assert process.read() == 120
+
+
+def test_of_two_processes_neither_answers_with_less_or_more_than_was_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    rounds = 25
+
+    def act(user: str) -> None:
+        for i in range(rounds):
+            store = stores[i % 3 == 0]
+            store.record([StoredEvent(user, f"item-{i}", 100 - i % 5)] * 2).result()
+            for reader in stores:
+                assert len(reader.history(user)) == 40 + 2 * (i + 1)
+
+    with SqliteEventStore(path) as mine, SqliteEventStore(path) as other, ThreadPoolExecutor(5) as threads:
+        stores = (mine, other)
+        users = [f"user-{u}" for u in range(4)]
+        mine.record([StoredEvent(user, "old", i) for user in users for i in range(40)]).result()
+        list(threads.map(act, users))
+        for user in users:
+            kept = [e.item_id for e in reversed(mine.page(user, 1000).events)]
+            names = mine.item_ids()
+            for store in stores:
+                assert [names[number] for number in store.history(user).items] == kept
+
+
+def test_a_long_history_is_read_from_the_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+
+    def counted(db: sqlite3.Connection, user_id: str) -> Snapshot:
+        reads.append(user_id)
+        return read_snapshot(db, user_id)
+
+    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_HISTORY_EVENTS", 200)
+    monkeypatch.setattr("honeyguide.server.events.reader.read_snapshot", counted)
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        store.record([StoredEvent("anna", f"item-{i % 300}", i) for i in range(500)]).result()
+        for i in range(50):
+            history = store.history("anna")
+            assert (len(history), history.count) == (200, 500 + i)
+            assert history.seen is not None
+            assert len(history.seen) == 300 + i
+            store.record([StoredEvent("anna", f"new-{i}", 400 + i)]).result()
+        assert reads == ["anna"]

@@ -43,6 +43,14 @@ def test_a_user_whom_another_process_deleted_begins_anew(path: Path) -> None:
         assert (items_of(mine, "anna"), items_of(mine, "ben")) == (["a"], ["b"])
 
 
+def test_a_deleted_user_gets_a_new_number(path: Path) -> None:
+    with SqliteEventStore(path) as store:
+        store.record([StoredEvent("anna", "a", 1)]).result()
+        store.delete_user("anna").result()
+        store.record([StoredEvent("ben", "b", 1), StoredEvent("anna", "c", 2)]).result()
+        assert (items_of(store, "anna"), items_of(store, "ben")) == (["c"], ["b"])
+
+
 def test_names_of_a_call_that_failed_are_numbered_anew(path: Path) -> None:
     with SqliteEventStore(path) as store:
         bad = store.record([StoredEvent("anna", "lost", 1), StoredEvent("anna", "pen", 2**70)])
@@ -72,6 +80,11 @@ def test_duplicates_are_counted_for_each_call_of_a_group(path: Path) -> None:
         counts, stored = store._writer.submit(_record(rows)).result()
         assert counts == [RecordCounts(2, 0), RecordCounts(2, 1), RecordCounts(2, 0), RecordCounts(0, 3)]
         assert [event.event_id for event, _ in stored] == ["a", "b", "c", "", "", ""]
+
+
+def test_no_events_are_none(path: Path) -> None:
+    with SqliteEventStore(path) as store:
+        assert store.record([]).result() == RecordCounts(0, 0)
 
 
 def _record(calls: list[list[StoredEvent]]) -> Write[Any]:

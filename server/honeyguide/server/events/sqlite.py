@@ -74,7 +74,8 @@ class SqliteEventStore:
         Raises `OverCapacity` at once when too many wait, or too long; the future holds `Unavailable` when the disk
         refuses, and then none of them is stored. A future that is cancelled while it waits stores nothing.
         """
-        return self._writer.submit(Write[RecordCounts](events, size=len(events)))
+        write: Write[RecordCounts] = Write(events, size=len(events))
+        return self._writer.submit(write)
 
     def delete_user(self, user_id: str) -> Future[int]:
         """Deletes all events of a user, from the file's free pages too; the future has how many there were.

@@ -26,10 +26,6 @@ T = TypeVar("T")
 
 _GROUP_EVENTS = 10_000
 """Events of a commit that gains nothing more from sharing its fsync."""
-_LOG_PAGES = 4000
-"""Pages of the write-ahead log, 16 MB, from which on commits move them into the file even when the writer is busy."""
-_IDLE_SECONDS = 0.5
-"""After so long without a write the log's pages move into the file."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +59,6 @@ class EventWriter:
         self._db, self._cache = db, cache
         self._tables = EventTables(db)
         db.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
-        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         self._max_events, self._max_seconds = max_events, max_seconds
         self._writes: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -73,7 +68,6 @@ class EventWriter:
         self._began: float | None = None
         self._speed = CommitSpeed()
         self._scrub = False
-        self._log_has_pages = False
         self.transactions = 0
         """How many transactions were committed."""
         self._log = structlog.get_logger("honeyguide.events")
@@ -118,7 +112,7 @@ class EventWriter:
         """Takes all that waits and commits it at once, until the writer is closed."""
         more = True
         while more:
-            waiting = [self._next()]
+            waiting = [self._writes.get()]
             size = 0
             while waiting[-1] is not None and size < _GROUP_EVENTS and not self._writes.empty():
                 size += waiting[-1].size
@@ -146,14 +140,6 @@ class EventWriter:
                 else:
                     write.future.set_result(result)
 
-    def _next(self) -> Write[Any] | None:
-        if self._log_has_pages:
-            try:
-                return self._writes.get(timeout=_IDLE_SECONDS)
-            except queue.Empty:
-                self._move_log("PASSIVE")
-        return self._writes.get()
-
     def _commit(self, group: list[Write[Any]]) -> list[Any]:
         """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
         try:
@@ -174,10 +160,9 @@ class EventWriter:
             # One call holds what cannot be stored; its mates are innocent.
             return [result for write in group for result in self._commit([write])]
         self.transactions += 1
-        self._log_has_pages = True
         self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)))
         if self._scrub or any(write.scrub for write in group):
-            self._scrub = not self._move_log("TRUNCATE")
+            self._empty_log()
         return results
 
     def _write(self, group: list[Write[Any]]) -> tuple[list[Any], list[tuple[StoredEvent, EventRow]]]:
@@ -193,15 +178,14 @@ class EventWriter:
                 results += [write.work(self._tables) for write in writes if write.work]
         return results, added
 
-    def _move_log(self, how: str) -> bool:
-        """Moves the write-ahead log into the file; a reader elsewhere may delay that. TRUNCATE: and empties it."""
-        self._log_has_pages = False
+    def _empty_log(self) -> None:
+        """Moves the write-ahead log into the file and truncates it; a reader elsewhere may delay that."""
+        self._scrub = True
         try:
             self._db.execute("PRAGMA busy_timeout = 200")
-            busy, *_ = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._scrub = bool(busy)
         except sqlite3.Error as error:  # what was committed stays so; the next commit tries again
             self._log.error("write-ahead log not emptied", error=str(error))
-            return False
         finally:
             self._db.execute("PRAGMA busy_timeout = 0")
-        return not busy
