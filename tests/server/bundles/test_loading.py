@@ -17,6 +17,7 @@ from honeyguide.sdk import HistoryBatch
 from honeyguide.sdk.errors import CorruptBundle
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import INDEX, ITEM_VECTORS, ITEMS, MANIFEST, RANK_GRAPH, USER_GRAPH
+from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1.history_pb2 import History
@@ -123,6 +124,23 @@ def test_session_keeps_none_of_the_bytes_it_was_opened_from(shared_repository: P
     session = Runtime(1, 1).session(graph)
     assert sys.getrefcount(graph) == before
     assert session.get_inputs()
+
+
+def test_graphs_of_every_request_have_run_on_a_large_batch_before_they_serve(
+    shared_repository: Path, host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: dict[str, list[tuple[int, ...]]] = {}
+    run = Graph.run
+
+    def counting(graph: Graph, arrays: Any, outputs: Any) -> Any:
+        answers = run(graph, arrays, outputs)
+        runs.setdefault(outputs[0], []).append(answers[0].shape)
+        return answers
+
+    monkeypatch.setattr(Graph, "run", counting)
+    load_bundle(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
+    assert runs["user_vector"][-1] == (32, 16)
+    assert runs["scores"][-1] == (32, 20)  # as many candidates as it was fitted on
 
 
 def test_item_vectors_cannot_be_written(shared_repository: Path, host: PluginHost) -> None:

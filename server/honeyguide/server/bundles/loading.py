@@ -48,6 +48,8 @@ __all__ = ["depends_on_now", "load_bundle"]
 
 _MOMENTS = (200_000, 400_000, 20_000_000, 40_000_000_000)
 """Moments of requests, milliseconds after the newest event: minutes, some hours, more than a year."""
+_WARM_USERS, _WARM_LENGTH = 32, 64
+"""What is computed once before a bundle serves: a batch as it comes under load, of histories as long as most."""
 _Read = Callable[[str], bytes]
 """Returns the verified content of a file of the bundle."""
 
@@ -93,6 +95,7 @@ def load_bundle(
             cache = VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users)
             bundle = RetrievingBundle(*parts, item_vectors, _index(manifest, read(INDEX), item_vectors), cache)
         _check(bundle)
+        _warm(bundle)
     except HoneyguideError:
         raise
     except Exception as error:  # boundary: three libraries and a plugin, each with errors of its own
@@ -194,6 +197,18 @@ def _check(bundle: LoadedBundle) -> None:
             raise CorruptBundle(f"{label}: {part} have shape {answer.shape}, not {shape}; export the model again")
         if not np.isfinite(answer).all():
             raise CorruptBundle(f"{label}: {part} are not finite; train and export the model again")
+
+
+def _warm(bundle: LoadedBundle) -> None:
+    """Runs a large batch through the graphs of every request, so that the memory it takes is there when users come."""
+    manifest = bundle.manifest
+    one = example_histories(manifest.data, [min(manifest.max_length, _WARM_LENGTH)])
+    arrays = bundle.encode(bundle.recent(one.take(np.zeros(_WARM_USERS, np.int64))))
+    if isinstance(bundle, RetrievingBundle):
+        bundle.read(arrays)
+    if manifest.ranks:
+        rows = np.tile(np.arange(min(manifest.candidates, manifest.data.items), dtype=np.int32), (_WARM_USERS, 1))
+        bundle.rank(arrays, rows, np.ones((*rows.shape, len(bundle.retrievers)), np.float32))
 
 
 def depends_on_now(model: Model, data: DataSpec) -> bool:
