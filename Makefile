@@ -10,9 +10,12 @@ SEEDS ?= 0
 MODELS ?= cf gru attention_lstm transformer joint
 RESULTS := benchmarks/results
 WORKERS ?= 2
+PEERS ?= build/peers
+CACHE ?= build/serving
+SERVING ?=
 TESTS ?=
 
-.PHONY: demo test check lint format proto docs bench bench-quality clean
+.PHONY: demo test check lint format proto docs bench bench-serving bench-overload bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -48,6 +51,12 @@ docs: $(STAMP)  ## regenerates the pages and tables that are made from code and 
 
 bench: $(STAMP)  ## speed: prepare, events, serving; and what rules do
 	for bench in prepare events serve rules; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
+
+bench-serving: $(STAMP)  ## serving beside its ceilings and peers, each bar with its verdict; needs h2load and nginx, SERVING=<flags>
+	cd benchmarks && ../$(BIN)/python -m serving --peers $(abspath $(PEERS)) --cache $(abspath $(CACHE)) $(SERVING)
+
+bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; SERVING=<flags>
+	cd benchmarks && ../$(BIN)/python -m serving.overload --cache $(abspath $(CACHE)) $(SERVING)
 
 bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
 	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json

@@ -1,0 +1,1 @@
+"""Measures serving beside its ceilings and its peers, in one run and in turn."""
