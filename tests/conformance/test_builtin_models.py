@@ -4,7 +4,9 @@ These are the only exports of the built-in models in the tests; what else a bund
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 
@@ -67,3 +69,14 @@ def test_its_graph_has_free_axes(subject: Subject) -> None:
     shapes = {given.name: tuple(given.shape) for given in session.get_inputs()}
     for spec in subject.model(RICH).inputs():
         assert shapes[spec.name] == spec.axes
+
+
+def test_nothing_that_is_constant_is_computed_for_a_request(subject: Subject, tmp_path: Path) -> None:
+    for file in (subject.folder / "models" / subject.name / "1").glob("*.onnx"):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath, options.log_severity_level = str(tmp_path / file.name), 4
+        onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        loaded = onnx.load(tmp_path / file.name).graph
+        constants = {part.name for part in loaded.initializer}
+        again = [node.name for node in loaded.node if node.input and not set(node.input) - constants]
+        assert again == [], file.name

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from honeyguide.models.evidence.ranker import EvidenceRanker
+from honeyguide.models.evidence.ranker import EvidenceRanker, places
 from honeyguide.models.evidence.target_attention import TargetAttention
 from honeyguide.models.sequence.options import RankerOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
@@ -59,6 +59,35 @@ def test_the_worst_candidate_may_be_left_out(sources: int) -> None:
     rank, given = ranker(sources), scores(sources)
     given[:, 3] = -2e9
     torch.testing.assert_close(rank(TOKENS, CANDIDATES[:, :3], given[:, :3]), rank(TOKENS, CANDIDATES, given)[:, :3])
+
+
+def test_places_count_the_better_ones() -> None:
+    retrieved = torch.randint(0, 6, (5, 40), generator=torch.Generator().manual_seed(0)).float()  # many are equal
+    better = (retrieved[:, None, :] > retrieved[:, :, None]).sum(2)
+    assert torch.equal(places(retrieved), better.float())
+    assert torch.equal(places(retrieved[:, :1]), torch.zeros(5, 1))
+
+
+@every_count
+def test_once_learnt_features_are_standardised_as_while_learning(sources: int) -> None:
+    rank = ranker(sources)
+    rank.dropout.p = 0.0
+    served = rank(TOKENS, CANDIDATES, scores(sources))
+    rank.train()
+    rank.standardise.eval()  # by what was learnt, not by the batch
+    torch.testing.assert_close(served, rank(TOKENS, CANDIDATES, scores(sources)))
+
+
+@every_count
+def test_a_large_catalogue_gets_the_same_scores(sources: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ranker(sources)
+    expected = small(TOKENS, CANDIDATES, scores(sources))
+    monkeypatch.setattr("honeyguide.models.evidence.ranker.CELLS", ITEMS)
+    large = ranker(sources, weighty=False)
+    large.observe(HistoryBatch.from_lists([[0]]))
+    large.load_state_dict(small.state_dict())  # a checkpoint that knows of no slots
+    assert large.slots.any()
+    assert torch.equal(large(TOKENS, CANDIDATES, scores(sources)), expected)
 
 
 @every_count

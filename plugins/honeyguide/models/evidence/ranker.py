@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from honeyguide.models.evidence.counts import TABLES, TRENDS, item_evidence, item_trends
+from honeyguide.models.evidence.lookup import CELLS, hash_neighbours, look_up_in_slots, look_up_in_table
 from honeyguide.models.evidence.target_attention import TargetAttention
 from honeyguide.models.sequence.options import RankerOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 
-__all__ = ["EvidenceRanker"]
+__all__ = ["EvidenceRanker", "places"]
 
 _NEIGHBOURS = 10_000_000  # of all items together: the tables take 24 bytes for each
 _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
@@ -33,6 +34,8 @@ class EvidenceRanker(nn.Module):
 
     neighbours: Tensor
     lifts: Tensor
+    slots: Tensor
+    homes: Tensor
     log_popularity: Tensor
     trends: Tensor
 
@@ -45,6 +48,12 @@ class EvidenceRanker(nn.Module):
         width = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
         self.register_buffer("neighbours", torch.zeros(items + 1, width, dtype=torch.int32))  # tokens, by token
         self.register_buffer("lifts", torch.zeros(items + 1, width, len(TABLES)))
+        # Derived from the neighbours, so no checkpoint holds them.
+        self.hashed = (items + 1) ** 2 > CELLS
+        self.register_buffer("slots", torch.zeros(0, 0, dtype=torch.int32), persistent=False)
+        self.register_buffer("homes", torch.zeros(0, 0, dtype=torch.int32), persistent=False)
+        self.register_load_state_dict_post_hook(_hash_again)  # type: ignore[no-untyped-call]  # of torch
+        self._hash()
         self.register_buffer("log_popularity", torch.zeros(items + 1))
         self.register_buffer("trends", torch.zeros(items + 1, TRENDS if data.has_time else 0), persistent=data.has_time)
         features = (
@@ -66,6 +75,7 @@ class EvidenceRanker(nn.Module):
         popularity = np.bincount(histories.items, minlength=self.items)
         self.neighbours[1:] = torch.from_numpy(evidence.neighbours)
         self.lifts[1:] = torch.from_numpy(evidence.lifts)
+        self._hash()
         if self.trends.shape[1]:
             self.trends[1:] = torch.from_numpy(item_trends(histories, self.items))
         self.log_popularity[1:] = torch.from_numpy(np.log1p(popularity).astype(np.float32))
@@ -87,34 +97,63 @@ class EvidenceRanker(nn.Module):
                 the candidates by row; None where there is no attention.
         """
         real = candidates > 0
-        logits, places = [], []
+        logits, log_places = [], []
         for source in retrieval_scores.unbind(2):  # [B, n]
             best = source.masked_fill(~real, -1e9).amax(1, keepdim=True)
             logits.append((source - best).clamp(_LOWEST, 0.0))
             # From the scores: candidates come in any order.
-            place = ((logits[-1][:, None, :] > logits[-1][:, :, None]) & real[:, None, :]).sum(2)
-            places.append(torch.log1p(place.float()))
-        logit = torch.stack(logits, 2)  # [B, n, S]
+            log_places.append(torch.log1p(places(logits[-1].masked_fill(~real, 2.0 * _LOWEST))))
         length = torch.log1p((tokens > 0).sum(1).float())[:, None].expand_as(logits[0])
+        of_items = torch.cat([self.log_popularity[:, None], self.trends], 1)
+        of_candidates = functional.embedding(candidates, of_items)  # [B, n, 1 + trends]
         with torch.no_grad():
             evidence = self.evidence(tokens, candidates)
-        features = [evidence, torch.stack([self.log_popularity[candidates], length, *places], 2), logit]
+        features = [evidence, of_candidates[:, :, :1], torch.stack([length, *log_places, *logits], 2)]
         if self.trends.shape[1]:
-            features.append(self.trends[candidates])
+            features.append(of_candidates[:, :, 1:])
         if self.attention is not None and tables is not None:
             features.append(self.attention(tokens, candidates, *tables))
         x = torch.cat(features, 2)
-        x = self.standardise(x.transpose(1, 2)).transpose(1, 2)
-        curved = self.outer(self.dropout(functional.gelu(self.inner(x))))
-        scores: Tensor = logit @ self.alpha + (self.linear(x) + curved).squeeze(-1)
+        if self.training:
+            x = self.standardise(x.transpose(1, 2)).transpose(1, 2)
+            linear, inner = self.linear(x).squeeze(2), self.inner(x)
+        else:
+            weight, bias = self._standardised(self.linear)
+            linear = functional.linear(x, weight).squeeze(2) + bias
+            inner = functional.linear(x, *self._standardised(self.inner))
+        scores: Tensor = linear + self.outer(self.dropout(functional.gelu(inner))).squeeze(2)
+        for logit, alpha in zip(logits, self.alpha.unbind(), strict=True):
+            scores = scores + alpha * logit
         return scores
+
+    def _standardised(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
+        """Returns a layer's weight and bias for features as they are: constants, so a graph has one product."""
+        weight = layer.weight * torch.rsqrt(self.standardise.get_buffer("running_var") + self.standardise.eps)
+        bias = -(weight @ self.standardise.get_buffer("running_mean"))
+        return weight, bias if layer.bias is None else bias + layer.bias
 
     def evidence(self, tokens: Tensor, candidates: Tensor) -> Tensor:
         """Returns [B, n, H · T]: the lifts of each candidate after each of the newest events."""
         newest = functional.pad(tokens, (self.events, 0))[:, -self.events :]  # [B, H]
-        others = candidates.to(torch.int32)[:, :, None]
-        columns = []
-        for event in newest.unbind(1):  # one at a time: the comparison takes B · n · M cells, 10 MB for 64 users
-            match = self.neighbours[event][:, None, :] == others  # [B, n, M]
-            columns.append(match.float() @ self.lifts[event])  # [B, n, T]
-        return torch.cat(columns, 2)
+        if self.hashed:
+            return look_up_in_slots(self.slots, self.homes, self.lifts, newest, candidates).flatten(2)
+        return look_up_in_table(self.neighbours, self.lifts, newest, candidates).flatten(2)
+
+    def _hash(self) -> None:
+        """Makes the slots anew, of whatever neighbours there are now."""
+        if self.hashed:
+            slots, homes = hash_neighbours(self.neighbours.cpu().numpy())
+            self.slots, self.homes = (torch.from_numpy(part).to(self.neighbours.device) for part in (slots, homes))
+
+
+def _hash_again(ranker: EvidenceRanker, _: object) -> None:
+    ranker._hash()  # noqa: SLF001  # torch calls it when weights were loaded
+
+
+def places(scores: Tensor) -> Tensor:
+    """Returns the [B, n] number of higher scores, of [B, n]."""
+    ordered, order = scores.sort(1, descending=True)
+    rising = torch.arange(scores.shape[1], device=scores.device).expand_as(order)
+    run = functional.pad(ordered[:, 1:] != ordered[:, :-1], (1, 0)).long().cumsum(1)  # equal scores are one run
+    first = torch.zeros_like(order).scatter_reduce(1, run, rising, "amin", include_self=False)
+    return torch.zeros_like(scores).scatter(1, order, first.gather(1, run).to(scores.dtype))
