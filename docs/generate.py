@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import serving_page
 from honeyguide.sdk import errors
 from honeyguide.sdk.config import config_to
 from honeyguide.sdk.host import PluginHost
@@ -146,8 +147,8 @@ def served(rows: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
 
 def speed() -> str:
     """Shows the speed results."""
-    parts = []
-    for name, title in (("serve", "Serving"), ("events", "Events"), ("prepare", "Preparing data")):
+    parts = serving_page.sections(RESULTS, table)
+    for name, title in (("serve", "Serving, quickly"), ("events", "Events"), ("prepare", "Preparing data")):
         result = json.loads((RESULTS / f"{name}.json").read_text())
         machine = result["machine"]
         parts.append(
@@ -281,3 +282,5 @@ if __name__ == "__main__":
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     for name, page in PAGES.items():
         (out / name).write_text(page(), "utf-8")
+    for name, picture in serving_page.plots(RESULTS).items():
+        (out / name).write_text(picture, "utf-8")

@@ -139,7 +139,7 @@ def _offered(serving: Serving, files: Path) -> dict[str, float]:
     """Returns how many calls a second the generator can offer from its core to a handler that does nothing."""
     sequence = write_sequence(files / "sequence", iter([(0, bytes(500))]))
     asked = Specification(
-        ("127.0.0.1", serving.port), ["/bench.Bench/Nothing"], str(sequence), _CONNECTIONS, phases=[(30_000, 2.0)]
+        ("127.0.0.1", serving.port), ["/bench.Bench/Nothing"], str(sequence), _CONNECTIONS, phases=[(40_000, 2.0)]
     )
     (phase,) = generated(asked, files, GENERATOR)["phases"]
     return {"calls_per_s": phase["sent_per_s"], "answered_per_s": round(phase["ok_per_s"])}

@@ -3,8 +3,7 @@
     R: user graph → the exact best 100 of all items → ten         K: the same, the best 200 → rank graph → ten
 
 The graphs are the bundle's own files. A folder of a job has them, ``item_vectors.npy``, ``items.json`` (the ids, row by
-row), ``absent.npz`` (what the graphs are given for an event of which the item alone is known), and, where the rank
-graph takes lookup tables, ``constants.npz``.
+row), and ``absent.npz`` (what the graphs are given for an event of which the item alone is known).
 """
 
 import json
@@ -35,8 +34,6 @@ class Job:
         self.items = json.loads((folder / "items.json").read_text())
         self.row_of = {item: row for row, item in enumerate(self.items)}
         self._columns = np.ascontiguousarray(np.load(folder / "item_vectors.npy").T)  # (d, items)
-        tables = folder / "constants.npz"
-        self._constants = dict(np.load(tables)) if tables.exists() else {}
         # Numbers of events (quantity, price, hours between): a history of ids has none.
         self._absent = dict(np.load(folder / "absent.npz"))  # (width,) each
 
@@ -57,7 +54,7 @@ class Job:
             # The candidates come in the retrieval's order, as the ranker was fitted.
             order = np.argsort(-values, axis=1, kind="stable")
             best, values = np.take_along_axis(best, order, 1), np.take_along_axis(values, order, 1)
-            inputs |= {"candidates": best + 1, "retrieval_scores": values[:, :, None], **self._constants}
+            inputs |= {"candidates": best + 1, "retrieval_scores": values[:, :, None]}
             values = _run(self._rank, inputs)
         order = np.argpartition(values, -TOP, axis=1)[:, -TOP:]
         order = np.take_along_axis(order, np.argsort(-np.take_along_axis(values, order, 1), axis=1), 1)
