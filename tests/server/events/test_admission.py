@@ -22,9 +22,19 @@ def test_the_estimate_tells_fixed_costs_from_those_of_events() -> None:
     assert speed.estimate(1) == pytest.approx(0.01, rel=0.1)
     assert speed.estimate(1000) == pytest.approx(0.21, rel=0.1)
     assert speed.estimate(0) == 0
-    assert speed.wait(0, 0, 1000) == speed.estimate(1000)
+    assert speed.wait(0, 0, 1000) == pytest.approx(speed.estimate(1000), rel=0.1)
     assert speed.wait(1000, 0.05, 1000) == pytest.approx(2 * 0.21, rel=0.1)
     assert speed.wait(1000, 2.1, 1000) == pytest.approx(4.2, rel=0.1)  # ten times as slow as it was
+
+
+def test_a_disk_whose_speed_varies_is_given_less_to_do() -> None:
+    steady, varying = CommitSpeed(), CommitSpeed()
+    for _ in range(50):
+        for slow in (0.5, 1.5):
+            steady.observe(1000, 0.2)
+            varying.observe(1000, 0.2 * slow)
+    assert varying.estimate(1000) == pytest.approx(steady.estimate(1000), rel=0.1)
+    assert varying.wait(0, 0, 1000) > 1.7 * steady.wait(0, 0, 1000)
 
 
 def test_calls_on_a_disk_that_stands_still_are_refused(tmp_path: Path) -> None:

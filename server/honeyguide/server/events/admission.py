@@ -11,14 +11,17 @@ _KEPT = 0.9
 
 
 class CommitSpeed:
-    """Moving means of the seconds that every commit costs, and that each of its events adds."""
+    """Moving means of the seconds that every commit costs, that each of its events adds, and of how far that is off."""
 
     def __init__(self) -> None:
         self._fixed = 0.002
+        self._error = 0.0  # of an estimate, as a part of it
         self._seconds, self._events = 0.001, 20.0  # sums, so that the large commits, which tell most, weigh most
 
     def observe(self, events: int, seconds: float) -> None:
         """Learns from a commit of some events."""
+        error = min(abs(seconds / self.estimate(events) - 1), 1) if events else 0.0
+        self._error = _KEPT * self._error + (1 - _KEPT) * error
         if events < _MANY:
             self._fixed = _KEPT * self._fixed + (1 - _KEPT) * seconds
         else:
@@ -30,7 +33,7 @@ class CommitSpeed:
         return self._fixed + self._seconds / self._events * events if events else 0.0
 
     def wait(self, writing: int, gone: float, queued: int) -> float:
-        """Returns the seconds that a call waits whose commit follows the one under way, had it come as that began.
+        """Returns the most seconds that a call waits whose commit follows the one under way, had it come as that began.
 
         A call that comes later waits less, but the commit after grows meanwhile: so the two together are what counts.
 
@@ -41,4 +44,4 @@ class CommitSpeed:
         """
         expected = self.estimate(writing)
         late = gone / expected if gone > expected > 0 else 1.0  # the disk is slower now by this factor at least
-        return late * (expected + self.estimate(queued))
+        return late * (1 + 2 * self._error) * (expected + self.estimate(queued))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ def read_snapshot(db: sqlite3.Connection, user_id: str) -> Snapshot:
     table = _table(db.execute(_NEWEST, (user_id, MAX_HISTORY_EVENTS + 1)), len(_COLUMNS) + 1)
     if len(table) <= MAX_HISTORY_EVENTS:
         history = StoredHistory(**_frozen(_columns(table[::-1])), count=len(table))
-        return Snapshot(history, int(table[:, -1].max(initial=-1)))
+        return Snapshot(history, int(table[:, -1].max()) if len(table) else -1)
     db.execute("BEGIN")  # the queries that follow see one state of the file
     try:
         table = _table(db.execute(_NEWEST, (user_id, MAX_HISTORY_EVENTS)), len(_COLUMNS) + 1)
@@ -110,15 +110,12 @@ def _distinct(items: NDArray[np.int64], times: NDArray[np.int64]) -> tuple[NDArr
 
 
 def _table(cursor: sqlite3.Cursor, width: int) -> NDArray[np.float64]:
-    """Fetches rows of numbers; None becomes NaN."""
-
-    def chunks() -> Iterator[NDArray[np.float64]]:
-        while len(rows := cursor.fetchmany(_CHUNK)) == _CHUNK:
-            yield np.array(rows, np.float64)
-        yield np.array(rows, np.float64).reshape(len(rows), width)
-
-    # float64 holds item numbers and milliseconds exactly, up to 2**53.
-    return np.concatenate(list(chunks()))
+    """Fetches rows of numbers; None becomes NaN. float64 holds item numbers and milliseconds exactly, up to 2**53."""
+    parts = []
+    while len(rows := cursor.fetchmany(_CHUNK)) == _CHUNK:
+        parts.append(np.array(rows, np.float64))
+    last = np.array(rows, np.float64).reshape(len(rows), width)
+    return np.concatenate([*parts, last]) if parts else last
 
 
 def _columns(table: NDArray[np.float64]) -> dict[str, Any]:

@@ -120,9 +120,10 @@ class EventWriter:
             more = waiting[-1] is not None
             group = [write for write in waiting if write is not None]
             events = sum(write.size for write in group)
+            began = monotonic()
             with self._lock:
                 self._queued -= events
-                self._writing, self._began = events, monotonic()
+                self._writing, self._began = events, began
             # A caller that went away while it waited is dropped before anything is written.
             live = [write for write in group if write.future.set_running_or_notify_cancel()]
             try:
@@ -130,15 +131,15 @@ class EventWriter:
             except Exception as error:  # boundary: a writer that ends would leave every later caller waiting
                 self._cache.fail()
                 results = [error] * len(live)
-            with self._lock:
-                if live and all(write.work is None for write in live):
-                    self._speed.observe(sum(write.size for write in live), monotonic() - self._began)
-                self._writing, self._began = 0, None
             for write, result in zip(live, results, strict=True):
                 if isinstance(result, Exception):
                     write.future.set_exception(result)
                 else:
                     write.future.set_result(result)
+            with self._lock:
+                self._writing, self._began = 0, None
+                if live and all(write.work is None for write in live):
+                    self._speed.observe(sum(write.size for write in live), monotonic() - began)
 
     def _commit(self, group: list[Write[Any]]) -> list[Any]:
         """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
