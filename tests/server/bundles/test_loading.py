@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import onnx
 import pytest
@@ -19,6 +20,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import INDEX, ITEM_VECTORS, ITEMS, MANIFEST, RANK_GRAPH, USER_GRAPH
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.loading import load_bundle
+from honeyguide.server.bundles.retrieval import ExactSearch, IndexSearch
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.recommender_service_pb2 import (
@@ -141,6 +143,23 @@ def test_graphs_of_every_request_have_run_on_a_large_batch_before_they_serve(
     load_bundle(shared_repository / "tiny_ranker" / "1", host, Runtime(1, 1))
     assert runs["user_vector"][-1] == (32, 16)
     assert runs["scores"][-1] == (32, 20)  # as many candidates as it was fitted on
+
+
+@pytest.mark.parametrize(("kind", "search"), [("flat", ExactSearch), ("hnsw", IndexSearch)])
+def test_index_is_kept_where_it_is_faster_and_compared_in_any_case(
+    repository: Path, host: PluginHost, kind: str, search: type
+) -> None:
+    folder = repository / "tiny" / "1"
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    manifest["index"]["kind"] = kind
+    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    (bundle,) = load_bundle(folder, host, Runtime(1, 1)).retrievers
+    assert isinstance(bundle.retriever, search)
+    faiss.write_index(faiss.IndexFlatIP(16), str(folder / INDEX))
+    manifest["files"][INDEX] = hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(CorruptBundle, match=r"index are \(0, 16\), the manifest says \(60, 16\)"):
+        load_bundle(folder, host, Runtime(1, 1))
 
 
 def test_item_vectors_cannot_be_written(shared_repository: Path, host: PluginHost) -> None:

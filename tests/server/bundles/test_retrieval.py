@@ -65,7 +65,7 @@ def test_index_and_exact_search_agree_with_brute_force(
         patch.setattr(retrieval, "_EXACT_ROWS", exact_rows)  # 0: always the index first
         patch.setattr(retrieval, "_MOST_FETCHED", most_fetched)  # 8: the index is nearly always short
         exact = ExactSearch(vectors)
-        retrievers: tuple[Retriever, ...] = IndexSearch(index, exact, complete=True), exact
+        retrievers: tuple[Retriever, ...] = IndexSearch(index, exact), exact
         for candidates in (retriever.search(queries, limits, depths) for retriever in retrievers):
             for user in range(users):
                 rows = candidates.rows[user][candidates.rows[user] >= 0]
@@ -76,14 +76,13 @@ def test_index_and_exact_search_agree_with_brute_force(
                 np.testing.assert_allclose(vectors[rows] @ queries[user], want, rtol=1e-4, atol=1e-5)
 
 
-def test_approximate_index_that_misses_is_made_up_for_exactly() -> None:
+def test_approximate_index_that_misses_is_made_up_for_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "_EXACT_ROWS", 0)
     vectors, queries, _ = _random(0, 5, 300, 0, None)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(8), 8, 40, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
     index.add(vectors)  # it probes one list of 40: about 7 of 300 items
-    candidates = IndexSearch(index, ExactSearch(vectors), complete=False).search(
-        queries, Limits.none(5, 300), np.full(5, 50)
-    )
+    candidates = IndexSearch(index, ExactSearch(vectors)).search(queries, Limits.none(5, 300), np.full(5, 50))
     np.testing.assert_array_equal(candidates.rows, np.argsort(-(queries @ vectors.T), axis=1)[:, :50])
 
 
@@ -91,7 +90,7 @@ def test_answer_does_not_depend_on_mates() -> None:
     vectors, queries, limits = _random(3, 30, 200, 0.3, 0.4)
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
-    retriever = IndexSearch(index, ExactSearch(vectors), complete=True)
+    retriever = IndexSearch(index, ExactSearch(vectors))
     together = retriever.search(queries, limits, np.full(30, 20))
     for user in range(30):
         alone = retriever.search(queries[[user]], limits.take(np.array([user])), np.array([20]))
@@ -117,7 +116,7 @@ def test_index_is_asked_no_deeper_for_a_batch_mate_who_wants_or_may_not_get_much
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
     counting = CountingIndex(index)
-    search = IndexSearch(counting, ExactSearch(vectors), complete=True)  # type: ignore[arg-type]  # it searches alike
+    search = IndexSearch(counting, ExactSearch(vectors))  # type: ignore[arg-type]  # it searches alike
     light = search.search(queries[:4], Limits.none(4, 3000), np.full(4, 100))
     assert counting.asked == [(4, 128)]
     counting.asked.clear()
@@ -187,7 +186,5 @@ def test_no_permitted_item_is_no_item() -> None:
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
     limits = Limits(2, 10, np.empty(0, np.int64), (np.zeros(10, np.bool_),), np.array([0, 0]))
-    assert (
-        IndexSearch(index, ExactSearch(vectors), complete=True).search(queries, limits, np.array([3, 3])).rows == -1
-    ).all()
+    assert (IndexSearch(index, ExactSearch(vectors)).search(queries, limits, np.array([3, 3])).rows == -1).all()
     assert (most_popular(np.arange(10, dtype=np.int32), limits, np.array([3, 3])) == -1).all()

@@ -26,6 +26,8 @@ _EXACT_ROWS = 8192
 
 What a user has seen is fetched from the index on top, hundreds of items; `benchmarks/serve.py` measures both ways.
 """
+_COLUMNS_UP_TO = 50_000
+"""Items of the largest catalogue that is kept twice, for one user and for many: as far as catalogues have no index."""
 _MOST_FETCHED = 4096
 """Rows asked from the index for one user at most; whoever still comes out short is searched exactly."""
 _CHUNK = 1 << 22
@@ -176,7 +178,7 @@ class ExactSearch:
         self._items, self._scale = items, scale
         # Two users and more are multiplied up to six times as fast where items are columns (OpenBLAS, 2,527 x 64), one
         # user is not; and of a large catalogue the copy would be large.
-        self._columns = np.ascontiguousarray(items.T) if len(items) <= _EXACT_ROWS else items.T  # (d, items)
+        self._columns = np.ascontiguousarray(items.T) if len(items) <= _COLUMNS_UP_TO else items.T  # (d, items)
 
     def search(self, vectors: Scores, limits: Limits, counts: Counts) -> Candidates:
         """See `Retriever`."""
@@ -221,16 +223,9 @@ class ExactSearch:
 class IndexSearch:
     """Search of a FAISS index; users whom the index leaves short, or who may get few items, are searched exactly."""
 
-    def __init__(self, index: faiss.Index, exact: ExactSearch, *, complete: bool) -> None:
-        """Takes the index and what makes up for it.
-
-        Args:
-            index: over the item vectors.
-            exact: over the same.
-            complete: whether the index finds what an exact search finds.
-        """
-        self.index = index
-        self._exact, self._complete = exact, complete
+    def __init__(self, index: faiss.Index, exact: ExactSearch) -> None:
+        """Takes the index and what makes up for it, both over the same item vectors."""
+        self._index, self._exact = index, exact
 
     def search(self, vectors: Scores, limits: Limits, counts: Counts) -> Candidates:
         """See `Retriever`."""
@@ -247,11 +242,10 @@ class IndexSearch:
         fetch = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 1))), items).astype(np.int64)
         for size in np.unique(fetch[~few]):
             users = np.flatnonzero(~few & (fetch == size))
-            scores, rows = self.index.search(np.ascontiguousarray(vectors[users]), int(size))
+            scores, rows = self._index.search(np.ascontiguousarray(vectors[users]), int(size))
             permitted = limits.permits(users, rows)
             _close_up(candidates, users, rows, scores, permitted, counts)
-            if not (self._complete and size >= items):
-                short.append(users[permitted.sum(1) < counts[users]])
+            short.append(users[permitted.sum(1) < counts[users]])
         self._exact.fill(candidates, vectors, limits, counts, np.sort(np.concatenate(short)))
         return candidates
 
