@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -31,14 +30,15 @@ import grpc
 import numpy as np
 import polars as pl
 
-from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.event_service import EventRecorder
 from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.events import event_file
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
-from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
+from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from record import machine, over_runs, write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,9 +166,19 @@ def serve(path: Path, pipe: Connection) -> None:
 
     async def run() -> None:
         metrics = Metrics()
-        with SqliteEventStore(path) as store, ThreadPoolExecutor(2) as executor:
-            server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)])
-            add_EventServiceServicer_to_server(EventServicer(store, metrics, executor), server)
+        with SqliteEventStore(path) as store:
+            recorder = EventRecorder(store, metrics)
+
+            async def record(request: pb.RecordEventsRequest, context: object) -> pb.RecordEventsResponse:  # noqa: ARG001  # gRPC's signature
+                return await asyncio.wrap_future(recorder.record(request))
+
+            server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))])
+            method = grpc.unary_unary_rpc_method_handler(
+                record, pb.RecordEventsRequest.FromString, pb.RecordEventsResponse.SerializeToString
+            )
+            server.add_generic_rpc_handlers(
+                [grpc.method_handlers_generic_handler("honeyguide.v1.EventService", {"RecordEvents": method})]
+            )
             bare = grpc.aio.server()
             handlers: dict[str, Any] = {"Nothing": grpc.unary_unary_rpc_method_handler(nothing)}
             bare.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Bench", handlers)])

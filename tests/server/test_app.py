@@ -70,35 +70,6 @@ async def test_setting_that_names_nothing_stops_the_start(start: Any, settings: 
             pass
 
 
-async def test_stop_lets_the_call_under_way_finish_and_refuses_new_ones(start: Any) -> None:
-    async with start(drain_seconds=5) as running:
-        pipeline = running.server.pipelines.get()
-        compute, entered = pipeline.recommend, asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def slow(queries: Any) -> Any:
-            loop.call_soon_threadsafe(entered.set)
-            import time
-
-            time.sleep(0.3)
-            return compute(queries)
-
-        pipeline.recommend = slow
-        request = RecommendRequest(history=History(item_ids=["item-1"]))
-        call = running.recommender.Recommend(request)
-        waiting = asyncio.ensure_future(call.code())
-        await entered.wait()
-        stopping = asyncio.create_task(running.server.stop())
-        await asyncio.sleep(0.1)
-        assert not stopping.done()
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await running.recommender.Recommend(request)
-        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        await stopping
-        assert await waiting == grpc.StatusCode.OK
-        assert len((await call).items) == 10
-
-
 async def test_a_model_loaded_later_does_not_become_the_default(start: Any) -> None:
     async with start() as running:
         repository, pipelines = running.server.repository, running.server.pipelines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,22 +15,27 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from honeyguide.sdk.errors import NothingServed
 from honeyguide.sdk.host import PluginHost
-from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.model_service import ModelServicer
+from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.recommender_service import RecommenderServicer
+from honeyguide.server.api.stream_batch import StreamTools
+from honeyguide.server.api.unary import UnaryMethods
+from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
-from honeyguide.server.serving.batching import Queues
+from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.serving.workers import Workers
 from honeyguide.server.settings import Settings
-from honeyguide.server.transport.grpcio import GrpcioTransport
-from honeyguide.server.transport.ports import check_free
+from honeyguide.server.transport.choice import choose_transport, make_transport
+from honeyguide.server.transport.ports import address_of, check_free
 from honeyguide.server.transport.services import Services, Transport
 
 __all__ = ["Server", "serve"]
@@ -75,36 +81,60 @@ class Server:
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
         check_free(settings.host, settings.port)  # before the slow part
-        store = SqliteEventStore(settings.events)
+        store = SqliteEventStore(settings.events, max_queue_seconds=settings.max_queue_seconds)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
 
-        batches, reads = self.runtime.executor(), ThreadPoolExecutor(2, "honeyguide-read")
-        self._parts.callback(batches.shutdown)
+        reads = ThreadPoolExecutor(2, "honeyguide-read")
         self._parts.callback(reads.shutdown)
         self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics)
-        self.queues = Queues(
-            self.pipelines, self.metrics, batches, self.runtime.workers, max_queue_rows=settings.max_queue_rows
+        outcomes, writer, request_ids = Outcomes(self.metrics), AnswerWriter(), RequestIds()
+        recorder = EventRecorder(store, self.metrics)
+        unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer)
+        self.workers = Workers(
+            unary.answer,
+            unary.refuse,
+            threads=self.runtime.workers,
+            max_batch_rows=settings.max_batch_rows,
+            max_queue_rows=settings.max_queue_rows,
+            max_queue_seconds=settings.max_queue_seconds,
+            observe=self.metrics.queue_rows.set,
+            prepare=self.runtime.prepare_thread,
         )
-        self._parts.push_async_callback(self.queues.close)
+
+        async def forget(user_id: str) -> None:
+            # Behind what is computed now: it may have read the events before they went, and keep what they came to.
+            await asyncio.to_thread(self.workers.finish_begun)
+            self.pipelines.forget(user_id)
 
         self.health = HealthServicer()
+        tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
         services = Services(
-            recommender=RecommenderServicer(self.queues, self.pipelines, self.metrics),
-            events=EventServicer(store, self.metrics, reads, self.queues.forget),
+            unary=unary.paths,
+            workers=self.workers,
+            request_ids=request_ids,
+            outcomes=outcomes,
+            # Half of the queue at most, so that single calls always find room beside the streams.
+            streams=RecommenderServicer(tools, max(1, settings.max_queue_rows // 512), settings.max_open_streams),
+            events=EventServicer(store, reads, forget),
             models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health),
             health=self.health,
-            interceptors=(ErrorInterceptor(self.metrics),),
+            interceptors=(ErrorInterceptor(outcomes, unary.paths),),
         )
-        self._transport: Transport = GrpcioTransport(services, settings.host, settings.port)
+        self._choice = choose_transport(settings)
+        self._transport: Transport = make_transport(self._choice, services, settings)
+        self.workers.start(self._transport.receive)
+        self._parts.callback(self.workers.close)
         self._parts.push_async_callback(self._transport.stop, None)
         self.port = self._transport.port
         self.metrics_port = -1
         if settings.metrics_port >= 0:
-            endpoint = MetricsEndpoint(self.metrics, settings.host, settings.metrics_port)
+            endpoint = MetricsEndpoint(self.metrics, self._metrics_host, settings.metrics_port)
             self._parts.callback(endpoint.stop)
             self.metrics_port = endpoint.port
         await self._refresh_health()
+        gc.collect()
+        gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await self._transport.start()
 
     async def stop(self) -> None:
@@ -134,15 +164,21 @@ class Server:
         ]
         lines.append(
             describe_addresses(
-                self.settings.host,
-                self.port,
-                self.metrics_port,
+                address_of(self.settings.host, self.port),
+                address_of(self._metrics_host, self.metrics_port) if self.metrics_port >= 0 else "",
                 events=self.settings.events,
                 workers=self.runtime.workers,
                 threads=self.runtime.threads,
+                transport="native" if self._choice.native else "grpcio",
+                why=self._choice.why,
             )
         )
         return lines
+
+    @property
+    def _metrics_host(self) -> str:
+        """Where metrics are scraped: a server on a Unix socket still has them on a port, of this machine alone."""
+        return "127.0.0.1" if self.settings.host.startswith("unix:") else self.settings.host
 
     async def _refresh_health(self) -> None:
         """Tells health what answers: without a model, recommendations do not, and so the server as a whole."""

@@ -81,8 +81,48 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on. 0.0.0.0: every interface.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on. 0.0.0.0: every interface; unix:PATH: a Unix socket.",
+    )
     port: int = Field(default=50051, ge=0, le=65_535, description="gRPC port, 0–65,535. 0: any free one.")
+    transport: Literal["auto", "native", "grpcio"] = Field(
+        default="auto",
+        description="What carries calls: native, the fastest, over a front in Rust that has neither TLS nor limits on "
+        "messages; grpcio; or auto: native where it can be had and only this machine can connect.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the server's certificate chain. Unset: no TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    max_concurrent_streams: int = Field(
+        default=1024, ge=1, le=1_000_000, description="Calls that one connection may have open, 1–1,000,000."
+    )
+    max_connection_age_seconds: float = Field(
+        default=0.0, ge=0, le=1e9, description="Seconds after which a connection is asked to end, 0–1e9. 0: never."
+    )
+    max_connection_idle_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e9,
+        description="Seconds without a call after which a connection is closed, 0–1e9. 0: never.",
+    )
+    keepalive_seconds: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=2e6,
+        description="Seconds without traffic after which a connection is asked whether it is still there, 0.1–2e6.",
+    )
+    keepalive_timeout_seconds: float = Field(
+        default=20.0, ge=0.1, le=2e6, description="Seconds until one that does not answer is closed, 0.1–2e6."
+    )
+    min_ping_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=2e6,
+        description="Seconds that a client must leave between two pings of its own, 0–2e6. 0: as gRPC has it.",
+    )
     metrics_port: int = Field(
         default=9464,
         ge=-1,
@@ -94,6 +134,15 @@ class Settings(BaseSettings):
     max_batch_rows: int = Field(default=64, ge=1, le=4096, description="Users computed in one batch at most, 1–4,096.")
     max_queue_rows: int = Field(
         default=2048, ge=1, le=1_000_000, description="Users waiting at most, 1–1,000,000; above it calls are refused."
+    )
+    max_queue_seconds: float = Field(
+        default=0.2,
+        gt=0,
+        le=3600,
+        description="Seconds that a call waits at most, above 0 to 3,600; what would wait longer is refused at once.",
+    )
+    max_open_streams: int = Field(
+        default=1000, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
     )
     state_cache_users: int = Field(
         default=10_000,

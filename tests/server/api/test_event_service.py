@@ -1,5 +1,6 @@
 """Tests of EventService over a real server: what is checked, recorded, listed, forgotten."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,9 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
@@ -26,11 +28,23 @@ def metrics() -> Metrics:
     return Metrics()
 
 
+class Servicer(EventServicer):
+    """Records on the event loop, too: here the calls pass no workers."""
+
+    def __init__(self, recorder: EventRecorder, store: SqliteEventStore, executor: ThreadPoolExecutor) -> None:
+        super().__init__(store, executor)
+        self.recorder = recorder
+
+    async def RecordEvents(self, request: pb.RecordEventsRequest, context: object) -> pb.RecordEventsResponse:  # noqa: N802  # gRPC's
+        return await asyncio.wrap_future(self.recorder.record(request))
+
+
 @pytest_asyncio.fixture
 async def stub(tmp_path: Path, metrics: Metrics) -> AsyncIterator[EventServiceStub]:
     with SqliteEventStore(tmp_path / "events.db") as store, ThreadPoolExecutor(2) as executor:
-        server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)])
-        add_EventServiceServicer_to_server(EventServicer(store, metrics, executor, clock=lambda: NOW), server)
+        server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))])
+        recorder = EventRecorder(store, metrics, clock=lambda: NOW)
+        add_EventServiceServicer_to_server(Servicer(recorder, store, executor), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

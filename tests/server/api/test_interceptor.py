@@ -22,7 +22,10 @@ from grpc_status import rpc_status
 
 from honeyguide.sdk import errors
 from honeyguide.server.api.context import current_context
-from honeyguide.server.api.interceptor import DOMAIN, MAX_MESSAGE_BYTES, ErrorInterceptor, reason_of, to_row_error
+from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
+from honeyguide.server.api.statuses import DOMAIN, reason_of, to_row_error
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1.errors_pb2 import ErrorReason
 
@@ -95,7 +98,7 @@ def log() -> Iterator[list[Any]]:
 async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc.aio.Channel]]:
     toy = Toy()
     limit = ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES)
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(metrics)], options=[limit])
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))], options=[limit])
     kinds = {
         "Unary": (grpc.unary_unary_rpc_method_handler, toy.unary),
         "Stream": (grpc.stream_stream_rpc_method_handler, toy.stream),

@@ -306,20 +306,20 @@ class Brake:
 
     def __init__(self, running: Any) -> None:
         pipeline = running.server.pipelines.get()
-        compute = pipeline.recommend
+        compute = pipeline.recommend_parts
         self.batches: list[int] = []
         self.begun, self.go = threading.Event(), threading.Event()
 
-        def braked(queries: Sequence[Any]) -> list[Any]:
+        def braked(queries: Sequence[Any]) -> Any:
             self.batches.append(len(queries))
             self.begun.set()
             assert self.go.wait(10)
             return compute(queries)
 
-        pipeline.recommend = braked
+        pipeline.recommend_parts = braked
 
     async def hold(self, running: Any) -> asyncio.Task[Any]:
-        """Lets one call occupy the executor."""
+        """Lets one call occupy the thread that computes."""
         call = asyncio.create_task(_wait(running.recommender.Recommend(RecommendRequest(history=KNOWN))))
         await asyncio.to_thread(self.begun.wait, 10)
         return call
@@ -330,13 +330,13 @@ async def _wait(call: Any) -> Any:
 
 
 async def test_over_capacity_is_refused_at_once_with_a_delay(start: Any) -> None:
-    async with start(max_queue_rows=2, threads=1) as running:
+    async with start(max_queue_rows=2, max_queue_seconds=60, threads=1) as running:
         brake = Brake(running)
         calls = [await brake.hold(running)]
         calls += [
             asyncio.create_task(_wait(running.recommender.Recommend(RecommendRequest(history=KNOWN)))) for _ in range(2)
         ]
-        while running.server.queues._batchers["tiny", "recommend"]._waiting_rows < 2:  # noqa: ASYNC110  # no event tells
+        while running.server.workers._waiting < 2:  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.005)
         begin = time.perf_counter()
         code, reason, _, (retry,) = await refused(running.recommender.Recommend(RecommendRequest(history=KNOWN)))
@@ -348,7 +348,7 @@ async def test_over_capacity_is_refused_at_once_with_a_delay(start: Any) -> None
 
 
 async def test_expired_and_cancelled_calls_are_not_computed_and_their_mates_are(start: Any) -> None:
-    async with start(threads=1) as running:
+    async with start(threads=1, max_queue_seconds=60) as running:
         brake = Brake(running)
         first = await brake.hold(running)
         expired = running.recommender.Recommend(RecommendRequest(history=KNOWN), timeout=0.05)

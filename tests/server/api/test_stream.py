@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -188,12 +189,12 @@ async def test_a_fault_in_one_batch_is_logged_once_under_the_id_that_its_answer_
     with structlog.testing.capture_logs() as log:
         async with start() as running:
             pipeline = running.server.pipelines.get()
-            compute = pipeline.recommend
+            compute = pipeline.recommend_parts
 
-            def faulty(queries: list[Any]) -> Any:
-                return compute(queries) if len(queries) > 1 else {}["secret"]
+            def faulty(queries: list[Any], plan: Any) -> Any:
+                return compute(queries, plan) if len(queries) > 1 else {}["secret"]
 
-            pipeline.recommend = faulty
+            pipeline.recommend_parts = faulty
             first, failed, last = await ask(running, [options(), batch(1, row(1), row(2)), batch(2, row(1)), batch(3)])
     assert len(first.rows) == 2
     assert (failed.sequence, failed.error.reason, failed.error.code) == (2, ERROR_REASON_INTERNAL, 13)
@@ -206,13 +207,13 @@ async def test_a_fault_in_one_batch_is_logged_once_under_the_id_that_its_answer_
 
 async def test_an_error_that_ends_two_streams_names_to_each_its_own_batch(start: Any) -> None:
     async with start() as running:
-        gone, queue = Unavailable("gone"), running.server.queues
+        gone, pipeline = Unavailable("gone"), running.server.pipelines.get()
 
-        async def refuse(*given: Any, **options: Any) -> Any:
-            await asyncio.sleep(0.05)
+        def refuse(*given: Any, **options: Any) -> Any:
+            time.sleep(0.05)
             raise gone
 
-        queue.recommend = refuse
+        pipeline.recommend_parts = refuse
         names = []
         calls = [running.recommender.RecommendStream(iter([options(), batch(n, row(1))])) for n in (4, 5)]
         for call in calls:

@@ -27,9 +27,8 @@ def test_a_pipeline_names_its_stages_its_bundles_and_its_device(provider: str, d
 
 
 def test_the_last_line_names_metrics_only_where_there_are_some() -> None:
-    line = describe_addresses("h", 1, 2, events="e.db", workers=1, threads=4)
-    assert line == "gRPC on h:1, metrics on http://h:2/metrics, events in e.db, 1 x 4 threads"
-    line = describe_addresses("::1", 1, 2, events="e.db", workers=1, threads=4)
-    assert line.startswith("gRPC on [::1]:1, metrics on http://[::1]:2/metrics")
-    line = describe_addresses("h", 1, -1, events="e.db", workers=1, threads=4)
-    assert line == "gRPC on h:1, events in e.db, 1 x 4 threads"
+    facts: dict[str, Any] = {"events": "e.db", "workers": 1, "threads": 4, "transport": "grpcio", "why": "as set"}
+    rest = "events in e.db, 1 x 4 threads, transport grpcio (as set)"
+    assert describe_addresses("h:1", "h:2", **facts) == f"gRPC on h:1, metrics on http://h:2/metrics, {rest}"
+    line = describe_addresses("[::1]:1", "", **facts)
+    assert line == f"gRPC on [::1]:1, {rest}"

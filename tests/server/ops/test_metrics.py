@@ -35,7 +35,7 @@ def test_what_is_counted_is_scraped(endpoint: tuple[Metrics, MetricsEndpoint]) -
     metrics.requests.labels("Recommend").inc(3)
     metrics.errors.labels("Recommend", "OVER_CAPACITY").inc()
     metrics.batch_rows.labels("home").observe(5)
-    metrics.queue_rows.labels("home").set(7)
+    metrics.queue_rows.set(7)
     metrics.events.labels("accepted").inc(2)
     metrics.users.labels("gru", "stepped").inc(4)
     metrics.degraded.labels("RANKER_FAILED").inc()
@@ -48,7 +48,7 @@ def test_what_is_counted_is_scraped(endpoint: tuple[Metrics, MetricsEndpoint]) -
         'honeyguide_errors_total{method="Recommend",reason="OVER_CAPACITY"} 1.0',
         'honeyguide_batch_rows_bucket{le="8.0",pipeline="home"} 1.0',
         'honeyguide_batch_rows_bucket{le="4.0",pipeline="home"} 0.0',
-        'honeyguide_queue_rows{pipeline="home"} 7.0',
+        "honeyguide_queue_rows 7.0",
         'honeyguide_events_total{outcome="accepted"} 2.0',
         'honeyguide_users_total{model="gru",outcome="stepped"} 4.0',
         'honeyguide_degraded_total{reason="RANKER_FAILED"} 1.0',

@@ -6,23 +6,22 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import grpc
 
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
-from honeyguide.server.api.interceptor import to_row_error
 from honeyguide.server.api.paging import size_of_page
+from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.api.validation import check_text, check_time
 from honeyguide.server.api.violations import Violations
-from honeyguide.server.events.store import EventStore, StoredEvent
+from honeyguide.server.events.store import EventStore, RecordCounts, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
-from honeyguide.v1 import event_service_pb2_grpc
 
-__all__ = ["EventServicer", "to_message", "to_stored"]
+__all__ = ["EventRecorder", "EventServicer", "to_message", "to_stored"]
 
 MAX_EVENTS = 1000
 """Events in one RecordEvents."""
@@ -36,34 +35,24 @@ async def _nothing_kept(user_id: str) -> None:
     """Stands where a server keeps nothing of users but their events."""
 
 
-class EventServicer(event_service_pb2_grpc.EventServiceServicer):
-    """Servicer of events, which the store keeps."""
+class EventRecorder:
+    """Recorder of what clients send: it checks each event, and answers when the good ones are on disk."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        metrics: Metrics,
-        executor: Executor,
-        deleted: Callable[[str], Awaitable[None]] = _nothing_kept,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, store: EventStore, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
         """Keeps its parts.
 
         Args:
             store: where events go.
             metrics: counts accepted, duplicate and rejected events.
-            executor: runs reads of the disk.
-            deleted: awaited with the id of a user whose events were deleted.
             clock: seconds since 1970-01-01 UTC.
         """
-        self._store = store
-        self._metrics = metrics
-        self._executor = executor
-        self._deleted = deleted
-        self._clock = clock
+        self._store, self._metrics, self._clock = store, metrics, clock
 
-    async def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:  # noqa: ARG002, N802  # gRPC's
-        """Records the events that keep the rules, and says what is wrong with the others."""
+    def record(self, request: pb.RecordEventsRequest) -> Future[pb.RecordEventsResponse]:
+        """Records the events that keep the rules; the answer says what is wrong with the others.
+
+        Raises `InvalidArgument` where there are none or too many, and as `EventStore.record` does.
+        """
         if not 1 <= len(request.events) <= MAX_EVENTS:
             raise InvalidArgument("events", f"{len(request.events)} events", f"1 to {MAX_EVENTS:,} events in one call")
         now_ms = int(self._clock() * 1000)
@@ -74,17 +63,44 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
                 good.append(to_stored(event, now_ms))
             except InvalidArgument as error:
                 rejected.append(pb.RejectedEvent(index=index, error=to_row_error(error)))
-        response = pb.RecordEventsResponse(rejected=rejected)
-        if good:
-            recorded = await asyncio.wrap_future(self._store.record(good))
-            response.accepted, response.duplicates = recorded.accepted, recorded.duplicates
-        for outcome, count in (
-            ("accepted", response.accepted),
-            ("duplicate", response.duplicates),
-            ("rejected", len(rejected)),
-        ):
-            self._metrics.events.labels(outcome).inc(count)
-        return response
+        answer: Future[pb.RecordEventsResponse] = Future()
+        if not good:
+            answer.set_result(self._response(RecordCounts(0, 0), rejected))
+            return answer
+
+        def stored(recorded: Future[RecordCounts]) -> None:
+            if recorded.cancelled():
+                answer.cancel()
+            elif (error := recorded.exception()) is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(self._response(recorded.result(), rejected))
+
+        self._store.record(good).add_done_callback(stored)
+        return answer
+
+    def _response(self, counts: RecordCounts, rejected: list[pb.RejectedEvent]) -> pb.RecordEventsResponse:
+        events = self._metrics.events
+        events.labels("accepted").inc(counts.accepted)
+        events.labels("duplicate").inc(counts.duplicates)
+        events.labels("rejected").inc(len(rejected))
+        return pb.RecordEventsResponse(accepted=counts.accepted, duplicates=counts.duplicates, rejected=rejected)
+
+
+class EventServicer:
+    """Servicer of events but for recording them, see `EventRecorder`."""
+
+    def __init__(
+        self, store: EventStore, executor: Executor, deleted: Callable[[str], Awaitable[None]] = _nothing_kept
+    ) -> None:
+        """Keeps its parts.
+
+        Args:
+            store: where events go.
+            executor: runs reads of the disk.
+            deleted: awaited with the id of a user whose events were deleted.
+        """
+        self._store, self._executor, self._deleted = store, executor, deleted
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:  # noqa: ARG002, N802  # gRPC's
         """Lists a page of a user's events."""

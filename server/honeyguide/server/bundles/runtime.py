@@ -7,7 +7,6 @@ import ctypes
 import io
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -56,12 +55,9 @@ class Runtime:
         usable = CUDA in ort.get_available_providers() and _has_cuda_device()
         return cls(cores // each, each, (CUDA, CPU) if usable else (CPU,))
 
-    def executor(self) -> ThreadPoolExecutor:
-        """Makes the executor that computes batches."""
-        # FAISS keeps its thread count for each calling thread, so each of ours must set it.
-        return ThreadPoolExecutor(
-            self.workers, "honeyguide-batch", initializer=faiss.omp_set_num_threads, initargs=(self.threads,)
-        )
+    def prepare_thread(self) -> None:
+        """Prepares a thread that computes; called on it: FAISS keeps its thread count for each calling thread."""
+        faiss.omp_set_num_threads(self.threads)
 
     def session(
         self, graph: bytes, threads: int = 0, *, name: str = "", weights: Mapping[str, bytes] = _EMBEDDED

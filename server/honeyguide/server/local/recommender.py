@@ -32,9 +32,9 @@ from honeyguide.answers.tables import Listing
 from honeyguide.sdk.errors import ConfigError, HoneyguideError, ItemNotFound, Unavailable
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.api import validation
-from honeyguide.server.api.event_service import EventServicer, to_stored
-from honeyguide.server.api.interceptor import to_row_error
+from honeyguide.server.api.event_service import EventRecorder, EventServicer, to_stored
 from honeyguide.server.api.model_service import ModelServicer
+from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.events.sqlite import SqliteEventStore
@@ -61,6 +61,7 @@ from honeyguide.v1.event_service_pb2 import (
     ListEventsRequest,
     ListUsersRequest,
     RecordEventsRequest,
+    RecordEventsResponse,
 )
 from honeyguide.v1.model_service_pb2 import ListModelsRequest
 from honeyguide.v1.recommender_service_pb2 import (
@@ -104,7 +105,7 @@ class LocalRecommender:
                 parts.callback(store.close)
             repository.load_newest()
             self._pipelines = Pipelines(settings, plugins, repository, store, metrics)
-            self._executor = runtime.executor()  # its thread is set up for the searches
+            self._executor = ThreadPoolExecutor(1, "honeyguide-local", initializer=runtime.prepare_thread)
             parts.callback(self._executor.shutdown)
             self._parts = parts.pop_all()
 
@@ -117,7 +118,8 @@ class LocalRecommender:
         # An executor of their own: an rpc waits in the other one for what it reads from the disk.
         reads = ThreadPoolExecutor(1, "honeyguide-read")
         self._parts.callback(reads.shutdown)
-        self._events = None if store is None else EventServicer(store, metrics, reads, forget)
+        self._events = None if store is None else EventServicer(store, reads, forget)
+        self._recorder = None if store is None else EventRecorder(store, metrics)
         self._models = ModelServicer(repository, self._pipelines, plugins, changed)
 
     @checked
@@ -281,7 +283,7 @@ class LocalRecommender:
         Raises `ConfigError` where the repository was opened without ``events``.
         """
         request = make_message(RecordEventsRequest, events=map(make_event, as_events(events)))
-        response = self._run(self._store().RecordEvents, request)
+        response = self._record(request)
         rejected = (answers.RejectedEvent(one.index, convert_failure(one.error)) for one in response.rejected)
         return answers.Recorded(response.accepted, response.duplicates, tuple(rejected))
 
@@ -318,7 +320,7 @@ class LocalRecommender:
         )
         message = make_event(as_event("", event))
         to_stored(message, time.time_ns() // 1_000_000)  # raises what `RecordEvents` would report beside others
-        response = self._run(self._store().RecordEvents, RecordEventsRequest(events=[message]))
+        response = self._record(RecordEventsRequest(events=[message]))
         return bool(response.accepted == 1)
 
     @checked
@@ -357,6 +359,12 @@ class LocalRecommender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _record(self, request: RecordEventsRequest) -> RecordEventsResponse:
+        self._store()
+        if self._closed or self._recorder is None:
+            raise Unavailable("the repository is closed: open it again")
+        return self._recorder.record(request).result()
 
     def _store(self) -> Any:
         """Returns the servicer of events, which needs no context: it is asked in this process."""

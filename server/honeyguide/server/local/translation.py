@@ -10,7 +10,7 @@ from uuid import uuid4
 from honeyguide import answers
 from honeyguide.answers.arguments import ArgumentError, as_flag, as_ids
 from honeyguide.sdk.errors import InvalidArgument
-from honeyguide.server.api.interceptor import reason_of
+from honeyguide.server.api.statuses import reason_of
 from honeyguide.server.serving.queries import Answer, ItemSource
 from honeyguide.v1.errors_pb2 import RowError
 from honeyguide.v1.event_service_pb2 import Event

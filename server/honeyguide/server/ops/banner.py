@@ -28,11 +28,23 @@ def describe_pipeline(
     return f"pipeline {name}{' (default)' * is_default}: {' → '.join(stages)} with {models} on {device}"
 
 
-def describe_addresses(host: str, port: int, metrics_port: int, *, events: object, workers: int, threads: int) -> str:
-    """Says where the server listens, where events go and what computes; ``metrics_port`` is -1 where there is none."""
-    shown = f"[{host}]" if ":" in host else host  # so that it can be pasted where a client asks for an address
-    metrics = f", metrics on http://{shown}:{metrics_port}/metrics" if metrics_port >= 0 else ""
-    return f"gRPC on {shown}:{port}{metrics}, events in {events}, {workers} x {threads} threads"
+def describe_addresses(
+    address: str, metrics_address: str, *, events: object, workers: int, threads: int, transport: str, why: str
+) -> str:
+    """Says where the server listens and why so, where events go and what computes.
+
+    Args:
+        address: host and port, as a client is given it.
+        metrics_address: the same of the metrics; "": there are none.
+        events: the file.
+        workers: batches computed at the same time.
+        threads: of each.
+        transport: its name.
+        why: what decided for it.
+    """
+    metrics = f", metrics on http://{metrics_address}/metrics" if metrics_address else ""
+    computes = f"{workers} x {threads} threads"
+    return f"gRPC on {address}{metrics}, events in {events}, {computes}, transport {transport} ({why})"
 
 
 def _describe_bundle(manifest: Manifest) -> str:

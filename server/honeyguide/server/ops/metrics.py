@@ -40,7 +40,7 @@ class Metrics:
         self.batch_rows = Histogram(
             "honeyguide_batch_rows", "Users computed in one batch.", ["pipeline"], buckets=_ROWS, registry=r
         )
-        self.queue_rows = Gauge("honeyguide_queue_rows", "Users waiting for a batch.", ["pipeline"], registry=r)
+        self.queue_rows = Gauge("honeyguide_queue_rows", "Calls waiting for a batch.", registry=r)
         self.model_version = Gauge("honeyguide_model_version", "Version that serves.", ["model"], registry=r)
         self.events = Counter(
             "honeyguide_events", "Events received: accepted, duplicate or rejected.", ["outcome"], registry=r

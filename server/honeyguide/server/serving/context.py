@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 __all__ = ["RequestContext"]
 
 
-@dataclass(frozen=True, slots=True)
 class RequestContext:
     """Identity and limits of one request, handed down from where it arrives."""
 
-    request_id: str
-    """Names the answer, and the request in every line of the log."""
-    deadline: float = math.inf
-    """Moment after which nothing is computed for it, seconds on the event loop's clock; infinite: none was set."""
-    caller: str = ""
-    """Who asks, as far as the transport knows; "": nobody it knows."""
+    __slots__ = ("caller", "deadline", "request_id")
+
+    def __init__(self, request_id: str, deadline: float = math.inf, caller: str = "") -> None:
+        """Takes them.
+
+        Args:
+            request_id: names the answer, and the request in every line of the log.
+            deadline: moment after which nothing is computed for it, seconds on the clock `monotonic`, which is the
+                event loop's; infinite: none was set.
+            caller: who asks, as far as the transport knows; "": nobody it knows.
+        """
+        self.request_id, self.deadline, self.caller = request_id, deadline, caller

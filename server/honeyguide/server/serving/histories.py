@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.store import EventStore, StoredHistory
@@ -67,11 +68,26 @@ class Histories:
     """Behaviour of a batch of users."""
 
     batch: HistoryBatch
-    """(users) whole histories of known items, normalised; some may be empty."""
-    unknown: Long
-    """(users,) events that were skipped because the catalogue lacks their item."""
+    """(users) histories of known items, whole as far as the store keeps them, normalised; some may be empty."""
+    unknown: Sequence[int]
+    """By user, events that were skipped because the catalogue lacks their item; empty: none of anybody."""
     states: list[UserState]
     """What is known of each user."""
+    older: Mapping[int, Int]
+    """By user of whom the batch lacks older events, the (n,) catalogue rows of all items seen that are known."""
+    truncated: list[bool]
+    """By user, whether items were seen that nobody keeps any more."""
+
+    def seen(self, users: Sequence[bool], items: int) -> Long:
+        """Returns keys (user * items + row) of what the chosen users have seen, in any order, with duplicates."""
+        if not any(users):
+            return np.empty(0, np.int64)
+        keys = np.repeat(np.arange(len(users)) * np.int64(items), self.batch.lengths) + self.batch.items
+        if not all(users):
+            keys = keys[np.repeat(users, self.batch.lengths)]
+        older = [rows + np.int64(user * items) for user, rows in self.older.items() if users[user]]
+        every: Long = np.concatenate([keys, *older])
+        return every
 
 
 def build_histories(
@@ -82,38 +98,53 @@ def build_histories(
     inline = [(i, u.history) for i, u in enumerate(users) if u.history is not None and u.history.item_ids]
     past = store.histories([user_id for _, user_id in stored]) if store is not None and stored else []
     columns = _Columns(past, [history for _, history in inline], store, numbers)
+    owners = [i for i, _ in stored] + [i for i, _ in inline]
+    lengths = [*map(len, past), *columns.inline_lengths]
 
-    owner = np.repeat(
-        np.array([i for i, _ in stored] + [i for i, _ in inline], np.int64), [*map(len, past), *columns.inline_lengths]
-    )
-    # Stable, so that a user's stored events stay before the inline ones.
-    order = np.argsort(owner, kind="stable")
     rows = columns.rows(catalogue)
-    known = rows[order] >= 0
-    owner = owner[order]
-    events = order[known]
+    moments = np.array([u.request_time_ms for u in users], np.int64) if spec.has_time else None
+    times = None if moments is None else columns.times(moments[[i for i, _ in inline]])
+    features = {scaler.name: columns.feature(scaler) for scaler in spec.features}
+    event_types = columns.event_types() if spec.event_types else None
+    unknown: Sequence[int] = ()
+    mixed = bool(stored and inline)
+    if not mixed and (rows >= 0).all():  # as it mostly is: users in order, nothing amiss
+        counts = [0] * len(users)
+        for owner, length in zip(owners, lengths, strict=True):
+            counts[owner] = length
+    else:
+        owner_of = np.repeat(np.array(owners, np.int64), lengths)
+        # Stable, so that a user's stored events stay before the inline ones.
+        order = np.argsort(owner_of, kind="stable")
+        owner_of, known = owner_of[order], rows[order] >= 0
+        events, owner_of, lost = order[known], owner_of[known], owner_of[~known]
+        rows = rows[events]
+        times = None if times is None else _non_decreasing(times[events], owner_of)
+        features = {name: column[events] for name, column in features.items()}
+        event_types = None if event_types is None else event_types[events]
+        counts = np.bincount(owner_of, minlength=len(users)).tolist()
+        unknown = np.bincount(lost, minlength=len(users)).tolist() if lost.size else ()
     offsets = np.zeros(len(users) + 1, np.int64)
-    np.cumsum(np.bincount(owner[known], minlength=len(users)), out=offsets[1:])
-
-    times = moments = None
-    if spec.has_time:
-        moments = np.array([u.request_time_ms for u in users], np.int64)
-        times = _non_decreasing(columns.times(moments[[i for i, _ in inline]])[events], owner[known])
+    np.cumsum(counts, out=offsets[1:])
     batch = HistoryBatch(
-        items=rows[events],
+        items=rows,
         offsets=offsets,
         times_ms=times,
-        features={scaler.name: scaler(columns.feature(scaler.name)[events]) for scaler in spec.features},
-        event_types=columns.event_types()[events] if spec.event_types else None,
+        features=features,
+        event_types=event_types,
         request_times_ms=moments,
     )
     states = [UserState.ANONYMOUS] * len(users)
     for i, _ in inline:
         states[i] = UserState.INLINE
+    older, truncated = {}, [False] * len(users)
     for (i, _), history in zip(stored, past, strict=True):
         if len(history):
             states[i] = UserState.STORED
-    return Histories(batch, np.bincount(owner[~known], minlength=len(users)), states)
+        if history.seen is not None and store is not None:
+            met = numbers.rows(history.seen, store.item_ids)
+            older[i], truncated[i] = met[met >= 0], history.truncated
+    return Histories(batch, unknown, states, older, truncated)
 
 
 class _Columns:
@@ -128,37 +159,62 @@ class _Columns:
     ) -> None:
         self._past, self._inline, self._store, self._numbers = past, inline, store, numbers
         self.inline_lengths = [len(h.item_ids) for h in inline]
+        self._inline_total = sum(self.inline_lengths)
 
     def rows(self, catalogue: Catalogue) -> Int:
-        parts = [catalogue.rows(list(chain.from_iterable(h.item_ids for h in self._inline)))]
-        if self._store is not None and self._past:
-            parts.insert(0, self._numbers.rows(self._stored("items", np.int64), self._store.item_ids))
-        return np.concatenate(parts)
+        inline = catalogue.rows(list(chain.from_iterable(h.item_ids for h in self._inline)))
+        if self._store is None or not self._past:
+            return inline
+        return _joined([self._numbers.rows(self._stored("items"), self._store.item_ids), inline])
 
     def event_types(self) -> Int:
-        names = chain.from_iterable(h.event_types or repeat("", len(h.item_ids)) for h in self._inline)
-        parts = [self._numbers.names(list(names))]
-        if self._store is not None and self._past:
-            parts.insert(0, self._numbers.types(self._stored("event_types", np.int32), self._store.event_types))
-        return np.concatenate(parts)
+        inline: Int = np.zeros(self._inline_total, np.int32)
+        if any(h.event_types for h in self._inline):
+            names = chain.from_iterable(h.event_types or repeat("", len(h.item_ids)) for h in self._inline)
+            inline = self._numbers.names(list(names))
+        if self._store is None or not self._past:
+            return inline
+        return _joined([self._numbers.types(self._stored("event_types"), self._store.event_types), inline])
 
     def times(self, moments: Long) -> Long:
         """Events whose time the request does not say happened at its moment, as far as anyone knows."""
-        inline = [
-            np.full(length, moment) if h.times_ms is None else h.times_ms
-            for h, length, moment in zip(self._inline, self.inline_lengths, moments, strict=True)
-        ]
-        return np.concatenate([self._stored("times_ms", np.int64), *inline])
+        if all(h.times_ms is None for h in self._inline):
+            inline = np.repeat(moments, self.inline_lengths)
+        else:
+            inline = np.concatenate(
+                [
+                    np.full(length, moment) if h.times_ms is None else h.times_ms
+                    for h, length, moment in zip(self._inline, self.inline_lengths, moments, strict=True)
+                ]
+            )
+        return _joined([self._stored("times_ms"), inline]) if self._past else inline
 
-    def feature(self, name: str) -> NDArray[np.float32]:
-        inline = [
-            h.features.get(name, np.full(length, np.nan, np.float32))
-            for h, length in zip(self._inline, self.inline_lengths, strict=True)
-        ]
-        return np.concatenate([self._stored(name, np.float32), *inline])
+    def feature(self, scaler: FeatureScaler) -> NDArray[np.float32]:
+        """Returns the normalised feature of all events."""
+        name = scaler.name
+        if any(name in h.features for h in self._inline):
+            raw = [
+                h.features.get(name, np.full(length, np.nan, np.float32))
+                for h, length in zip(self._inline, self.inline_lengths, strict=True)
+            ]
+            inline = scaler(np.concatenate(raw))
+        else:
+            inline = np.full(self._inline_total, _of_missing(scaler), np.float32)
+        return _joined([scaler(self._stored(name)), inline]) if self._past else inline
 
-    def _stored(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        return np.concatenate([np.empty(0, dtype), *(getattr(h, name) for h in self._past)])
+    def _stored(self, name: str) -> NDArray[Any]:
+        return _joined([getattr(h, name) for h in self._past])
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    parts = [part for part in parts if part.size] or parts[:1]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@lru_cache(maxsize=64)
+def _of_missing(scaler: FeatureScaler) -> np.float32:
+    """Returns what the scaler makes of a value that is not known."""
+    return np.float32(scaler(np.array([np.nan]))[0])
 
 
 def _non_decreasing(times: Long, owner: Long) -> Long:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.answers import fill, make_answers
+from honeyguide.server.serving.answers import Answers, fill
 from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import Histories, build_histories
@@ -25,10 +25,16 @@ from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, Rec
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
 
-__all__ = ["ServedPipeline"]
+__all__ = ["Part", "ServedPipeline"]
+
+Part = tuple[Sequence[int], Answers]
+"""Places of some queries among those that were asked, and their answers."""
 
 _RANK_FAILED = "RANK_FAILED"
-_Query = TypeVar("_Query", RecommendQuery, RankQuery)
+_TRUNCATED = "HISTORY_TRUNCATED"
+_SMALL_FILTER = 256
+"""Entries of a filter that costs batch-mates nothing worth mentioning."""
+_T = TypeVar("_T")
 
 
 class ServedPipeline:
@@ -62,54 +68,88 @@ class ServedPipeline:
 
     def recommend(self, queries: Sequence[RecommendQuery]) -> list[Answer]:
         """Answers each query; raises `NothingServed`."""
-        plan = self.plan()
-        return [answer for part in self._parts(queries) for answer in self._recommend(plan, part)]
+        return _in_order(self.recommend_parts(queries), len(queries))
+
+    def recommend_parts(self, queries: Sequence[RecommendQuery], plan: Plan | None = None) -> Iterator[Part]:
+        """Answers the queries part by part, each when it is asked for, all by one plan; raises `NothingServed`.
+
+        A part holds at most `max_batch_rows` queries that cost about the same, the lightest first: nobody waits for a
+        batch-mate that asked for much more.
+        """
+        plan = plan or self.plan()
+        weights: dict[tuple[int, ...], list[int]] = {}
+        for place, query in enumerate(queries):
+            weights.setdefault(_weight(query, plan.candidate_count), []).append(place)
+        for weight in sorted(weights):
+            for places in self._cut(weights[weight]):
+                yield places, self._recommend(plan, [queries[place] for place in places])
 
     def rank(self, queries: Sequence[RankQuery]) -> list[Answer]:
         """Scores each query's candidates, best first; raises `NothingServed`."""
+        return _in_order(self.rank_parts(queries), len(queries))
+
+    def rank_parts(self, queries: Sequence[RankQuery]) -> Iterator[Part]:
+        """Scores the queries' candidates part by part, as `recommend_parts` does."""
         plan = self.plan()
-        return [answer for part in self._parts(queries) for answer in self._rank(plan, part)]
+        weights: dict[int, list[int]] = {}
+        for place, query in enumerate(queries):
+            weights.setdefault(len(query.item_ids).bit_length(), []).append(place)
+        for weight in sorted(weights):
+            for places in self._cut(weights[weight]):
+                yield places, self._rank(plan, [queries[place] for place in places])
 
     def similar(self, queries: Sequence[SimilarQuery]) -> list[Answer | ItemNotFound]:
         """Answers each query by the cosine of item vectors; `ItemNotFound` stands for one whose item is unknown."""
+        (known, found), missing = self.similar_part(queries)
+        answers: list[Answer | ItemNotFound] = [*_in_order([(range(len(known)), found)], len(known))]
+        for place in sorted(missing):
+            answers.insert(place, missing[place])
+        return answers
+
+    def similar_part(self, queries: Sequence[SimilarQuery]) -> tuple[Part, dict[int, ItemNotFound]]:
+        """Returns the answers of the queries whose item is known, and by place the error of each of the others."""
         bundle = self.plan().retrievers[0]
         name, version = bundle.key
         catalogue, items = bundle.catalogue, len(bundle.catalogue)
         rows = catalogue.rows([q.item_id for q in queries])
         known = np.flatnonzero(rows >= 0)
-        own = known * np.int64(items) + rows[known]  # an item is not its own neighbour
-        limits = _limits(catalogue, [q.filter for q in queries], own).take(known)
-        ks = [queries[i].k for i in known.tolist()]
+        asked = [queries[place] for place in known.tolist()]
+        missing = {
+            place: ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
+            for place, q in enumerate(queries)
+            if rows[place] < 0
+        }
+        ks = np.array([q.k for q in asked], np.int64)
+        own = np.arange(len(known)) * np.int64(items) + rows[known]  # an item is not its own neighbour
         with self._metrics.stage("similar"):
-            neighbours = bundle.similar(rows[known], limits, np.array(ks, np.int64))
-        sources = np.full(neighbours.rows.shape, ItemSource.RETRIEVED)
-        answers: list[Answer | ItemNotFound] = [
-            ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
-            for q in queries
-        ]
-        filters = [queries[i].filter for i in known.tolist()]
-        of_known = make_answers(catalogue, (bundle.key,), name, neighbours, sources, ks, filters=filters)
-        for place, answer in zip(known.tolist(), of_known, strict=True):
-            answers[place] = answer
-        return answers
+            limits = _limits(catalogue, [q.filter for q in asked], own)
+            neighbours = bundle.similar(rows[known], limits, ks)
+        answers = Answers(
+            catalogue=catalogue,
+            models=(bundle.key,),
+            source_model=name,
+            rows=neighbours.rows,
+            scores=neighbours.scores,
+            sources=np.full(neighbours.rows.shape, ItemSource.RETRIEVED),
+            lengths=np.minimum((neighbours.rows >= 0).sum(1), ks).tolist(),
+            unknown_categories=_unknown_categories(catalogue, [q.filter for q in asked]),
+        )
+        return (known.tolist(), answers), missing
 
-    def _parts(self, queries: Sequence[_Query]) -> Iterator[Sequence[_Query]]:
-        return (queries[i : i + self.max_batch_rows] for i in range(0, len(queries), self.max_batch_rows))
+    def _cut(self, places: Sequence[_T]) -> Iterator[Sequence[_T]]:
+        return (places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows))
 
-    def _recommend(self, plan: Plan, queries: Sequence[RecommendQuery]) -> list[Answer]:
+    def _recommend(self, plan: Plan, queries: Sequence[RecommendQuery]) -> Answers:
         catalogue = plan.bundle.catalogue
         histories = self._histories(plan, queries)
-        lengths = histories.batch.lengths
         ks = np.array([q.k for q in queries])
-        drop = np.array([plan.drop_seen if q.drop_seen is None else q.drop_seen for q in queries])
-        owner = np.repeat(np.arange(len(queries)), lengths)
-        dropped = drop[owner]
-        seen = owner[dropped] * np.int64(len(catalogue)) + histories.batch.items[dropped]
-        limits = _limits(catalogue, [q.filter for q in queries], seen)
+        drop = [plan.drop_seen if q.drop_seen is None else q.drop_seen for q in queries]
+        filters = [q.filter for q in queries]
+        limits = _limits(catalogue, filters, histories.seen(drop, len(catalogue)))
 
         depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
         ranking = Candidates.none(0, 0)
-        known = np.flatnonzero(lengths)
+        known = np.flatnonzero(histories.batch.lengths)
         reasons: list[str] = []
         if known.size:
             users = self._users(queries, histories, known)
@@ -124,16 +164,17 @@ class ServedPipeline:
             except Exception:  # boundary: a plugin's rule; without it the answer is only less good
                 self._log.exception("rule failed", rule=rule.name)
                 reasons.append("RULE_FAILED")
-        ranking, sources = fill(catalogue, ranking, considered, limits, ks)
-        filters = [q.filter for q in queries]
-        answers = self._answers(plan, histories, ranking, sources, ks.tolist(), reasons, filters)
+        ranking, sources, lengths = fill(catalogue, ranking, considered, limits, ks)
+        truncated = [dropped and cut for dropped, cut in zip(drop, histories.truncated, strict=True)]
+        answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
+        answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters))
         if plan.explainer is not None and any(q.explain for q in queries):
             asked = known[[queries[user].explain for user in known.tolist()]]
             rows = np.where(sources[asked] == ItemSource.RETRIEVED, ranking.rows[asked], -1)
-            self._explain(plan.explainer, histories, asked, rows, answers)
+            return self._explain(plan.explainer, histories, asked, rows, answers)
         return answers
 
-    def _rank(self, plan: Plan, queries: Sequence[RankQuery]) -> list[Answer]:
+    def _rank(self, plan: Plan, queries: Sequence[RankQuery]) -> Answers:
         catalogue = plan.bundle.catalogue
         histories = self._histories(plan, queries)
         asked = [catalogue.rows(q.item_ids) for q in queries]
@@ -148,9 +189,10 @@ class ServedPipeline:
             rows[known], scores[known] = best.rows, best.scores
         ranking = sort_candidates(rows, scores)
         sources = np.full(rows.shape, ItemSource.CANDIDATE)
-        answers = self._answers(plan, histories, ranking, sources, [rows.shape[1]] * len(rows), reasons)
+        lengths = (ranking.rows >= 0).sum(1).tolist()
         unknown = [tuple(np.array(q.item_ids, object)[own < 0]) for q, own in zip(queries, asked, strict=True)]
-        return [replace(answer, unknown_item_ids=ids) for answer, ids in zip(answers, unknown, strict=True)]
+        answers = self._answers(plan, histories, ranking, sources, lengths, reasons, [False] * len(queries))
+        return replace(answers, unknown_item_ids=unknown)
 
     def _histories(self, plan: Plan, queries: Sequence[RecommendQuery | RankQuery]) -> Histories:
         bundle, users = plan.bundle, [q.user for q in queries]
@@ -212,16 +254,30 @@ class ServedPipeline:
         histories: Histories,
         ranking: Candidates,
         sources: NDArray[np.int_],
-        ks: Sequence[int],
+        lengths: list[int],
         reasons: Sequence[str],
-        filters: Sequence[ItemFilter | None] = (),
-    ) -> list[Answer]:
+        truncated: Sequence[bool],
+    ) -> Answers:
+        """Joins what a batch came to; ``truncated``: whether a user has seen more than is known to have been seen."""
         for reason in reasons:
-            self._metrics.degraded.labels(reason).inc(len(ks))
+            self._metrics.degraded.labels(reason).inc(len(lengths))
+        if any(truncated):
+            self._metrics.degraded.labels(_TRUNCATED).inc(sum(truncated))
+        for_all = tuple(reasons)
         scorer = plan.retrievers[0] if plan.ranker is None or _RANK_FAILED in reasons else plan.ranker
-        catalogue, source_model = plan.bundle.catalogue, scorer.manifest.name
-        return make_answers(
-            catalogue, plan.models, source_model, ranking, sources, ks, histories, tuple(reasons), filters
+        return Answers(
+            catalogue=plan.bundle.catalogue,
+            models=plan.models,
+            source_model=scorer.manifest.name,
+            rows=ranking.rows,
+            scores=ranking.scores,
+            sources=sources,
+            lengths=lengths,
+            states=histories.states,
+            unknown=histories.unknown,
+            reasons=[(*for_all, _TRUNCATED) if cut else for_all for cut in truncated]
+            if for_all or any(truncated)
+            else (),
         )
 
     def _explain(
@@ -230,25 +286,53 @@ class ServedPipeline:
         histories: Histories,
         asked: NDArray[np.intp],
         rows: NDArray[np.int32],
-        answers: list[Answer],
-    ) -> None:
-        """Adds, in place, what carried the (asked, n) rows to the answers of the users who asked."""
+        answers: Answers,
+    ) -> Answers:
+        """Returns the answers with what carried the (asked, n) rows, for the users who asked."""
         try:
             with self._metrics.stage("explain"):
                 because_items = explain(explainer, histories.batch.take(asked), rows)
         except Exception:  # boundary: the explanation is a plugin's graph; without it the answer is only less good
             self._log.exception("explanation failed", model=explainer.key[0], version=explainer.key[1])
             self._metrics.degraded.labels("EXPLAIN_FAILED").inc(len(asked))
+            reasons = list(answers.reasons or [()] * len(answers))
             for user in asked.tolist():
-                reasons = (*answers[user].degraded_reasons, "EXPLAIN_FAILED")
-                answers[user] = replace(answers[user], degraded_reasons=reasons)
-            return
-        for user, items in zip(asked.tolist(), because_items, strict=True):
-            answers[user] = replace(answers[user], because_items=items[: len(answers[user].item_ids)])
+                reasons[user] = (*reasons[user], "EXPLAIN_FAILED")
+            return replace(answers, reasons=reasons)
+        named = zip(asked.tolist(), because_items, strict=True)
+        return replace(answers, because_items={user: items[: answers.lengths[user]] for user, items in named})
+
+
+def _weight(query: RecommendQuery, candidates: int) -> tuple[int, ...]:
+    """Returns what a query costs, roughly: queries of equal weights are answered together, lighter ones first."""
+    depth = 0 if query.k <= max(candidates, 100) else query.k.bit_length()
+    limit = query.filter
+    if limit is None:
+        return query.explain, depth, 0, 0
+    small = len(limit.exclude) + len(limit.allow) + len(limit.any_categories) <= _SMALL_FILTER
+    return query.explain, depth, 1, 0 if small else id(limit)
+
+
+def _in_order(parts: Iterable[Part], count: int) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    for places, part in parts:
+        answers.update(zip(places, part, strict=True))
+    return [answers[place] for place in range(count)]
+
+
+def _unknown_categories(
+    catalogue: Catalogue, filters: Sequence[ItemFilter | None]
+) -> list[tuple[str, ...]] | tuple[()]:
+    if not any(filters):
+        return ()
+    unknown = {id(limit): catalogue.unknown_categories(limit) for limit in filters}
+    return [unknown[id(limit)] for limit in filters]
 
 
 def _limits(catalogue: Catalogue, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]) -> Limits:
     """Adds the filters to what is forbidden; a filter that many users share is worked out once."""
+    if not any(filters):
+        return Limits(len(filters), len(catalogue), forbidden)
     masks: list[NDArray[np.bool_]] = []
     mask_of = np.full(len(filters), -1, np.intp)
     keys = [forbidden]

@@ -1,19 +1,30 @@
-"""Carries the services over grpcio, on the event loop."""
+"""Carries all services over grpcio, on the event loop, which hands unary calls to the workers."""
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
 import grpc
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Google ships no stubs
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_status import rpc_status
 
-from honeyguide.server.api.interceptor import MAX_MESSAGE_BYTES
+from honeyguide.sdk.errors import ConfigError, HoneyguideError
+from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
+from honeyguide.server.serving.calls import ServerCall
+from honeyguide.server.serving.workers import Receive
+from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import address_of, port_taken
 from honeyguide.server.transport.services import Services
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
-from honeyguide.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
-from honeyguide.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
-from honeyguide.v1.recommender_service_pb2_grpc import add_RecommenderServiceServicer_to_server
 
 __all__ = ["GrpcioTransport"]
 
@@ -34,34 +45,34 @@ the call with RESOURCE_EXHAUSTED."""
 class GrpcioTransport:
     """Server of grpc.aio on one port, with reflection; see `Transport`."""
 
-    def __init__(self, services: Services, host: str, port: int) -> None:
+    receive: Receive | None = None
+
+    def __init__(self, services: Services, settings: Settings, socket: str = "") -> None:
         """Binds the port; must be called on the event loop.
 
         Args:
             services: what it carries.
-            host: address to listen on.
-            port: 0: any free one.
+            settings: the address, TLS, and the limits on connections.
+            socket: a Unix socket to listen on in the place of the settings' address, without TLS.
 
-        Raises `ConfigError` where the port cannot be had.
+        Raises `ConfigError` where the port cannot be had, or the certificate cannot be read.
         """
-        self._server = grpc.aio.server(
-            interceptors=services.interceptors,
-            options=[
-                # Else a second server binds the same port in silence and takes half of the calls.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
-                ("grpc.max_send_message_length", _MAX_SENT_BYTES),
-            ],
-        )
-        add_RecommenderServiceServicer_to_server(services.recommender, self._server)
-        add_EventServiceServicer_to_server(services.events, self._server)
-        add_ModelServiceServicer_to_server(services.models, self._server)
+        self._services = services
+        self._server = grpc.aio.server(interceptors=services.interceptors, options=_options(settings))
+        self._answers = _Answers(asyncio.get_running_loop())
+        self._server.add_generic_rpc_handlers((_Methods(self._handlers()),))
         add_HealthServicer_to_server(services.health, self._server)
         add_reflection(self._server, _FILES)
+        address = f"unix:{socket}" if socket else address_of(settings.host, settings.port)
         try:
-            self.port = self._server.add_insecure_port(address_of(host, port))
+            if settings.tls_certificate is not None and not socket:
+                self.port = self._server.add_secure_port(address, _credentials(settings))
+            else:
+                self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise port_taken(host, port) from error
+            raise port_taken(settings.host, settings.port) from error
+        if address.startswith("unix:"):
+            self.port = 0
 
     async def start(self) -> None:
         """Takes calls from now on."""
@@ -70,3 +81,147 @@ class GrpcioTransport:
     async def stop(self, grace: float | None) -> None:
         """Refuses new calls, gives those under way ``grace`` seconds, None is none, and frees the port."""
         await self._server.stop(grace)
+
+    def _handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        handlers: dict[str, Any] = {}
+        services = self._services
+        for file, servicer in (
+            (recommender_service_pb2.DESCRIPTOR, services.streams),
+            (event_service_pb2.DESCRIPTOR, services.events),
+            (model_service_pb2.DESCRIPTOR, services.models),
+        ):
+            (service,) = file.services_by_name.values()
+            for method in service.methods:
+                if call := getattr(servicer, method.name, None):
+                    handlers[f"/{service.full_name}/{method.name}"] = _handler(method, call)
+        return handlers | {path: grpc.unary_unary_rpc_method_handler(self._method(path)) for path in services.unary}
+
+    def _method(self, path: str) -> Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Any]:
+        services, answers = self._services, self._answers
+
+        async def method(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            left = context.time_remaining()
+            deadline = math.inf if left is None else monotonic() + left
+            call = _Call(services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
+            try:
+                call.payload = inflate(payload)
+            except HoneyguideError as error:
+                services.outcomes.begin(path)
+                services.outcomes.fail(call, error)
+            else:
+                services.workers.put(call)
+            try:
+                outcome = await call.future
+            except asyncio.CancelledError:  # the client went away, or its deadline passed
+                services.workers.withdraw(call)
+                services.outcomes.abandon(path, "CANCELLED")
+                raise
+            if isinstance(outcome, bytes):
+                return outcome
+            await context.abort_with_status(rpc_status.to_status(outcome))
+            raise AssertionError("abort_with_status raises")
+
+        return method
+
+
+class _Call(ServerCall):
+    """Call whose answer goes back to the event loop."""
+
+    __slots__ = ("_answers", "future")
+
+    def __init__(
+        self, request_id: str, deadline: float, caller: str, method: str, payload: bytes, answers: _Answers
+    ) -> None:
+        super().__init__(request_id, deadline, caller, method, payload)
+        self.future: asyncio.Future[bytes | Status] = answers.loop.create_future()
+        self._answers = answers
+
+    def respond(self, payload: bytes) -> None:
+        self._answers.put(self.future, payload)
+
+    def fail(self, status: Status) -> None:
+        self._answers.put(self.future, status)
+
+
+class _Answers:
+    """Answers on their way to the event loop, which is called once for as many as there are."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ready: deque[tuple[asyncio.Future[bytes | Status], bytes | Status]] = deque()
+        self._called = False
+
+    def put(self, future: asyncio.Future[bytes | Status], outcome: bytes | Status) -> None:
+        """Settles a future on its loop; from any thread."""
+        self._ready.append((future, outcome))
+        if not self._called:
+            self._called = True
+            self.loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        self._called = False  # before the queue is emptied: what is put from now on calls again
+        while self._ready:
+            future, outcome = self._ready.popleft()
+            if not future.done():
+                future.set_result(outcome)
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """Methods by path."""
+
+    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Returns the handler of a method; None: it is another's."""
+        return self._handlers.get(handler_call_details.method)
+
+
+def _handler(method: Any, call: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    """Makes the handler of one method of a servicer, as generated code does, but that answers may be bytes already."""
+    sides = ("stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming))
+    build = getattr(grpc, f"{'_'.join(sides)}_rpc_method_handler")
+    return build(call, GetMessageClass(method.input_type).FromString, _to_bytes)  # type: ignore[no-any-return]
+
+
+def _to_bytes(answer: Any) -> bytes:
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    options = [
+        # Else a second server binds the same port in silence and takes half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
+        ("grpc.max_send_message_length", _MAX_SENT_BYTES),
+        ("grpc.per_message_decompression", 0),  # `inflate` does it, no further than is read
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+    for name, seconds in (
+        ("grpc.max_connection_age_ms", settings.max_connection_age_seconds),
+        ("grpc.max_connection_age_grace_ms", settings.drain_seconds if settings.max_connection_age_seconds else 0),
+        ("grpc.max_connection_idle_ms", settings.max_connection_idle_seconds),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", settings.min_ping_seconds),
+    ):
+        if seconds:
+            options.append((name, _ms(seconds)))
+    return options
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials:
+    pair = []
+    for name, path in (("tls_key", settings.tls_key), ("tls_certificate", settings.tls_certificate)):
+        if path is None:
+            raise ConfigError(f"{name} is unset; TLS needs both tls_certificate and tls_key")
+        try:
+            pair.append(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{name} is {str(path)!r}, which cannot be read ({error.strerror})") from error
+    return grpc.ssl_server_credentials([(pair[0], pair[1])])

@@ -8,9 +8,14 @@ from honeyguide.sdk.errors import ConfigError
 
 __all__ = ["address_of", "check_free", "port_taken"]
 
+_UNIX = "unix:"
+
 
 def check_free(host: str, port: int) -> None:
     """Raises `ConfigError` where the port is taken: before anything slow is done, and in better words than gRPC's."""
+    if host.startswith(_UNIX):
+        _check_socket(host.removeprefix(_UNIX), host)
+        return
     if port == 0:
         return
     try:
@@ -25,6 +30,8 @@ def check_free(host: str, port: int) -> None:
 def port_taken(host: str, port: int, problem: str | None = None) -> ConfigError:
     """Makes the error of a port that cannot be had."""
     reason = f" ({problem})" if problem else ""
+    if host.startswith(_UNIX):
+        return ConfigError(f"cannot listen on {host}: stop what listens there, or choose another path{reason}")
     return ConfigError(
         f"cannot listen on {host}, port {port}: stop what listens there, or choose another with --port (0: any free)"
         f"{reason}"
@@ -32,5 +39,19 @@ def port_taken(host: str, port: int, problem: str | None = None) -> ConfigError:
 
 
 def address_of(host: str, port: int) -> str:
-    """Writes host and port as one address; an IPv6 host gets its brackets."""
+    """Writes host and port as one address; an IPv6 host gets its brackets, and a Unix socket has no port."""
+    if host.startswith(_UNIX):
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_socket(path: str, host: str) -> None:
+    """Raises `ConfigError` where another server listens on a Unix socket: binding would take it away in silence."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return  # nobody, or what a server left that ended
+    except OSError as error:
+        raise port_taken(host, 0, error.strerror) from error
+    raise port_taken(host, 0, "a server answers there")

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-from honeyguide.v1.event_service_pb2_grpc import EventServiceServicer
+from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.api.recommender_service import RecommenderServicer
+from honeyguide.server.serving.calls import RequestIds
+from honeyguide.server.serving.workers import Receive, Workers
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceServicer
-from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
 
 __all__ = ["Services", "Transport"]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Servicers of one server, whichever transports carry them."""
+    """What one server answers, whichever transports carry it."""
 
-    recommender: RecommenderServiceServicer
-    events: EventServiceServicer
+    unary: Sequence[str]
+    """Paths of the methods that the workers answer, from bytes to bytes; the servicers have all others."""
+    workers: Workers
+    request_ids: RequestIds
+    outcomes: Outcomes
+    streams: RecommenderServicer
+    events: EventServicer
     models: ModelServiceServicer
     health: HealthServicer
     interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
-    """What every call passes through, outermost first."""
+    """What every call passes through that runs on the event loop, outermost first."""
 
 
 class Transport(Protocol):
     """Way for calls to the services."""
 
     port: int
-    """The port it listens on."""
+    """The port it listens on; 0: it listens on a Unix socket."""
+    receive: Receive | None
+    """Where a worker waits for calls; None: they are put to the workers."""
 
     async def start(self) -> None:
         """Takes calls from now on."""

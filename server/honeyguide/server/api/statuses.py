@@ -1,0 +1,93 @@
+"""Turns every error into a rich gRPC status."""
+
+from __future__ import annotations
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as details  # type: ignore[import-untyped]  # Google ships no stubs
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]  # as above
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
+
+from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, NotFound, OverCapacity
+from honeyguide.sdk.scrub import without_paths
+from honeyguide.v1.errors_pb2 import ErrorReason, RowError
+
+__all__ = ["DOMAIN", "reason_of", "to_row_error", "to_status"]
+
+DOMAIN = "honeyguide"
+"""Domain of every ErrorInfo."""
+
+_MESSAGE_BYTES = 1000
+"""Bytes of a message at most. It travels in the trailers up to three times, once with every byte of other scripts as
+three; above 8 kB of trailers gRPC's clients show an error of their own instead."""
+_VIOLATION_BYTES = 2000
+"""Bytes of the descriptions of all fields at fault; they travel in the same trailers."""
+_FACT_BYTES = 300
+
+
+def to_row_error(error: Exception, request_id: str = "") -> RowError:
+    """Describes an error to the client, for a row or a batch; of an unknown one, only where the log has it."""
+    if not isinstance(error, HoneyguideError):
+        where = f" under request {request_id}" if request_id else ""
+        return RowError(
+            code=Code.INTERNAL,
+            reason=ErrorReason.ERROR_REASON_INTERNAL,
+            message=f"internal error; the server's log has more{where}",
+        )
+    return RowError(
+        code=Code.Value(error.code),
+        reason=f"ERROR_REASON_{error.reason}",
+        field=error.field if isinstance(error, InvalidArgument) else "",
+        message=_message(error),
+    )
+
+
+def reason_of(row: RowError) -> str:
+    """Returns the reason as ErrorInfo carries it, without the enum's prefix."""
+    return ErrorReason.Name(row.reason).removeprefix("ERROR_REASON_")
+
+
+def to_status(error: Exception, request_id: str) -> Status:
+    """Describes an error to the client, for a whole call, as a google.rpc.Status with details."""
+    row = to_row_error(error, request_id)
+    facts = {"request_id": request_id}
+    if isinstance(error, HoneyguideError):
+        facts |= {name: _cut(fact, _FACT_BYTES) for name, fact in error.facts.items()}
+    parts: list[Message] = [details.ErrorInfo(reason=reason_of(row), domain=DOMAIN, metadata=facts)]
+    if isinstance(error, InvalidArgument):
+        parts.append(_bad_request(error))
+    if isinstance(error, OverCapacity):
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        parts.append(details.RetryInfo(retry_delay=delay))
+    status = Status(code=row.code, message=row.message)
+    for part in parts:
+        packed = AnyMessage()
+        packed.Pack(part)
+        status.details.append(packed)
+    return status
+
+
+def _bad_request(error: InvalidArgument) -> details.BadRequest:
+    """Lists every field at fault; the more there are, the shorter each is told."""
+    violations = (error, *error.others)
+    share = max(_VIOLATION_BYTES // len(violations), 80)
+    return details.BadRequest(
+        field_violations=[
+            details.BadRequest.FieldViolation(field=v.field, description=_cut(v.message, share)) for v in violations
+        ]
+    )
+
+
+def _message(error: HoneyguideError) -> str:
+    # What the client sent comes back as it was; everything else may quote the file system.
+    if isinstance(error, InvalidArgument):
+        return _cut(str(error), _MESSAGE_BYTES)
+    return _cut(error.message if isinstance(error, NotFound) else without_paths(error.message), _MESSAGE_BYTES)
+
+
+def _cut(text: str, most: int) -> str:
+    """Returns at most so many bytes of a text."""
+    whole = text.encode()
+    return text if len(whole) <= most else whole[:most].decode(errors="ignore") + "…"

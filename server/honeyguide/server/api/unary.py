@@ -1,0 +1,145 @@
+"""Answers calls in batches, from bytes to bytes: reads and checks each, computes those of a pipeline at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.server.api import validation
+from honeyguide.server.api.event_service import EventRecorder
+from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.api.reading import read_message
+from honeyguide.server.api.writing import AnswerWriter
+from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.calls import ServerCall
+from honeyguide.server.serving.pipeline import ServedPipeline
+from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
+from honeyguide.v1.event_service_pb2 import RecordEventsRequest
+from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest, SimilarItemsRequest
+
+__all__ = ["UnaryMethods"]
+
+Query = TypeVar("Query")
+_RECOMMENDER, _EVENTS = "/honeyguide.v1.RecommenderService", "/honeyguide.v1.EventService"
+
+
+class UnaryMethods:
+    """Unary methods that are answered by the threads that compute, without an event loop."""
+
+    def __init__(
+        self,
+        pipelines: Pipelines,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        outcomes: Outcomes,
+        writer: AnswerWriter,
+    ) -> None:
+        self._pipelines, self._recorder = pipelines, recorder
+        self._metrics, self._outcomes, self._writer = metrics, outcomes, writer
+        recommend = _Ask(RecommendRequest, validation.recommend_query, self._recommend)
+        rank = _Ask(RankRequest, validation.rank_query, self._rank)
+        similar = _Ask(SimilarItemsRequest, validation.similar_query, self._similar)
+        self._methods: dict[str, Callable[[list[ServerCall]], None]] = {
+            f"{_RECOMMENDER}/Recommend": partial(self._ask, recommend),
+            f"{_RECOMMENDER}/Rank": partial(self._ask, rank),
+            f"{_RECOMMENDER}/SimilarItems": partial(self._ask, similar),
+            f"{_EVENTS}/RecordEvents": self._record,
+        }
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The methods' paths, "/package.Service/Method"."""
+        return tuple(self._methods)
+
+    def answer(self, calls: list[ServerCall]) -> None:
+        """Ends each of the calls, or sees to it that it will be ended; raises nothing."""
+        methods: dict[str, list[ServerCall]] = {}
+        for call in calls:
+            methods.setdefault(call.method, []).append(call)
+        for method, own in methods.items():
+            self._outcomes.begin(method, len(own))
+            try:
+                self._methods[method](own)
+            except Exception as error:  # boundary: whatever it is, the calls that wait get it
+                for call in own:
+                    self._outcomes.fail(call, error)
+
+    def refuse(self, call: ServerCall, error: HoneyguideError) -> None:
+        """Ends a call that is not computed."""
+        self._outcomes.begin(call.method)
+        self._outcomes.fail(call, error)
+
+    def _ask(self, ask: _Ask, calls: list[ServerCall]) -> None:
+        pipelines: dict[str, tuple[list[ServerCall], list[Any]]] = {}
+        for call in calls:
+            try:
+                request = read_message(ask.message.FromString, call.payload)
+                query = ask.query(request)
+            except Exception as error:  # boundary: one call; its mates go on
+                self._outcomes.fail(call, error)
+                continue
+            own, queries = pipelines.setdefault(request.pipeline, ([], []))
+            own.append(call)
+            queries.append(query)
+        for name, (own, queries) in pipelines.items():
+            try:
+                pipeline = self._pipelines.get(name)
+                self._metrics.batch_rows.labels(pipeline.options.name).observe(len(own))
+                ask.answer(pipeline, own, queries)
+            except Exception as error:  # boundary: one pipeline
+                for call in own:
+                    self._outcomes.fail(call, error)
+
+    def _recommend(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[RecommendQuery]) -> None:
+        for places, answers in pipeline.recommend_parts(queries):
+            own = [calls[place] for place in places]
+            ks = [queries[place].k for place in places]
+            self._outcomes.answer(own, self._writer.recommendations(answers, ks, [call.request_id for call in own]))
+
+    def _rank(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[RankQuery]) -> None:
+        for places, answers in pipeline.rank_parts(queries):
+            own = [calls[place] for place in places]
+            self._outcomes.answer(own, self._writer.rankings(answers, [call.request_id for call in own]))
+
+    def _similar(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[SimilarQuery]) -> None:
+        (places, answers), missing = pipeline.similar_part(queries)
+        for place, error in missing.items():
+            self._outcomes.fail(calls[place], error)
+        if places:
+            own = [calls[place] for place in places]
+            ks = [queries[place].k for place in places]
+            self._outcomes.answer(own, self._writer.neighbours(answers, ks, [call.request_id for call in own]))
+
+    def _record(self, calls: list[ServerCall]) -> None:
+        for call in calls:
+            try:
+                request = read_message(RecordEventsRequest.FromString, call.payload)
+                recorded = self._recorder.record(request)
+            except Exception as error:  # boundary: one call; its mates go on
+                self._outcomes.fail(call, error)
+                continue
+            recorded.add_done_callback(partial(self._recorded, call))
+
+    def _recorded(self, call: ServerCall, recorded: Any) -> None:
+        """Answers a call whose events are on disk, or not; on the thread of the store."""
+        if (error := recorded.exception()) is not None:
+            self._outcomes.fail(call, error)
+        else:
+            self._outcomes.answer([call], [recorded.result().SerializeToString()])
+
+
+class _Ask:
+    """How one method of the recommender is answered."""
+
+    __slots__ = ("answer", "message", "query")
+
+    def __init__(
+        self,
+        message: Any,
+        query: Callable[[Any], Query],
+        answer: Callable[[ServedPipeline, list[ServerCall], list[Query]], None],
+    ) -> None:
+        self.message, self.query, self.answer = message, query, answer
