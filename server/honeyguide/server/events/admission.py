@@ -42,6 +42,5 @@ class CommitSpeed:
             gone: the seconds since it began.
             queued: events of the commit that follows.
         """
-        expected = self.estimate(writing)
-        late = gone / expected if gone > expected > 0 else 1.0  # the disk is slower now by this factor at least
-        return late * (1 + 2 * self._error) * (expected + self.estimate(queued))
+        factor = 1 + 2 * self._error
+        return max(gone, factor * self.estimate(writing)) + factor * self.estimate(queued)

@@ -102,7 +102,7 @@ class EventWriter:
         waiting = self._queued + self._writing
         if waiting + size > self._max_events:
             problem = "as many as may"
-        elif max(seconds, gone) > self._max_seconds:
+        elif seconds > self._max_seconds:
             problem = f"which takes longer than the {self._max_seconds:g} s that they may wait"
         else:
             return
