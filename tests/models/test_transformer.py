@@ -70,3 +70,14 @@ def test_the_last_position_alone_equals_the_last_of_all() -> None:
 def test_heads_divide_the_dimension() -> None:
     with pytest.raises(ValueError, match="dimension is 10; allowed: a multiple of heads, which is 4"):
         TransformerOptions(dimension=10)
+
+
+def test_attention_has_no_denormal_numbers_which_are_slow() -> None:
+    model = small("transformer", PLAIN, max_length=300)
+    network = weighty(model)
+    batch = tensors(model, histories(PLAIN, [[3, 9, 4] * 100, [1]]))
+    attention, _ = network.final._attend(network.events(batch), batch["tokens"] > 0, None, last=False)
+    assert attention.shape[2:] == (300, 300)
+    assert attention.min() >= torch.finfo(torch.float32).tiny
+    assert attention[1, :, -1, :-1].max() < 1e-20  # padding still counts for nothing
+    assert attention[0, :, 100, 101:].max() < 1e-20  # and so does what comes later

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionLstmNetwork"]
 
-_MASKED = -1e4
+_MASKED = -70.0  # as in `transformer_network`
 _FASTEST, _SLOWEST = 0.7, 60.0  # events after which a cell has forgotten all but 1/e at the start, the least and most
 _FALL = 20.0  # events in which the attention's bias falls by 1 at the start
 
@@ -130,6 +130,7 @@ class AttentionLstmNetwork(nn.Module):
         scores = query @ self.key(states).transpose(1, 2) / query.shape[2] ** 0.5
         places = torch.arange(states.shape[1], device=states.device)
         lags = (places[-1:] if last else places)[:, None] - places
-        scores = scores + self.lag_bias[lags.clamp_min(0)].masked_fill(lags < 0, _MASKED)
+        by_lag = functional.pad(self.lag_bias.clamp_min(_MASKED), (1, 0), value=_MASKED)  # first what is still to come
+        scores = scores + by_lag[(lags + 1).clamp_min(0)]
         attention: Tensor = scores.masked_fill((tokens == 0)[:, None, :], _MASKED).softmax(2)
         return attention

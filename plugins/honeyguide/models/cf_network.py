@@ -106,7 +106,7 @@ class CollaborativeNetwork(nn.Module):
 
     def _events(self, tokens: Tensor) -> Tensor:
         """Returns [B, L, d] vectors of the history's items; PAD is 0."""
-        vectors = functional.dropout(self.table_in[tokens], self.config.dropout, self.training)
+        vectors = functional.dropout(functional.embedding(tokens, self.table_in), self.config.dropout, self.training)
         return vectors * (tokens > 0)[:, :, None]
 
 

@@ -43,7 +43,7 @@ class EventEmbedding(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns [B, L, d]."""
         tokens = batch["tokens"]
-        x = self.norm(self.table[tokens])
+        x = self.norm(functional.embedding(tokens, self.table))
         if self.numbers is not None:
             x = x + self.numbers(batch["numbers"])
         if self.types is not None:
