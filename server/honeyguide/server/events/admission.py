@@ -16,7 +16,7 @@ class CommitSpeed:
     def __init__(self) -> None:
         self._fixed = 0.002
         self._error = 0.0  # of an estimate, as a part of it
-        self._seconds, self._events = 0.001, 20.0  # sums, so that the large commits, which tell most, weigh most
+        self._seconds, self._events = 0.0004, 20.0  # sums, so that the large commits, which tell most, weigh most
 
     def observe(self, events: int, seconds: float) -> None:
         """Learns from a commit of some events."""
