@@ -186,7 +186,10 @@ def _check_entries(field: str, values: Sequence[str], most: int) -> None:
 def _history(given: History, violations: Violations) -> InlineHistory:
     ids = list(given.item_ids)
     violations.check(_check_events, ids)
-    columns = {name: column for name in _COLUMNS if (column := getattr(given, name))}  # most requests bring none
+    fields = given.ListFields()
+    if len(fields) == 1:  # as most requests have it
+        return InlineHistory(ids)
+    columns = {field.name: column for field, column in fields if field.name in _COLUMNS}
     for name, column in columns.items():
         violations.check(_check_length, name, len(column), len(ids))
     if given.event_types:
@@ -237,11 +240,8 @@ def _times(given: History) -> NDArray[np.int64]:
 
 
 def _check_texts(field: str, values: Sequence[str], shortest: int, longest: int) -> None:
-    """Checks lengths in bytes of UTF-8; most texts are so short that their characters need no second look."""
-    if not values:
-        return
-    lengths = list(map(len, values))
-    if min(lengths) >= shortest and max(lengths) * 4 <= longest:
+    """Checks lengths in bytes of UTF-8, ``shortest`` 0 or 1; most texts are so short that they need no second look."""
+    if not values or (max(map(len, values)) * 4 <= longest and (not shortest or all(values))):
         return
     for value in values:
         size = len(value.encode())

@@ -23,7 +23,7 @@ Long = NDArray[np.int64]
 Int = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as one is made for every request: that takes four times as long
 class InlineHistory:
     """Events that a request brings along, oldest first, as columns."""
 
@@ -46,7 +46,7 @@ class UserState(IntEnum):
     ANONYMOUS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class UserInput:
     """User of a query: who it is, with what behaviour, and when."""
 

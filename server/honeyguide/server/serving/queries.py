@@ -20,7 +20,7 @@ class ItemSource(IntEnum):
     CANDIDATE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as one is made for every request: that takes four times as long
 class RecommendQuery:
     """Question for the best items for one user."""
 
@@ -34,7 +34,7 @@ class RecommendQuery:
     """Whether the answer says why: `Answer.because_items`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class RankQuery:
     """Question for the scores of the caller's candidates for one user."""
 
