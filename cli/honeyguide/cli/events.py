@@ -73,7 +73,7 @@ def import_events(
     done = accepted = 0
     with SqliteEventStore(events) as store, progress("events") as bar:
         task = bar.add_task("importing", total=len(places), rate="")
-        for frame in part.histories_for_import(5_000):  # a server's own writes wait for each: 20,000 made it refuse half
+        for frame in part.histories_for_import(5_000):  # a server's writes wait for each: 20,000 made it refuse half
             ids = [f"{data.spec.fingerprint[:16]}:{place:010}" for place in places[done : done + frame.height]]
             accepted += store.import_events(frame.with_columns(event_id=pl.Series(ids, dtype=pl.String))).accepted
             done += frame.height
