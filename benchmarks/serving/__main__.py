@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -26,8 +26,8 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 from record import machine
 from serving import bars, measures
 from serving.bars import Verdict
-from serving.environments import REPOSITORY
-from serving.measures import Figures, Pace
+from serving.environments import REPOSITORY, Bundle
+from serving.measures import Figures, Pace, Sample
 from serving.subjects import Subject, checked_histories, subjects
 
 Rounds = dict[tuple[str, str], list[Figures]]
@@ -40,12 +40,14 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, default=REPOSITORY / "build" / "peers", help="environments of the peers")
     parser.add_argument("--cache", type=Path, default=REPOSITORY / "build" / "serving", help="bundles, the old commit")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
+    parser.add_argument("--seconds", type=float, default=0.8, help="length of each measurement")
     parser.add_argument("--requests", type=int, default=100_000, help="calls of one measurement at most")
     parser.add_argument("--only", default="", help="regular expression of 'subject: measure'; the others are left out")
     arguments = parser.parse_args()
     everything = subjects(arguments.peers.resolve(), arguments.cache.resolve())
     chosen = [part for subject in everything if (part := _part(subject, arguments.only)).measures]
+    bundles = {subject.checked.bundle for subject in chosen if subject.checked is not None}
+    expected = {bundle: checked_histories(bundle) for bundle in bundles}
     begun, rounds, failures = perf_counter(), Rounds(), list[str]()
     for number in range(arguments.rounds):
         for subject in chosen:
@@ -54,7 +56,7 @@ def main() -> int:
                     print(f"left out: {subject.name}: {subject.missing}")
                 continue
             try:
-                _measure(subject, Pace(arguments.seconds, arguments.requests), rounds)
+                _measure(subject, expected, Pace(arguments.seconds, arguments.requests), rounds)
             except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
                 failures.append(f"round {number + 1}, {subject.name}: {error}")
                 print(failures[-1], file=sys.stderr)
@@ -70,7 +72,7 @@ def _part(subject: Subject, only: str) -> Subject:
     return Subject(subject.name, subject.serve, kept, subject.checked, subject.missing)
 
 
-def _measure(subject: Subject, pace: Pace, rounds: Rounds) -> None:
+def _measure(subject: Subject, expected: Mapping[Bundle, Sequence[Sample]], pace: Pace, rounds: Rounds) -> None:
     """Starts a subject, compares its answers with the job in process, and takes its figures."""
     with tempfile.TemporaryDirectory(prefix="serving-") as name:
         own, files = Path(name) / "server", Path(name) / "files"
@@ -78,9 +80,7 @@ def _measure(subject: Subject, pace: Pace, rounds: Rounds) -> None:
         files.mkdir()
         with subject.serve(own, ()) as serving:
             if (checked := subject.checked) is not None:
-                for job, history, best in checked_histories(checked.bundle):
-                    samples, items = [(history, best)], checked.bundle.items()
-                    measures.check(serving, checked.path, checked.ask, job, samples, items)
+                measures.check(serving, checked.path, checked.ask, expected[checked.bundle], checked.bundle.items())
             for measure in subject.measures:
                 figures = measure.take(serving, files, pace)
                 rounds.setdefault((subject.name, measure.name), []).append(figures)

@@ -79,12 +79,11 @@ class _Generator:
         blocks = [headers(path, **more) for path in specification.paths]
         made = [(kind, blocks[kind], frames(message)) for kind, message in _read_sequence(Path(specification.sequence))]
         self._calls = cycle(made)
-        host, port = specification.address
-        self._connections = [Connection((host, port)) for _ in range(specification.connections)]
         self._poll = select.epoll()
-        self._by_number = {c.socket.fileno(): c for c in self._connections}
-        for number in self._by_number:
-            self._poll.register(number, select.EPOLLIN)
+        self._by_number: dict[int, Connection] = {}
+        self._connections = [self._connect() for _ in range(specification.connections)]
+        self._heirs: dict[Connection, Connection] = {}
+        """What took the place of connections that the server left."""
         self._under_way = 0
         self._late: dict[int, list[float]] = {}
         """Of each phase, how long after they were due its calls began."""
@@ -94,11 +93,31 @@ class _Generator:
     def run(self) -> dict[str, Any]:
         begun = perf_counter()
         phases = self._closed() if self._spec.callers else self._open()
-        for connection in self._connections:
+        seconds = perf_counter() - begun
+        for connection in self._by_number.values():
             connection.close()
         self._poll.close()
         rows = [self._summary(number, *phase) for number, phase in enumerate(phases)]
-        return {"seconds": perf_counter() - begun, "phases": rows}
+        return {"seconds": seconds, "connections_renewed": len(self._heirs), "phases": rows}
+
+    def _connect(self) -> Connection:
+        host, port = self._spec.address
+        connection = Connection((host, port))
+        self._by_number[connection.socket.fileno()] = connection
+        self._poll.register(connection.socket.fileno(), select.EPOLLIN)
+        return connection
+
+    def _renew(self, old: Connection) -> Connection:
+        """Takes a new connection where the server has left one, as every client does; what waits goes there."""
+        if old.closed:
+            del self._by_number[old.socket.fileno()]
+            old.close()  # which also takes it out of the poll
+        if (new := self._heirs.get(old)) is None:
+            new = self._heirs[old] = self._connect()
+            new.waiting.extend(old.waiting)
+            old.waiting.clear()
+            self._connections[self._connections.index(old)] = new
+        return new
 
     def _start(self, connection: Connection, due: float, phase: int) -> Call:
         kind, block, content = next(self._calls)
@@ -126,9 +145,11 @@ class _Generator:
                 connection = self._by_number[number]
                 ended = connection.receive()
                 now = perf_counter()
+                if connection.closed or connection.leaving:
+                    connection = self._renew(connection)
                 for call in ended:
                     self._end(call, now)
-                    if left and not connection.closed:
+                    if left:
                         left -= 1
                         self._start(connection, now, 0)
                 connection.send()
@@ -137,7 +158,7 @@ class _Generator:
     def _open(self) -> list[tuple[float, float, int]]:
         phases = []
         deadlines: deque[tuple[float, Connection, Call]] = deque()
-        targets = cycle(self._connections)
+        places = cycle(range(len(self._connections)))
         for number, (rate, seconds) in enumerate(self._spec.phases):
             start, offered, unsent = perf_counter(), 0, 0
             while (elapsed := perf_counter() - start) < seconds:
@@ -147,7 +168,7 @@ class _Generator:
                     if self._under_way >= _MOST_UNDER_WAY:
                         unsent += 1
                         continue
-                    connection = next(targets)
+                    connection = self._connections[next(places)]
                     call = self._start(connection, due, number)
                     if self._spec.timeout:
                         deadlines.append((due + self._spec.timeout, connection, call))
@@ -162,15 +183,16 @@ class _Generator:
 
     def _turn(self, deadlines: deque[tuple[float, Connection, Call]], wait: float) -> None:
         """Sends, waits a moment, receives, and gives up what is late."""
-        for connection in self._connections:
+        for connection in self._by_number.values():
             connection.send()
         for number, _ in self._poll.poll(wait):
-            ended = self._by_number[number].receive()
+            connection = self._by_number[number]
+            ended = connection.receive()
             now = perf_counter()
             for call in ended:
                 self._end(call, now)
-            if self._by_number[number].closed:
-                self._poll.unregister(number)
+            if connection.closed or connection.leaving:
+                self._renew(connection)
         now = perf_counter()
         while deadlines and deadlines[0][0] < now:
             _, connection, call = deadlines.popleft()
@@ -181,7 +203,7 @@ class _Generator:
     def _lost(self) -> list[tuple[int, int]]:
         """Counts all that is still under way as lost."""
         now = perf_counter()
-        for connection in self._connections:
+        for connection in self._by_number.values():
             for call in connection.fail():
                 self._end(call, now)
         return []

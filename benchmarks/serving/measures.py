@@ -22,9 +22,23 @@ from serving.h2load import load
 from serving.processes import clean_environment
 from serving.servers import Serving
 
-__all__ = ["Figures", "Measure", "Pace", "calls", "ceilings", "check", "generated", "recorded", "scored", "streamed"]
+__all__ = [
+    "Figures",
+    "Measure",
+    "Pace",
+    "Sample",
+    "calls",
+    "ceilings",
+    "check",
+    "generated",
+    "recorded",
+    "scored",
+    "streamed",
+]
 
 Figures = dict[str, float]
+Sample = tuple[str, Sequence[str], Best]
+"""A job, a history, and what the job in process answers."""
 STREAM_USERS = 256
 """Users in one message of a stream: what `honeyguide score` sends."""
 
@@ -135,12 +149,11 @@ def check(
     serving: Serving,
     path: str,
     ask: Callable[[str, Sequence[str]], bytes],
-    job: str,
-    samples: Sequence[tuple[Sequence[str], Best]],
+    samples: Sequence[Sample],
     items: Sequence[str],
 ) -> None:
     """Compares answers with those of the job in process; raises `RuntimeError` naming the first that is another."""
-    for history, expected in samples:
+    for job, history, expected in samples:
         best = read_best(path, _ask(serving, path, ask(job, history)), items)
         # The old commit's answers have their scores elsewhere: of those the items say enough.
         near = not any(best.scores) or np.allclose(best.scores, expected.scores, atol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
@@ -80,6 +81,7 @@ def nginx(python: Python, bundle: Bundle) -> Serve:
         port, socket_path = free_port(), folder / "honeyguide.sock"
         certificate, key = _certificate(folder)
         words = {"folder": folder, "port": port, "socket": socket_path, "certificate": certificate, "key": key}
+        words["user"] = getpass.getuser()
         (folder / "nginx.conf").write_text(_filled(PEERS / "nginx" / "nginx.conf", **words))
         behind = honeyguide(python, bundle, transport="native", host=f"unix:{socket_path}")
         command = [shutil.which("nginx") or "/usr/sbin/nginx", "-c", folder / "nginx.conf", "-p", folder]

@@ -12,7 +12,7 @@ from honeyguide.server.settings import Settings
 from serving import environments, life, measures, servers
 from serving.bodies import INFER, RECOMMEND, Best, infer_request, recommend_request
 from serving.environments import LENGTH, Bundle, Python
-from serving.measures import Measure
+from serving.measures import Measure, Sample
 from serving.processes import Group
 from serving.servers import Serve, Serving
 
@@ -45,7 +45,7 @@ class Subject:
     """Why it cannot be measured here; empty: it can."""
 
 
-def checked_histories(bundle: Bundle) -> list[tuple[str, list[str], Best]]:
+def checked_histories(bundle: Bundle) -> list[Sample]:
     """Returns jobs, histories and what the job in process answers."""
     sys.path.append(str(environments.PEERS))
     from job import Job  # type: ignore[import-not-found]  # the peers' own
@@ -53,7 +53,7 @@ def checked_histories(bundle: Bundle) -> list[tuple[str, list[str], Best]]:
     work, items = Job(bundle.job), bundle.items()
     stream = [item for history in bundle.histories().values() for item in history]
     starts = [number * 997 for number in range(_CHECKED)]
-    answers = []
+    answers: list[Sample] = []
     for job in ("r", "k"):
         for start in starts:
             history = stream[start : start + LENGTH]
@@ -104,7 +104,7 @@ def subjects(peers: Path, cache: Path) -> Iterator[Subject]:
         ids(new),
         without,
     )
-    yield Subject("Honeyguide, native, old graphs", on_old, inline(ids(old), CALLERS), ids(old), without)
+    yield Subject("Honeyguide, native, old graphs", on_old, inline(ids(old), (64,)), ids(old), without)
     yield Subject(
         "Honeyguide, grpcio",
         grpcio,
@@ -113,12 +113,12 @@ def subjects(peers: Path, cache: Path) -> Iterator[Subject]:
     )
     yield Subject("Honeyguide, grpcio, TLS", tls, inline(ids(new), (1, 64)), ids(new), without)
     yield Subject("nginx, TLS, before native", servers.nginx(ours, new), inline(ids(new), (1, 64)), ids(new), without)
-    for name, bundle in (("", new), (", old graphs", old)):
+    for name, bundle, callers in (("", new, CALLERS), (", old graphs", old, (64,))):
         for instances in (2, 1):
             yield Subject(
                 f"Triton, {instances} instance{'s' * (instances > 1)}{name}",
                 servers.triton(triton_python, bundle, instances),
-                inline(rows(bundle), CALLERS),
+                inline(rows(bundle), callers),
                 rows(bundle),
             )
     for processes in (1, 2):

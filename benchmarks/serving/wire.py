@@ -111,6 +111,8 @@ class Connection:
     calls: dict[int, Call] = field(default_factory=dict)
     waiting: deque[Call] = field(default_factory=deque)
     closed: bool = False
+    leaving: bool = False
+    """Whether the server wants no more calls here."""
 
     def __post_init__(self) -> None:
         """Connects and asks for plain headers and windows that never close."""
@@ -234,7 +236,7 @@ class Connection:
         elif kind == WINDOW_UPDATE and stream == 0:
             self._window += int.from_bytes(payload)
         elif kind == GOAWAY:
-            self._allowed = 0
+            self._allowed, self.leaving = 0, True
 
 
 def _varint(value: int) -> bytes:

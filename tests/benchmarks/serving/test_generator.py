@@ -12,7 +12,7 @@ from serving.wire import decode, encode, frames
 PATHS = ["/test.Test/Echo", "/test.Test/Full", "/test.Test/Unknown"]
 
 
-async def serve_and_generate(calls, folder: Path, **how):
+async def serve_and_generate(calls, folder: Path, options=(), **how):
     """Serves Echo, and Full, which refuses every call; returns what a generator says of it."""
 
     async def echo(request, context):
@@ -21,7 +21,7 @@ async def serve_and_generate(calls, folder: Path, **how):
     async def full(request, context):
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", (("some", "trailer"),))
 
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     methods = {"Echo": echo, "Full": full}
     handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Test", handlers)])
@@ -49,6 +49,14 @@ async def test_an_open_loop_offers_what_was_asked(tmp_path):
     result = await serve_and_generate([(0, b"a")], tmp_path, connections=1, phases=phases, timeout=5.0)
     assert [phase["offered"] for phase in result["phases"]] == pytest.approx([30, 80], abs=2)
     assert all(set(phase["statuses"]) == {"0"} for phase in result["phases"])
+
+
+async def test_a_connection_that_the_server_leaves_is_renewed(tmp_path):
+    options = [("grpc.max_connection_age_ms", 150), ("grpc.max_connection_age_grace_ms", 2000)]
+    how = {"connections": 2, "phases": [(200, 1.0)], "timeout": 5.0}
+    result = await serve_and_generate([(0, b"a")], tmp_path, options, **how)
+    assert set(result["phases"][0]["statuses"]) == {"0"}
+    assert result["connections_renewed"] >= 2
 
 
 def test_percentiles_are_of_the_values_themselves():
