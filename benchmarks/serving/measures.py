@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import numpy as np
 
+from honeyguide.v1.event_service_pb2 import RecordEventsResponse
 from serving.bodies import RECORD, Best, read_best, record_request
 from serving.environments import REPOSITORY, STORED, Bundle, Python
 from serving.generator import Specification, write_sequence
@@ -88,6 +89,9 @@ def recorded(callers: int) -> Measure:
 
     def take(serving: Serving, folder: Path, pace: Pace) -> Figures:
         messages = ((0, record_request(f"writer-{n % 5000}", f"{n % 2500}")) for n in range(20_000))
+        answer = RecordEventsResponse.FromString(_ask(serving, RECORD, record_request("writer-0", "0")))
+        if answer.accepted != 1:
+            raise RuntimeError(f"an event was not accepted: {answer}")
         requests = min(pace.most, int(3000 * pace.seconds))
         result = generated(
             Specification(
