@@ -66,6 +66,7 @@ def make_bundle(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     exact_up_to: int = 50_000,
+    precision: str = "float32",
 ) -> Manifest:
     """Exports an untrained model to ``repository/name/<next version>/`` in about two seconds.
 
@@ -73,6 +74,7 @@ def make_bundle(
     ranks and else 0. Different seeds give bundles that recommend differently.
     """
     from honeyguide.exporters import export_bundle
+    from honeyguide.exporters.precision import PRECISIONS
 
     instance, network = _untrained(model, items, repeats, seed, config)
     ranks = capabilities_of(network).ranks is not None
@@ -87,6 +89,7 @@ def make_bundle(
         metrics={"retrieve/ndcg@10": 0.0},
         candidates=(20 if ranks else 0) if candidates is None else candidates,
         exact_up_to=exact_up_to,
+        precision=PRECISIONS[precision],
     )
 
 

@@ -120,7 +120,8 @@ def test_text_that_is_no_manifest_is_refused(text, error, message):
         Manifest.from_json(text)
 
 
-@pytest.mark.parametrize("field", json.loads(MANIFEST_WITH_ALL.to_json()))
+# Bundles from before there was a choice of precision lack it, and go on serving.
+@pytest.mark.parametrize("field", sorted(json.loads(MANIFEST_WITH_ALL.to_json()).keys() - {"precision"}))
 def test_a_manifest_that_lacks_any_field_is_refused(field):
     raw = json.loads(MANIFEST_WITH_ALL.to_json())
     del raw[field]

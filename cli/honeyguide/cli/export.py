@@ -23,6 +23,7 @@ def export(
     data: Annotated[Path, typer.Argument(help="Folder of the data set it was trained on.")],
     repository: Annotated[Path, typer.Option(help="Folder of bundles; made where it is missing.")] = Path("models"),
     name: Annotated[str, typer.Option(help="Name of the bundle.", show_default="the model's")] = "",
+    precision: Annotated[str, typer.Option(help="What its graphs compute with: float32, float16 or int8.")] = "float32",
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Exports a checkpoint to ONNX + FAISS, proves that they compute what the network does, and publishes a version.
@@ -37,7 +38,7 @@ def export(
     from honeyguide.cli.output import command_line, print_json, print_next, working
 
     with working("exporting") as progress:
-        bundle = exporters.export(run, data, repository=repository, name=name, progress=progress)
+        bundle = exporters.export(run, data, repository=repository, name=name, precision=precision, progress=progress)
     if json:
         print_json(json_text.loads(bundle.manifest.to_json()))
     else:

@@ -20,6 +20,7 @@ from honeyguide.exporters.graphs import (
     export_user_graph,
 )
 from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
+from honeyguide.exporters.precision import EXACT, Precision
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.publish import draft_manifest, publish, write_items
 from honeyguide.exporters.ranking import prove_ranking
@@ -67,6 +68,7 @@ def export_bundle(
     retrievers: Sequence[tuple[str, int]] = (),
     weights: str = "",
     exact_up_to: int = EXACT_UP_TO,
+    precision: Precision = EXACT,
     host: PluginHost | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -89,6 +91,7 @@ def export_bundle(
             network's sources; none for any other.
         weights: SHA-256 of the checkpoint's weights, "" where the network comes from none.
         exact_up_to: the largest catalogue that gets an exact index.
+        precision: what its graphs compute with; graphs that explain stay as they are.
         host: offers the retrievers' models; by default the installed plugins.
         progress: called with what is being done, for a person who waits.
 
@@ -118,7 +121,7 @@ def export_bundle(
 
     def write(folder: Path) -> Manifest:
         write_items(items, folder)
-        return _write(folder, draft, model, network, sources, evaluation, exact_up_to, progress)
+        return _write(folder, draft, model, network, sources, evaluation, exact_up_to, precision, progress)
 
     return publish(repository, name, write)
 
@@ -131,6 +134,7 @@ def _write(
     sources: Sequence[CandidateSource],
     evaluation: EvaluationSet,
     exact_up_to: int,
+    precision: Precision,
     progress: Callable[[str], None],
 ) -> Manifest:
     """Writes graphs, vectors and index, and proves them as they lie on disk; returns the manifest with the proof."""
@@ -138,6 +142,8 @@ def _write(
     def traced(graph: str, export: Callable[[Model, nn.Module, Path], None]) -> Forward:
         progress(f"tracing {graph}")
         export(model, network, folder / graph)
+        if graph != EXPLAIN_GRAPH:
+            precision.apply(folder / graph)
         return open_session(folder / graph)
 
     can = capabilities_of(network)
@@ -160,17 +166,17 @@ def _write(
     step = traced(STEP_GRAPH, export_step_graph) if draft.steps else None
 
     progress("proving the graphs")
-    proof = prove_graphs(model, pairs, evaluation.histories, partial(unmasked_candidates, sources))
+    proof = prove_graphs(model, pairs, evaluation.histories, partial(unmasked_candidates, sources), precision)
     if step is not None:
-        proof |= prove_steps(model, pairs["user_vector"][1], step, evaluation.histories)
+        proof |= prove_steps(model, pairs["user_vector"][1], step, evaluation.histories, precision)
     if model.retrieves:
         progress("building the index")
         index, info = _index(sources[0], evaluation, exact_up_to)
         write_index(index, folder / INDEX)
         sources = [replace(sources[0], index=index)]
         draft = replace(draft, index=info)
-    proof |= prove_ranking(model, sources, evaluation, pairs.get("scores"), draft.candidates, progress)
-    return replace(draft, proof=proof)
+    proof |= prove_ranking(model, sources, evaluation, pairs.get("scores"), draft.candidates, precision, progress)
+    return replace(draft, proof=proof, precision=precision.name)
 
 
 def _check(draft: Manifest, model: Model, network: nn.Module) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from honeyguide.exporters.precision import PRECISIONS
 from honeyguide.sdk.errors import DataError, ExportError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import Manifest
@@ -48,6 +49,7 @@ def export(
     *,
     repository: str | os.PathLike[str] = "models",
     name: str = "",
+    precision: str = "float32",
     progress: Callable[[str], None] | None = None,
 ) -> PublishedBundle:
     """Exports a trained run to ONNX + FAISS, proves that they compute what the network does, publishes a version.
@@ -60,10 +62,11 @@ def export(
         repository: the folder of bundles; made where it is missing.
         name: what the bundle is called: lower-case letters, digits, "_" and "-", starting with a letter, at most 64;
             by default the model's name.
+        precision: what its graphs compute with: "float32", "float16" or "int8" (weights of 8 bits, multiplied as such).
         progress: called with what is being done, for a person who waits.
 
     Raises:
-        InvalidArgument: for a name that no bundle can have.
+        InvalidArgument: for a name that no bundle can have, or another precision.
         DataError: a folder is none of ours or cannot be written to, or the run was trained on other data.
         FailedPrecondition: this process was forked from one that had data sets open.
         PluginError: no installed plugin offers the model, or it failed; the original error is its cause.
@@ -72,6 +75,8 @@ def export(
     """
     if name and not NAME_PATTERN.fullmatch(name):
         raise InvalidArgument("name", name, f"text that matches {NAME_PATTERN.pattern}")
+    if precision not in PRECISIONS:
+        raise InvalidArgument("precision", precision, f"one of {', '.join(PRECISIONS)}")
     folder, target = Path(run), Path(repository)
     check_makeable(target)
     checkpoint = read_checkpoint(folder)
@@ -107,6 +112,7 @@ def export(
         candidates=checkpoint.candidates,
         retrievers=retrievers,
         weights=checkpoint.weights,
+        precision=PRECISIONS[precision],
         host=host,
         progress=report,
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from honeyguide.exporters.forward import Forward
 from honeyguide.exporters.graphs import EXAMPLE_BATCH, EXAMPLE_LENGTH
+from honeyguide.exporters.precision import EXACT, Precision
 from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import ranker_inputs
 from honeyguide.sdk.errors import ExportError
@@ -32,17 +33,22 @@ Retrieve = Callable[[HistoryBatch, int], tuple[NDArray[np.integer[Any]], Floats]
 
 
 def prove_graphs(
-    model: Model, pairs: Mapping[str, tuple[Forward, Forward]], histories: HistoryBatch, retrieve: Retrieve
+    model: Model,
+    pairs: Mapping[str, tuple[Forward, Forward]],
+    histories: HistoryBatch,
+    retrieve: Retrieve,
+    precision: Precision = EXACT,
 ) -> dict[str, float]:
     """Compares torch and ONNX for batches {1, 2, 17} × lengths {1, 2, longest}, within rtol 1e-4 and atol 1e-5.
 
-    Shares are allowed an atol of 1e-4.
+    Shares are allowed an atol of 1e-4, graphs of lower precision a share of their largest value as well.
 
     Args:
         model: encodes the histories.
         pairs: by a graph's first output ("user_vector", "scores", "shares") the network's method and the graph.
         histories: held-out users, at least one.
         retrieve: gives the candidates that graphs of scores and shares are tried with.
+        precision: of the graphs.
 
     Returns:
         The largest absolute difference by output.
@@ -83,7 +89,8 @@ def prove_graphs(
         wrong = []
         for name, difference in differences.items():
             worst[name] = max(worst.get(name, 0.0), float(difference.max()))
-            if not (difference <= allowed(graph) + RTOL * np.abs(expected[name])).all():
+            atol = allowed(graph) + precision.allows(expected[name])
+            if not (difference <= atol + RTOL * np.abs(expected[name])).all():
                 wrong.append(f"{'' if name == graph else f'{name} '}differs by {difference.max():.3g}")
         return ", ".join(wrong)
 
@@ -95,9 +102,10 @@ def prove_graphs(
             more = f"; and {len(listed) - 4} more" * (len(listed) > 4)
             small = max(worst.values()) < ROUNDING and all("differs by" in text for text in problems.values())
             at_example = compare(graph, EXAMPLE_BATCH, min(EXAMPLE_LENGTH, model.max_length))
+            cause = precision.cause or _cause(bool(at_example), small, "state" in worst)
             raise ExportError(
-                f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {allowed(graph):g}): "
-                f"{'; '.join(listed[:4])}{more}; likely cause: {_cause(bool(at_example), small, 'state' in worst)}"
+                f"the exported {graph} is not the network's (allowed: rtol {RTOL:g}, atol {allowed(graph):g}"
+                f"{precision.bound}): {'; '.join(listed[:4])}{more}; likely cause: {cause}"
             )
     return {f"{name}/max_abs_difference": value for name, value in worst.items()}
 

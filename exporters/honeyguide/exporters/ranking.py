@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.exporters.forward import Forward
+from honeyguide.exporters.precision import EXACT, Precision
 from honeyguide.exporters.sources import CandidateSource
 from honeyguide.sdk import HistoryBatch, Model
 from honeyguide.sdk.candidates import ranker_inputs, sourced_candidates
@@ -18,7 +19,6 @@ from honeyguide.sdk.metrics import mask_seen, metrics_at, target_ranks
 
 __all__ = ["prove_ranking"]
 
-NDCG_TOLERANCE = 0.001
 _CUT = 10
 _PATHS = ("torch", "served")
 _USERS = 10_000  # ranked in full; more are sampled evenly, as the figure no longer moves
@@ -35,6 +35,7 @@ def prove_ranking(
     evaluation: EvaluationSet,
     rank: tuple[Forward, Forward] | None = None,
     candidates: int = 0,
+    precision: Precision = EXACT,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """Compares NDCG@10 of ONNX + FAISS with that of torch over the full catalogue, after each stage.
@@ -48,6 +49,7 @@ def prove_ranking(
         evaluation: validation users.
         rank: the network's rank method and the exported graph, or None.
         candidates: how many items of each source the ranker gets.
+        precision: of the graphs; it says how much the figures may differ.
         progress: called with how far it is.
 
     Returns:
@@ -55,7 +57,8 @@ def prove_ranking(
         often a target is among the candidates.
 
     Raises:
-        ExportError: where a difference is above .001, with the figures and the likely cause.
+        ExportError: where a difference is above what the precision allows (.001 in float32), with the figures and the
+            likely cause.
     """
     users = np.unique(np.linspace(0, len(evaluation) - 1, min(len(evaluation), _USERS)).astype(np.int64))
     chunk = int(np.clip(_CELLS // (model.data.items * len(sources)), 1, _CHUNK))
@@ -90,7 +93,7 @@ def prove_ranking(
             metrics_at(np.concatenate(ranks[f"{stage}/{path}"]), flat, len(users), [_CUT])[f"ndcg@{_CUT}"]
             for path in _PATHS
         )
-        figures |= _compared(stage, in_torch_ndcg, served_ndcg, len(users))
+        figures |= _compared(stage, in_torch_ndcg, served_ndcg, len(users), precision)
     if rank:
         figures["candidates/recall"] = float(np.isfinite(np.concatenate(ranks["rank/served"])).mean())
     return figures | {"users": float(len(users))}
@@ -121,14 +124,14 @@ def _ranks_among(
     return np.where(listed.any(1), ranks, np.inf)
 
 
-def _compared(stage: str, in_torch: float, served: float, users: int) -> dict[str, float]:
-    """Returns the figures of a stage; raises `ExportError` where served and torch differ by more than .001."""
+def _compared(stage: str, in_torch: float, served: float, users: int, precision: Precision) -> dict[str, float]:
+    """Returns the figures of a stage; raises `ExportError` where served and torch differ by more than is allowed."""
     difference = served - in_torch
-    if not abs(difference) <= NDCG_TOLERANCE:  # `not <=` catches NaN as well
+    if not abs(difference) <= precision.ndcg:  # `not <=` catches NaN as well
         raise ExportError(
             f"NDCG@10 after {stage} is {served:.4f} through ONNX + FAISS and {in_torch:.4f} in torch over "
-            f"{users} validation users (allowed difference: {NDCG_TOLERANCE}); likely cause: "
-            "the index misses items (see its recall), or many items have equal scores"
+            f"{users} validation users (allowed difference: {precision.ndcg}); likely cause: "
+            f"{precision.cause or 'the index misses items (see its recall), or many items have equal scores'}"
         )
     name = f"{stage}/ndcg@{_CUT}"
     return {f"{name}/torch": in_torch, f"{name}/served": served, f"{name}/difference": difference}

@@ -99,6 +99,8 @@ class Manifest:
     """What the export measured: largest differences torch − ONNX, ΔNDCG@10 served − torch."""
     files: Mapping[str, str]
     """SHA-256 of every other file of the bundle, by name."""
+    precision: str = "float32"
+    """What its graphs compute with: "float32", "float16" or "int8"; the proof says what that costs."""
 
     def differences(self, other: Manifest) -> tuple[str, ...]:
         """Names what keeps two bundles from being used together: in what their data or their item ids differ.
