@@ -93,7 +93,7 @@ class Server:
         unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer)
         self.workers = Workers(
             unary.answer,
-            unary.refuse,
+            outcomes.refuse_all,
             threads=self.runtime.workers,
             max_batch_rows=settings.max_batch_rows,
             max_queue_rows=settings.max_queue_rows,

@@ -136,7 +136,7 @@ def test_a_fault_is_told_to_all_whom_it_concerns_and_logged_under_their_ids(
 
 def test_what_is_refused_is_counted(methods: UnaryMethods, metrics: Metrics) -> None:
     refused = call(RECOMMEND, b"")
-    methods.refuse(refused, OverCapacity("full", 0.5))
+    methods._outcomes.refuse_all([refused], OverCapacity("full", 0.5))
     assert refused.result().code == 8
     labels = {"method": RECOMMEND, "reason": "OVER_CAPACITY"}
     assert metrics.registry.get_sample_value("honeyguide_errors_total", labels) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -34,8 +34,9 @@ class Desk:
         for call in calls:
             call.respond(call.payload)
 
-    def refuse(self, call: ServerCall, error: HoneyguideError) -> None:
-        call.fail(error)
+    def refuse(self, calls: Sequence[ServerCall], error: HoneyguideError) -> None:
+        for call in calls:
+            call.fail(error)  # type: ignore[arg-type]  # the tests look at the error itself
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import Any
 
 import grpc
-from grpc_status import rpc_status
 
 from honeyguide.sdk.errors import HoneyguideError
 from honeyguide.server.api.context import begin_context
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
+from honeyguide.server.api.statuses import to_grpc_status
 from honeyguide.server.ops.logs import bind_request
 
 __all__ = ["ErrorInterceptor"]
@@ -106,7 +106,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             self._outcomes.abandon(method, "ABORTED_BY_SERVICER")
             raise
         except Exception as error:  # boundary: one request; the others go on
-            await context.abort_with_status(rpc_status.to_status(self._outcomes.refuse(method, request_id, error)))
+            await context.abort_with_status(to_grpc_status(self._outcomes.refuse(method, request_id, error)))
         finally:
             self._outcomes.end(method, perf_counter() - start)
 

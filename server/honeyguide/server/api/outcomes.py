@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from time import monotonic
 
 import structlog
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Google ships no stubs
+from prometheus_client import Counter, Histogram
 
 from honeyguide.sdk.errors import HoneyguideError
-from honeyguide.server.api.statuses import to_status
+from honeyguide.server.api.statuses import to_failure
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.calls import ServerCall
+from honeyguide.server.serving.calls import Failure, ServerCall
 
 __all__ = ["Outcomes"]
 
@@ -20,36 +21,42 @@ class Outcomes:
     """Book of the requests of one server."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
         self._log = structlog.get_logger("honeyguide.requests")
+        # Looking a metric up by its labels takes longer than counting; methods and reasons are few.
+        self._requests = cache(lambda method: metrics.requests.labels(method))
+        self._seconds = cache(lambda method: metrics.request_seconds.labels(method))
+        self._errors = cache(lambda method, reason: metrics.errors.labels(method, reason))
 
     def begin(self, method: str, count: int = 1) -> None:
         """Notes that requests began."""
-        self._metrics.requests.labels(method).inc(count)
+        requests: Counter = self._requests(method)
+        requests.inc(count)
 
     def end(self, method: str, seconds: float) -> None:
         """Notes that a request ended, however, and how long it took."""
-        self._metrics.request_seconds.labels(method).observe(seconds)
+        histogram: Histogram = self._seconds(method)
+        histogram.observe(seconds)
 
-    def refuse(self, method: str, request_id: str, error: Exception) -> Status:
+    def refuse(self, method: str, request_id: str, error: Exception) -> Failure:
         """Notes why a request fails; returns what its caller is told."""
-        reason = error.reason if isinstance(error, HoneyguideError) else "INTERNAL"
-        self._metrics.errors.labels(method, reason).inc()
-        log = self._log.bind(request_id=request_id, method=method)
-        if reason == "INTERNAL":
-            log.error("request failed", exc_info=error)
+        if isinstance(error, HoneyguideError):
+            reason = error.reason
+            self._log.debug(
+                "request refused", request_id=request_id, method=method, reason=reason, message=error.message
+            )
         else:
-            log.debug("request refused", reason=reason, message=str(error))
-        return to_status(error, request_id)
+            reason = "INTERNAL"
+            self._log.error("request failed", request_id=request_id, method=method, exc_info=error)
+        self._errors(method, reason).inc()
+        return to_failure(error, request_id)
 
     def abandon(self, method: str, reason: str) -> None:
         """Notes a request that ended without an answer of ours."""
-        self._metrics.errors.labels(method, reason).inc()
+        self._errors(method, reason).inc()
 
     def answer(self, calls: Sequence[ServerCall], payloads: Sequence[bytes]) -> None:
         """Answers calls of one method."""
-        method = calls[0].method
-        seconds = self._metrics.request_seconds.labels(method)
+        seconds: Histogram = self._seconds(calls[0].method)
         for call, payload in zip(calls, payloads, strict=True):
             call.gone = True
             call.respond(payload)
@@ -64,3 +71,9 @@ class Outcomes:
         call.gone = True
         call.fail(self.refuse(call.method, call.request_id, error))
         self.end(call.method, monotonic() - call.arrived)
+
+    def refuse_all(self, calls: Sequence[ServerCall], error: HoneyguideError) -> None:
+        """Ends calls that are not computed."""
+        for call in calls:
+            self.begin(call.method)
+            self.fail(call, error)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
+import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -11,9 +15,10 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as a
 
 from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, NotFound, OverCapacity
 from honeyguide.sdk.scrub import without_paths
+from honeyguide.server.serving.calls import Failure
 from honeyguide.v1.errors_pb2 import ErrorReason, RowError
 
-__all__ = ["DOMAIN", "reason_of", "to_row_error", "to_status"]
+__all__ = ["DOMAIN", "GrpcStatus", "reason_of", "to_failure", "to_grpc_status", "to_row_error", "to_status"]
 
 DOMAIN = "honeyguide"
 """Domain of every ErrorInfo."""
@@ -24,6 +29,8 @@ three; above 8 kB of trailers gRPC's clients show an error of their own instead.
 _VIOLATION_BYTES = 2000
 """Bytes of the descriptions of all fields at fault; they travel in the same trailers."""
 _FACT_BYTES = 300
+_NO_ID = "0" * 32
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def to_row_error(error: Exception, request_id: str = "") -> RowError:
@@ -67,6 +74,36 @@ def to_status(error: Exception, request_id: str) -> Status:
         packed.Pack(part)
         status.details.append(packed)
     return status
+
+
+def to_failure(error: Exception, request_id: str) -> Failure:
+    """Describes an error to the client, for a whole call; see `to_status`."""
+    if type(error) is OverCapacity and not error.facts and len(request_id) == len(_NO_ID):
+        # Under overload these are most of what is written: they differ in their ids alone.
+        code, message, written = _over_capacity(error.message, round(error.retry_after, 2))
+        return Failure(code, message, written.replace(_NO_ID.encode(), request_id.encode()))
+    status = to_status(error, request_id)
+    return Failure(status.code, status.message, status.SerializeToString())
+
+
+@lru_cache(maxsize=1024)
+def _over_capacity(message: str, retry_after: float) -> Failure:
+    status = to_status(OverCapacity(message, retry_after), _NO_ID)
+    return Failure(status.code, status.message, status.SerializeToString())
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcStatus(grpc.Status):
+    """`grpc.Status` of a failure."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+
+def to_grpc_status(failure: Failure) -> GrpcStatus:
+    """Returns a failure as grpcio's contexts take it."""
+    return GrpcStatus(_CODES[failure.code], failure.message, (("grpc-status-details-bin", failure.details),))
 
 
 def _bad_request(error: InvalidArgument) -> details.BadRequest:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from honeyguide.sdk.errors import HoneyguideError
 from honeyguide.server.api import validation
 from honeyguide.server.api.event_service import EventRecorder
 from honeyguide.server.api.outcomes import Outcomes
@@ -66,11 +65,6 @@ class UnaryMethods:
             except Exception as error:  # boundary: whatever it is, the calls that wait get it
                 for call in own:
                     self._outcomes.fail(call, error)
-
-    def refuse(self, call: ServerCall, error: HoneyguideError) -> None:
-        """Ends a call that is not computed."""
-        self._outcomes.begin(call.method)
-        self._outcomes.fail(call, error)
 
     def _ask(self, ask: _Ask, calls: list[ServerCall]) -> None:
         pipelines: dict[str, tuple[list[ServerCall], list[Any]]] = {}

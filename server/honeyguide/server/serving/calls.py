@@ -6,13 +6,23 @@ from abc import ABC, abstractmethod
 from itertools import count
 from secrets import randbits
 from time import monotonic
-from typing import Any
+from typing import NamedTuple
 
 from honeyguide.server.serving.context import RequestContext
 
-__all__ = ["RequestIds", "ServerCall"]
+__all__ = ["Failure", "RequestIds", "ServerCall"]
 
 _MASK = (1 << 128) - 1
+
+
+class Failure(NamedTuple):
+    """What the caller is told of a call that failed."""
+
+    code: int
+    """Of the gRPC status."""
+    message: str
+    details: bytes
+    """Bytes of the google.rpc.Status."""
 
 
 class ServerCall(RequestContext, ABC):
@@ -43,8 +53,8 @@ class ServerCall(RequestContext, ABC):
         """Answers with the bytes of the response."""
 
     @abstractmethod
-    def fail(self, status: Any) -> None:
-        """Ends the call with a google.rpc.Status."""
+    def fail(self, failure: Failure) -> None:
+        """Ends the call with an error."""
 
 
 class RequestIds:

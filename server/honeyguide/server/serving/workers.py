@@ -34,7 +34,7 @@ class Workers:
     def __init__(
         self,
         answer: Callable[[list[ServerCall]], None],
-        refuse: Callable[[ServerCall, HoneyguideError], None],
+        refuse: Callable[[Sequence[ServerCall], HoneyguideError], None],
         *,
         threads: int,
         max_batch_rows: int,
@@ -47,7 +47,7 @@ class Workers:
 
         Args:
             answer: ends each of some calls, and raises nothing.
-            refuse: ends a call that is not computed, with the reason.
+            refuse: ends calls that are not computed, with the reason.
             threads: how many compute at the same time, 1 or more.
             max_batch_rows: calls computed at once.
             max_queue_rows: calls that may wait.
@@ -118,29 +118,29 @@ class Workers:
             self._closed = True
             left, self._calls = [call for call in self._calls if not call.gone], deque()
             self._waiting = 0
-        for call in left:
-            self._refuse(call, Unavailable(_STOPPING))
+        self._refuse(left, Unavailable(_STOPPING))
         for _ in self._threads:
             self._wake.put(None)
         for thread in self._threads:
             thread.join()
 
     def _admit(self, calls: Sequence[ServerCall]) -> None:
-        refused: list[tuple[ServerCall, HoneyguideError]] = []
         with self._lock:
-            for call in calls:
-                if self._closed:
-                    refused.append((call, Unavailable(_STOPPING)))
-                elif self._waiting and (
-                    self._waiting >= self._max_queue or self._seconds(self._waiting + 1) > self._max_seconds
-                ):
-                    refused.append((call, self._full()))
-                else:
-                    call.waits = True
-                    self._calls.append(call)
-                    self._waiting += 1
-        for call, error in refused:
-            self._refuse(call, error)
+            room = self._room()
+            for call in calls[:room]:
+                call.waits = True
+            self._calls.extend(calls[:room])
+            self._waiting += min(room, len(calls))
+            error = Unavailable(_STOPPING) if self._closed else self._full() if room < len(calls) else None
+        if error is not None:
+            self._refuse(calls[room:], error)
+
+    def _room(self) -> int:
+        """Returns how many more calls may wait: one always may where none does."""
+        if self._closed:
+            return 0
+        in_time = int(self._max_seconds * self._places / self._row_seconds)
+        return max(min(self._max_queue, in_time) - self._waiting, 0 if self._waiting else 1)
 
     def _seconds(self, rows: int) -> float:
         """Returns how long the last of so many calls waits, as things go."""
@@ -238,9 +238,9 @@ class Workers:
         live: list[ServerCall] = []
         for call in batch:
             if call.deadline <= now:
-                self._refuse(call, DeadlinePassed("the deadline passed while the request waited: allow more"))
+                self._refuse([call], DeadlinePassed("the deadline passed while the request waited: allow more"))
             elif now - call.arrived > self._max_seconds:
-                self._refuse(call, self._late())
+                self._refuse([call], self._late())
             else:
                 live.append(call)
         if live:

@@ -11,15 +11,14 @@ from typing import Any
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Google ships no stubs
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_status import rpc_status
 
 from honeyguide.sdk.errors import ConfigError, HoneyguideError
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
-from honeyguide.server.serving.calls import ServerCall
+from honeyguide.server.api.statuses import to_grpc_status
+from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import Receive
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import address_of, port_taken
@@ -106,8 +105,7 @@ class GrpcioTransport:
             try:
                 call.payload = inflate(payload)
             except HoneyguideError as error:
-                services.outcomes.begin(path)
-                services.outcomes.fail(call, error)
+                services.outcomes.refuse_all([call], error)
             else:
                 services.workers.put(call)
             try:
@@ -118,7 +116,7 @@ class GrpcioTransport:
                 raise
             if isinstance(outcome, bytes):
                 return outcome
-            await context.abort_with_status(rpc_status.to_status(outcome))
+            await context.abort_with_status(to_grpc_status(outcome))
             raise AssertionError("abort_with_status raises")
 
         return method
@@ -133,14 +131,14 @@ class _Call(ServerCall):
         self, request_id: str, deadline: float, caller: str, method: str, payload: bytes, answers: _Answers
     ) -> None:
         super().__init__(request_id, deadline, caller, method, payload)
-        self.future: asyncio.Future[bytes | Status] = answers.loop.create_future()
+        self.future: asyncio.Future[bytes | Failure] = answers.loop.create_future()
         self._answers = answers
 
     def respond(self, payload: bytes) -> None:
         self._answers.put(self.future, payload)
 
-    def fail(self, status: Status) -> None:
-        self._answers.put(self.future, status)
+    def fail(self, failure: Failure) -> None:
+        self._answers.put(self.future, failure)
 
 
 class _Answers:
@@ -148,10 +146,10 @@ class _Answers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._ready: deque[tuple[asyncio.Future[bytes | Status], bytes | Status]] = deque()
+        self._ready: deque[tuple[asyncio.Future[bytes | Failure], bytes | Failure]] = deque()
         self._called = False
 
-    def put(self, future: asyncio.Future[bytes | Status], outcome: bytes | Status) -> None:
+    def put(self, future: asyncio.Future[bytes | Failure], outcome: bytes | Failure) -> None:
         """Settles a future on its loop; from any thread."""
         self._ready.append((future, outcome))
         if not self._called:

@@ -14,12 +14,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from honeyguide.sdk.errors import Unavailable
-from honeyguide.server.serving.calls import ServerCall
+from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import Receive
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.grpcio import GrpcioTransport
@@ -101,10 +100,8 @@ class NativeTransport:
                 self._services.workers.withdraw(gone)
                 self._services.outcomes.abandon(gone.method, "CANCELLED")
         if self._stopping:
-            for call in calls:
-                self._services.outcomes.begin(call.method)
-                error = Unavailable("the server is stopping; try another one, or again later")
-                self._services.outcomes.fail(call, error)
+            error = Unavailable("the server is stopping; try another one, or again later")
+            self._services.outcomes.refuse_all(calls, error)
             return ()
         return calls
 
@@ -113,11 +110,10 @@ class NativeTransport:
         self._calls.pop(number, None)
         self._front.respond(number, payload)
 
-    def fail(self, number: int, status: Any) -> None:
-        """Ends a call under way with a google.rpc.Status."""
+    def fail(self, number: int, failure: Failure) -> None:
+        """Ends a call under way with an error."""
         self._calls.pop(number, None)
-        details = [("grpc-status-details-bin", status.SerializeToString())]
-        self._front.fail(number, status.code, status.message, details)
+        self._front.fail(number, failure.code, failure.message, [("grpc-status-details-bin", failure.details)])
 
 
 class _Call(ServerCall):
@@ -141,5 +137,5 @@ class _Call(ServerCall):
     def respond(self, payload: bytes) -> None:
         self._transport.respond(self._number, payload)
 
-    def fail(self, status: Any) -> None:
-        self._transport.fail(self._number, status)
+    def fail(self, failure: Failure) -> None:
+        self._transport.fail(self._number, failure)
