@@ -142,7 +142,13 @@ class Settings(BaseSettings):
         description="Seconds that a call waits at most, above 0 to 3,600; what would wait longer is refused at once.",
     )
     max_open_streams: int = Field(
-        default=1000, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
+        default=100, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
+    )
+    max_open_calls: int = Field(
+        default=256,
+        ge=1,
+        le=1_000_000,
+        description="Calls under way at once on grpcio, beside the streams, 1–1,000,000; above it gRPC refuses.",
     )
     state_cache_users: int = Field(
         default=10_000,

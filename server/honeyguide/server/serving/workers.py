@@ -25,6 +25,8 @@ Part = Callable[[], None]
 
 _SHARED = 8
 """Calls that wait, from which on the threads that are free share them; fewer are cheaper together."""
+_REFUSING_SECONDS = 0.002
+"""How long a leader leaves calls to gather while it refuses some: a refusal may take that long."""
 _STOPPING = "the server is stopping; try another one, or again later"
 
 
@@ -124,7 +126,8 @@ class Workers:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, calls: Sequence[ServerCall]) -> None:
+    def _admit(self, calls: Sequence[ServerCall]) -> bool:
+        """Queues calls, and refuses those for which there is no room; returns whether there was some for all."""
         with self._lock:
             room = self._room()
             for call in calls[:room]:
@@ -134,6 +137,7 @@ class Workers:
             error = Unavailable(_STOPPING) if self._closed else self._full() if room < len(calls) else None
         if error is not None:
             self._refuse(calls[room:], error)
+        return error is None
 
     def _room(self) -> int:
         """Returns how many more calls may wait: one always may where none does."""
@@ -187,7 +191,8 @@ class Workers:
         """Receives until there is something for this thread to compute; None: there will be no more calls."""
         receive = self._receive
         while receive is not None and (calls := receive()) is not None:
-            self._admit(calls)
+            if not self._admit(calls):
+                sleep(_REFUSING_SECONDS)  # many refused at once cost less than one after the other
             with self._lock:
                 if self._computing < self._places and (unit := self._take()) is not None:
                     self._computing += 1
@@ -246,4 +251,6 @@ class Workers:
         if live:
             start = perf_counter()
             self._answer(live)
-            self._row_seconds += 0.1 * ((perf_counter() - start) / len(live) - self._row_seconds)
+            # What waits is computed in large batches, so that these say more of how long it takes.
+            weight = len(live) / (len(live) + self._max_batch)
+            self._row_seconds += weight * ((perf_counter() - start) / len(live) - self._row_seconds)

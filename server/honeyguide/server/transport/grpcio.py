@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -57,7 +58,12 @@ class GrpcioTransport:
         Raises `ConfigError` where the port cannot be had, or the certificate cannot be read.
         """
         self._services = services
-        self._server = grpc.aio.server(interceptors=services.interceptors, options=_options(settings))
+        self._server = grpc.aio.server(
+            interceptors=services.interceptors,
+            options=_options(settings),
+            # What the queue refuses costs the event loop more than what gRPC refuses before it gets there.
+            maximum_concurrent_rpcs=settings.max_open_streams + settings.max_open_calls,
+        )
         self._answers = _Answers(asyncio.get_running_loop())
         self._server.add_generic_rpc_handlers((_Methods(self._handlers()),))
         add_HealthServicer_to_server(services.health, self._server)
@@ -148,9 +154,13 @@ class _Answers:
         self.loop = loop
         self._ready: deque[tuple[asyncio.Future[bytes | Failure], bytes | Failure]] = deque()
         self._called = False
+        self._thread = threading.get_ident()
 
     def put(self, future: asyncio.Future[bytes | Failure], outcome: bytes | Failure) -> None:
         """Settles a future on its loop; from any thread."""
+        if threading.get_ident() == self._thread:  # refused as it came
+            future.set_result(outcome)
+            return
         self._ready.append((future, outcome))
         if not self._called:
             self._called = True

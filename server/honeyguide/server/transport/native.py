@@ -27,7 +27,7 @@ from honeyguide.server.transport.services import Services
 
 __all__ = ["NativeTransport"]
 
-_MOST_EVENTS = 256
+_MOST_EVENTS = 4096
 """Calls that are received at once."""
 _NEVER_MS = 2_147_483_647
 _FLUSH_SECONDS = 0.05
