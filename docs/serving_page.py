@@ -125,7 +125,7 @@ def _overload(result: Mapping[str, Any], table: Table) -> str:
             row["transport"],
             row["what"],
             f"{row['peak_per_s']:,.0f}",
-            f"{row['offered_per_s']:,.0f}",
+            f"{row['offered_per_s']:,.0f} ({row['offered_over_peak']:.1f} ×)",
             *map(_bar, row["bars"]),
         )
         for row in result["overloads"]
@@ -139,7 +139,8 @@ def _overload(result: Mapping[str, Any], table: Table) -> str:
         f"on {result['date'][:10]}; {machine['cpu']}, Python {machine['python']}.\n\nThe server has one core, the "
         f"generator another, from which it can offer\n{result['generator']['calls_per_s']:,.0f} calls a second. "
         "The peak is that of 64 callers;\n"
-        f"{result['times']} times as much is offered in an open loop, each call with a deadline of two seconds.\n"
+        f"{result['times']} times as much, or four fifths of what the generator can, is offered in an open\n"
+        "loop, each call with a deadline of two seconds.\n"
         "In brackets the bound; in bold what is beyond it.\n\n"
         + table(("transport", "job", "peak/s", "offered/s", *named), loads)
         + "\n![Goodput while five times the peak is offered](speed-overload.svg)\n\n"
