@@ -13,6 +13,7 @@ from honeyguide.sdk.candidates import ranker_inputs, tokens
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
 from honeyguide.sdk.model import last_event
+from honeyguide.server.bundles.buckets import buckets
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.retrieval import Candidates, ExactSearch, Limits, Retriever
@@ -109,12 +110,33 @@ class RetrievingBundle(LoadedBundle):
         return (self,)
 
     def read(self, arrays: Arrays) -> tuple[Vectors, Vectors]:
-        """Returns (batch, d) user vectors and (batch, S) states; S is 0 where the bundle does not step."""
-        if self.manifest.steps:
-            vectors, states = self._graphs[USER_GRAPH].run(arrays, ["user_vector", "state"])
-            return vectors, states
-        (vectors,) = self._graphs[USER_GRAPH].run(arrays, ["user_vector"])
-        return vectors, np.empty((len(vectors), 0), np.float32)
+        """Returns (batch, d) user vectors and (batch, S) states; S is 0 where the bundle does not step.
+
+        Users much shorter than the longest are read in runs of their own.
+        """
+        outputs = ["user_vector", "state"] if self.manifest.steps else ["user_vector"]
+        graph = self._graphs[USER_GRAPH]
+        tokens_in = arrays.get("tokens", np.ones((1, 1)))
+        # Padding is on the left.
+        groups = buckets(tokens_in.shape[1] - (tokens_in > 0).argmax(1)) if len(tokens_in) > 1 else []
+        if len(groups) < 2:
+            parts = graph.run(arrays, outputs)
+        else:
+            runs = [graph.run(self._part(arrays, users, length), outputs) for users, length in groups]
+            back = np.argsort(np.concatenate([users for users, _ in groups]))
+            parts = [np.concatenate(part)[back] for part in zip(*runs, strict=True)]
+        return parts[0], parts[1] if self.manifest.steps else np.empty((len(parts[0]), 0), np.float32)
+
+    def _part(self, arrays: Arrays, users: NDArray[np.int64], length: int) -> Arrays:
+        """Returns the arrays of some users, cut to their newest ``length`` positions."""
+        part = {}
+        for spec in self.manifest.inputs:
+            own = arrays[spec.name].take(users, spec.axes.index("batch"))
+            if "length" in spec.axes:
+                place = spec.axes.index("length")
+                own = own[(slice(None),) * place + (slice(own.shape[place] - length, None),)]
+            part[spec.name] = own
+        return part
 
     def step(self, states: Vectors, histories: HistoryBatch) -> tuple[Vectors, Vectors]:
         """Adds the newest event of each history; returns the new states and vectors.
