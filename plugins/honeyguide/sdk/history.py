@@ -34,6 +34,10 @@ class HistoryBatch:
     lengths: Long = field(init=False, repr=False, compare=False)
     """(batch,) events of each user, as the offsets say."""
 
+    _windows: dict[int, tuple[Long, NDArray[np.bool_]]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", np.diff(self.offsets))  # once: every reader of the batch asks for them
 
@@ -83,6 +87,11 @@ class HistoryBatch:
         return out
 
     def _window(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
+        if max_length not in self._windows:  # every column of the batch is laid out alike
+            self._windows[max_length] = self._lay_out(max_length)
+        return self._windows[max_length]
+
+    def _lay_out(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
         lengths = np.minimum(self.lengths, max_length)  # (batch,)
         length = max(int(lengths.max(initial=0)), 1)
         back = np.arange(length, 0, -1)  # distance from the end, (length,)

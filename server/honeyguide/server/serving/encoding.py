@@ -99,7 +99,7 @@ class EncodedUsers:
 
     def _count(self, bundle: RetrievingBundle, outcome: str, users: int) -> None:
         if users:
-            self._metrics.users.labels(bundle.manifest.name, outcome).inc(users)
+            self._metrics.users_met(bundle.manifest.name, outcome).inc(users)
 
 
 def _as_bytes(histories: HistoryBatch) -> list[bytes]:

@@ -60,11 +60,15 @@ class ServedPipeline:
         """
         self.options, self.max_batch_rows = options, max_batch_rows
         self._bundle, self._store, self._metrics = bundle, store, metrics
+        self._planned: Plan | None = None
         self._log = structlog.get_logger("honeyguide.pipeline").bind(pipeline=options.name)
 
     def plan(self) -> Plan:
         """Returns what the pipeline does with the bundle that serves now; raises `NothingServed`."""
-        return Plan.of(self.options, self._bundle())
+        bundle = self._bundle()
+        if self._planned is None or self._planned.bundle is not bundle:
+            self._planned = Plan.of(self.options, bundle)
+        return self._planned
 
     def recommend(self, queries: Sequence[RecommendQuery]) -> list[Answer]:
         """Answers each query; raises `NothingServed`."""
@@ -167,7 +171,8 @@ class ServedPipeline:
         ranking, sources, lengths = fill(catalogue, ranking, considered, limits, ks)
         truncated = [dropped and cut for dropped, cut in zip(drop, histories.truncated, strict=True)]
         answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
-        answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters))
+        if any(filters):
+            answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters))
         if plan.explainer is not None and any(q.explain for q in queries):
             asked = known[[queries[user].explain for user in known.tolist()]]
             rows = np.where(sources[asked] == ItemSource.RETRIEVED, ranking.rows[asked], -1)

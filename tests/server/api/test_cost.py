@@ -1,0 +1,81 @@
+"""What is done in Python for each request stays little: calls are counted, so that no machine's speed decides.
+
+Counted are the calls of functions, Python's and C's, that a batch of requests takes from bytes to bytes. A budget is what
+it took when it was written, and a tenth more. Where a change needs more, it says so here, and why.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noted_calls import NotedCall
+
+from honeyguide.sdk.host import PluginHost
+from honeyguide.server.api.event_service import EventRecorder
+from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.api.unary import UnaryMethods
+from honeyguide.server.api.writing import AnswerWriter
+from honeyguide.server.bundles.repository import Repository
+from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.store import StoredEvent
+from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.settings import make_settings
+from honeyguide.v1.history_pb2 import History
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+
+BATCH = 64
+INLINE = RecommendRequest(history=History(item_ids=[f"item-{n}" for n in range(40)]), k=10)
+STORED = RecommendRequest(user_id="u", k=10)
+
+
+def calls_of(work: Any) -> int:
+    """Counts the calls of functions that some work takes."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:  # the interpreter's signature
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("request_", "pipeline", "each", "fixed"),
+    [(INLINE, "tiny", 92, 460), (INLINE, "tiny_ranker", 93, 555), (STORED, "tiny", 98, 540)],
+    ids=["inline", "ranked", "stored"],
+)
+def test_a_request_takes_few_calls_and_a_batch_few_more(
+    shared_repository: Path, host: PluginHost, tmp_path: Path, request_: Any, pipeline: str, each: int, fixed: int
+) -> None:
+    repository, metrics = Repository(shared_repository, host, Runtime(1, 1), cache_users=10), Metrics()
+    repository.load_newest()
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        store.record([StoredEvent("u", f"item-{n}", 1000 + n) for n in range(40)]).result()
+        pipelines = Pipelines(make_settings(), host, repository, store, metrics)
+        methods = UnaryMethods(pipelines, EventRecorder(store, metrics), metrics, Outcomes(metrics), AnswerWriter())
+        asked = RecommendRequest()
+        asked.CopyFrom(request_)
+        asked.pipeline = pipeline
+
+        def batch(count: int) -> int:
+            calls = [NotedCall(asked.SerializeToString(), methods.paths[0]) for _ in range(count)]
+            taken = calls_of(lambda: methods.answer(calls))
+            assert all(isinstance(call.result(), bytes) for call in calls)
+            return taken
+
+        for count in (1, BATCH):
+            batch(count)  # pieces, caches and look-ups are made
+        one, many = batch(1), batch(BATCH)
+    for_each = (many - one) / (BATCH - 1)
+    assert for_each <= each
+    assert one <= fixed
