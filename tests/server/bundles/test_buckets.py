@@ -5,7 +5,7 @@ import pytest
 
 from honeyguide.sdk.examples import example_histories
 from honeyguide.sdk.host import PluginHost
-from honeyguide.server.bundles.buckets import buckets
+from honeyguide.server.bundles.buckets import by_length
 from honeyguide.server.bundles.bundle import RetrievingBundle
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
@@ -23,12 +23,12 @@ from honeyguide.server.bundles.runtime import Runtime
     ],
 )
 def test_users_of_like_length_are_together(lengths: list[int], expected: list[tuple[list[int], int]]) -> None:
-    assert [(users.tolist(), length) for users, length in buckets(np.array(lengths))] == expected
+    assert [(users.tolist(), length) for users, length in by_length(np.array(lengths))] == expected
 
 
 def test_everybody_is_in_one_bucket_that_is_long_enough() -> None:
     lengths = np.random.default_rng(0).geometric(0.02, 500)
-    groups = buckets(lengths)
+    groups = by_length(lengths)
     assert len(groups) > 3
     assert np.array_equal(np.sort(np.concatenate([users for users, _ in groups])), np.arange(500))
     for users, length in groups:
@@ -42,7 +42,7 @@ def test_short_and_long_histories_of_one_batch_are_read_as_alone(shared_reposito
     lengths = [1, longest, 2] + [3] * (200 // longest) + [longest // 2, 1]
     histories = example_histories(bundle.manifest.data, lengths)
     arrays = bundle.encode(histories)
-    assert len(buckets(np.array(lengths))) > 1
+    assert len(by_length(np.array(lengths))) > 1
     vectors, states = bundle.read(arrays)
     assert states.shape[1] > 0
     for user in range(len(lengths)):

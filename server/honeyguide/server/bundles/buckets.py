@@ -1,25 +1,25 @@
-"""Splits a batch into users of like length, so that one long history does not make all others be read as padding."""
+"""Splits a batch into users of like length: beside one long history all others would be read as padding, mostly."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bucket", "buckets"]
+__all__ = ["by_length"]
 
 _LEAST = 64
 """Positions of padding that a run of its own must save: a run costs as much as some 40 positions of a small network."""
 
-Bucket = tuple[NDArray[np.int64], int]
-"""Users of a batch, ascending, and the length that holds all of theirs."""
 
-
-def buckets(lengths: NDArray[np.integer]) -> list[Bucket]:
+def by_length(lengths: NDArray[np.integer]) -> list[tuple[NDArray[np.int64], int]]:
     """Groups (batch,) lengths, none of them 0: up to the longest, up to half of it, up to a quarter, and so on.
 
-    Who would save less than 64 positions together stays with the longer ones. Every user is in one bucket.
+    Who would save less than 64 positions together stays with the longer ones.
+
+    Returns:
+        Users of the batch, ascending, and the length that holds all of theirs; every user is in one group.
     """
-    made: list[Bucket] = []
+    made: list[tuple[NDArray[np.int64], int]] = []
     waiting = np.argsort(-lengths, kind="stable")  # longest first
     while waiting.size:
         width = int(lengths[waiting[0]])

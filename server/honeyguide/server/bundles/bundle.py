@@ -13,7 +13,7 @@ from honeyguide.sdk.candidates import ranker_inputs, tokens
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
 from honeyguide.sdk.model import last_event
-from honeyguide.server.bundles.buckets import buckets
+from honeyguide.server.bundles.buckets import by_length
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.retrieval import Candidates, ExactSearch, Limits, Retriever
@@ -118,7 +118,7 @@ class RetrievingBundle(LoadedBundle):
         graph = self._graphs[USER_GRAPH]
         tokens_in = arrays.get("tokens", np.ones((1, 1)))
         # Padding is on the left.
-        groups = buckets(tokens_in.shape[1] - (tokens_in > 0).argmax(1)) if len(tokens_in) > 1 else []
+        groups = by_length(tokens_in.shape[1] - (tokens_in > 0).argmax(1)) if len(tokens_in) > 1 else []
         if len(groups) < 2:
             parts = graph.run(arrays, outputs)
         else:
