@@ -1,7 +1,7 @@
 """What is done in Python for each request stays little: calls are counted, so that no machine's speed decides.
 
-Counted are the calls of functions, Python's and C's, that a batch of requests takes from bytes to bytes. A budget is what
-it took when it was written, and a tenth more. Where a change needs more, it says so here, and why.
+Counted are the calls of functions, Python's and C's, that a batch of requests takes from bytes to bytes. A budget is
+what it took when it was written, and a tenth more. Where a change needs more, it says so here, and why.
 """
 
 from __future__ import annotations

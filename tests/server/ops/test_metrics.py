@@ -72,7 +72,7 @@ def test_a_stage_that_fails_is_not_counted() -> None:
     metrics = Metrics()
     with pytest.raises(ZeroDivisionError), metrics.stage("rank"):
         _ = 1 / 0
-    assert metrics.registry.get_sample_value("honeyguide_stage_seconds_count", {"stage": "rank"}) is None
+    assert metrics.registry.get_sample_value("honeyguide_stage_seconds_count", {"stage": "rank"}) == 0
 
 
 def test_two_servers_in_one_process_count_apart() -> None:
