@@ -39,7 +39,9 @@ class HistoryBatch:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lengths", np.diff(self.offsets))  # once: every reader of the batch asks for them
+        object.__setattr__(
+            self, "lengths", self.offsets[1:] - self.offsets[:-1]
+        )  # once: every reader of the batch asks for them
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -74,13 +76,12 @@ class HistoryBatch:
         A token is row + 1; 0 pads on the left. ``length`` is the longest of the batch, at most ``max_length`` and at
         least 1.
         """
-        index, valid = self._window(max_length)
-        tokens = np.zeros(valid.shape, np.int64)
-        tokens[valid] = self.items[index].astype(np.int64) + 1
-        return tokens
+        return self.padded(self.items.astype(np.int64) + 1, max_length)  # type: ignore[return-value]  # as many tokens
 
     def padded(self, values: NDArray[np.generic], max_length: int) -> NDArray[np.generic]:
         """Returns (batch, length) of an (events,) column, laid out as `tokens` is, padded with 0."""
+        if self._is_even(max_length):
+            return values.reshape(len(self), -1)
         index, valid = self._window(max_length)
         out = np.zeros(valid.shape, values.dtype)
         out[valid] = values[index]
@@ -90,6 +91,13 @@ class HistoryBatch:
         if max_length not in self._windows:  # every column of the batch is laid out alike
             self._windows[max_length] = self._lay_out(max_length)
         return self._windows[max_length]
+
+    def _is_even(self, max_length: int) -> bool:
+        """Whether all users have as many events, none of them too many: then the columns need no padding."""
+        if not len(self):
+            return False
+        length = int(self.lengths[0])
+        return 1 <= length <= max_length and len(self.items) == length * len(self) and not (self.lengths - length).any()
 
     def _lay_out(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
         lengths = np.minimum(self.lengths, max_length)  # (batch,)

@@ -52,6 +52,8 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
 def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:
     """Returns (events,) the scaled logarithm of the seconds since the same user's event before; 0 for the first."""
     assert batch.times_ms is not None
-    seconds = np.diff(batch.times_ms, prepend=batch.times_ms[:1]) / 1000.0
+    seconds = np.zeros(len(batch.times_ms))
+    np.subtract(batch.times_ms[1:], batch.times_ms[:-1], out=seconds[1:])
+    seconds /= 1000.0
     seconds[batch.offsets[:-1][batch.lengths > 0]] = 0.0
     return (np.log1p(np.maximum(seconds, 0.0)) / _GAP).astype(np.float32)
