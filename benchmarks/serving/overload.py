@@ -93,7 +93,7 @@ def main() -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "command": f"cd benchmarks && python -m serving.overload --seconds {arguments.seconds:g}",
-        "age_limit_ms": _age_limit() * 1e3,
+        "age_limits_ms": {job.name: _age_limit(job) * 1e3 for job in JOBS},
         "times": TIMES,
     }
     with _work("empty") as (own, files), servers.empty(python, "native")(own, SERVER) as serving:
@@ -114,10 +114,10 @@ def main() -> int:
     return 0 if all(bar["met"] for row in (*overloads, *abuses) for bar in row["bars"]) else 1
 
 
-def _age_limit() -> float:
-    """Returns the seconds that a call may wait for its turn, as the server has them by default."""
-    field = Settings.model_fields.get("max_queue_seconds")
-    return float(field.default) if field is not None else 0.0
+def _age_limit(job: Job) -> float:
+    """Returns the seconds that a call of the job may wait for its turn, as the server has them by default."""
+    field = Settings.model_fields["max_write_seconds" if job.path == RECORD else "max_queue_seconds"]
+    return float(field.default)
 
 
 def _serve(python: Python, bundle: Bundle, transport: str) -> Serve:
@@ -160,7 +160,7 @@ def _overload(serve: Serve, job: Job, bundle: Bundle, seconds: float, most: floa
         with _memory(serving.group) as memory:
             before, flood, after = ask(_CONNECTIONS, phases=phases, timeout=TIMEOUT)
         recovered = _recovery(before, after)
-        limit = _age_limit() * 1e3 + 10 * one
+        limit = _age_limit(job) * 1e3 + 10 * one
         grown = max(memory) - memory[0]
         bars = [
             _bar("goodput over peak", flood["ok_per_s"] / peak, 0.9, least=True),

@@ -81,7 +81,7 @@ class Server:
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
         check_free(settings.host, settings.port)  # before the slow part
-        store = SqliteEventStore(settings.events, max_queue_seconds=settings.max_queue_seconds)
+        store = SqliteEventStore(settings.events, max_queue_seconds=settings.max_write_seconds)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
 

@@ -141,6 +141,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds that a call waits at most, above 0 to 3,600; what would wait longer is refused at once.",
     )
+    max_write_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=3600,
+        description="Seconds that events wait for the disk at most, above 0 to 3,600; as above. A disk that is busy, "
+        "with an import or a long deletion, takes so long now and then.",
+    )
     max_open_streams: int = Field(
         default=100, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
     )

@@ -21,7 +21,7 @@ from honeyguide.server.events.store import EventStore, RecordCounts, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 
-__all__ = ["EventRecorder", "EventServicer", "to_message", "to_stored"]
+__all__ = ["EventRecorder", "EventServicer", "Recorded", "to_message", "to_stored"]
 
 MAX_EVENTS = 1000
 """Events in one RecordEvents."""
@@ -29,6 +29,9 @@ _MAX_KEY_BYTES = 128
 """Bytes of an event's or a request's id."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+Recorded = pb.RecordEventsResponse | BaseException
 
 
 async def _nothing_kept(user_id: str) -> None:
@@ -46,10 +49,28 @@ class EventRecorder:
             metrics: counts accepted, duplicate and rejected events.
             clock: seconds since 1970-01-01 UTC.
         """
-        self._store, self._metrics, self._clock = store, metrics, clock
+        self._store, self._clock = store, clock
+        self._counters = [metrics.events.labels(outcome) for outcome in ("accepted", "duplicate", "rejected")]
 
     def record(self, request: pb.RecordEventsRequest) -> Future[pb.RecordEventsResponse]:
+        """Does as `submit`, for one who waits."""
+        answer: Future[pb.RecordEventsResponse] = Future()
+
+        def settle(outcome: Recorded) -> None:
+            if isinstance(outcome, BaseException):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self.submit(request, settle)
+        return answer
+
+    def submit(self, request: pb.RecordEventsRequest, done: Callable[[Recorded], None]) -> None:
         """Records the events that keep the rules; the answer says what is wrong with the others.
+
+        Args:
+            request: the events.
+            done: told the answer when they are on disk, or why they are not; on the store's thread.
 
         Raises `InvalidArgument` where there are none or too many, and as `EventStore.record` does.
         """
@@ -63,27 +84,20 @@ class EventRecorder:
                 good.append(to_stored(event, now_ms))
             except InvalidArgument as error:
                 rejected.append(pb.RejectedEvent(index=index, error=to_row_error(error)))
-        answer: Future[pb.RecordEventsResponse] = Future()
         if not good:
-            answer.set_result(self._response(RecordCounts(0, 0), rejected))
-            return answer
+            done(self._response(RecordCounts(0, 0), rejected))
+            return
 
         def stored(recorded: Future[RecordCounts]) -> None:
-            if recorded.cancelled():
-                answer.cancel()
-            elif (error := recorded.exception()) is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(self._response(recorded.result(), rejected))
+            error = recorded.exception()
+            done(self._response(recorded.result(), rejected) if error is None else error)
 
         self._store.record(good).add_done_callback(stored)
-        return answer
 
     def _response(self, counts: RecordCounts, rejected: list[pb.RejectedEvent]) -> pb.RecordEventsResponse:
-        events = self._metrics.events
-        events.labels("accepted").inc(counts.accepted)
-        events.labels("duplicate").inc(counts.duplicates)
-        events.labels("rejected").inc(len(rejected))
+        for counter, count in zip(self._counters, (counts.accepted, counts.duplicates, len(rejected)), strict=True):
+            if count:
+                counter.inc(count)
         return pb.RecordEventsResponse(accepted=counts.accepted, duplicates=counts.duplicates, rejected=rejected)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from honeyguide.server.api import validation
-from honeyguide.server.api.event_service import EventRecorder
+from honeyguide.server.api.event_service import EventRecorder, Recorded
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import read_message
 from honeyguide.server.api.writing import AnswerWriter
@@ -16,7 +16,7 @@ from honeyguide.server.serving.calls import ServerCall
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
-from honeyguide.v1.event_service_pb2 import RecordEventsRequest
+from honeyguide.v1.event_service_pb2 import RecordEventsRequest, RecordEventsResponse
 from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest, SimilarItemsRequest
 
 __all__ = ["UnaryMethods"]
@@ -111,18 +111,16 @@ class UnaryMethods:
         for call in calls:
             try:
                 request = read_message(RecordEventsRequest.FromString, call.payload)
-                recorded = self._recorder.record(request)
+                self._recorder.submit(request, partial(self._recorded, call))
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
-                continue
-            recorded.add_done_callback(partial(self._recorded, call))
 
-    def _recorded(self, call: ServerCall, recorded: Any) -> None:
+    def _recorded(self, call: ServerCall, recorded: Recorded) -> None:
         """Answers a call whose events are on disk, or not; on the thread of the store."""
-        if (error := recorded.exception()) is not None:
-            self._outcomes.fail(call, error)
-        else:
-            self._outcomes.answer([call], [recorded.result().SerializeToString()])
+        if isinstance(recorded, Exception):
+            self._outcomes.fail(call, recorded)
+        elif isinstance(recorded, RecordEventsResponse):
+            self._outcomes.answer([call], [recorded.SerializeToString()])
 
 
 class _Ask:
