@@ -15,7 +15,7 @@ CACHE ?= build/serving
 SERVING ?=
 TESTS ?=
 
-.PHONY: demo test check lint format proto docs bench bench-serving bench-overload bench-quality clean
+.PHONY: demo test check lint format proto docs bench bench-serving bench-graphs bench-overload bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -54,6 +54,9 @@ bench: $(STAMP)  ## speed: prepare, events, serving; and what rules do
 
 bench-serving: $(STAMP)  ## serving beside its ceilings and peers, each bar with its verdict; needs h2load and nginx, SERVING=<flags>
 	cd benchmarks && ../$(BIN)/python -m serving --peers $(abspath $(PEERS)) --cache $(abspath $(CACHE)) $(SERVING)
+
+bench-graphs: $(STAMP)  ## graphs of this commit and of an older one, in turn; needs BEFORE=<checkout of 259a5d7>
+	$(BIN)/python benchmarks/graphs.py --before $(BEFORE) --out $(RESULTS)/graphs.json
 
 bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; SERVING=<flags>
 	cd benchmarks && ../$(BIN)/python -m serving.overload --cache $(abspath $(CACHE)) $(SERVING)

@@ -157,6 +157,7 @@ def speed() -> str:
             f"load {machine['load_before']} before the run.\n\n"
             + (prepare_table if name == "prepare" else measured_table)(result["rows"])
         )
+    parts.append(graphs())
     return (
         "# Speed\n\n"
         + NOTE
@@ -175,6 +176,35 @@ def measured_table(rows: Sequence[dict[str, Any]]) -> str:
             (r["what"], ", ".join(f"{number(v['median'])} {k.replace('_', ' ')}" for k, v in r.items() if k != "what"))
             for r in rows
         ],
+    )
+
+
+def graphs() -> str:
+    """Shows what a user costs in each graph, before and after, and what lower precisions cost and gain."""
+    result = json.loads((RESULTS / "graphs.json").read_text())
+    machine, exports = result["machine"], result["exports"]
+    cells: dict[str, dict[str, str]] = {}
+    least: dict[tuple[str, str], float] = {}
+    for row in result["rows"]:
+        case, kind = row["what"].rsplit(", ", 1)
+        least[case, kind] = row["us_per_user"]["least"]
+        faster = f" ({least[case, 'before'] / least[case, kind]:.1f} ×)" if kind != "before" else ""
+        cells.setdefault(case, {})[kind] = number(least[case, kind]) + faster
+    proofs = []
+    for kind, export in exports.items():
+        size = sum(export["bytes"].values()) / 1e6
+        ndcg = [export["proof"][f"{stage}/ndcg@10/served"] for stage in ("retrieve", "rank")]
+        proofs.append((kind, f"{size:.1f} MB", *(f"{value:.4f}" for value in ndcg)))
+    return (
+        f"## Graphs\n\nWritten by `make bench-graphs` (`{result['command']}`) on {result['date'][:10]};\n"
+        f"{machine['cpu']}, {machine['cores']} cores, one of them used, ONNX Runtime {machine['onnxruntime']}, "
+        f"load {machine['load_before']} before the run.\n\n"
+        f"Microseconds a user takes on one thread, `{result['model']}` over {result['items']:,} items; the least of "
+        "rounds in which all took\nturns, since others used the machine, and in brackets how many times as fast as "
+        "before. *Before* are the graphs that commit\n259a5d7 exports of the same weights.\n\n"
+        + table(("what", *exports), [(case, *(row.get(kind, "") for kind in exports)) for case, row in cells.items()])
+        + "\nWhat each precision costs, by the exports' proofs: NDCG@10 on validation users.\n\n"
+        + table(("export", "both graphs", "NDCG@10, retrieved", "NDCG@10, ranked"), proofs)
     )
 
 
