@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from honeyguide.exporters.forward import open_session
+from honeyguide.exporters.tracing import trace
 from honeyguide.models.evidence.lookup import hash_neighbours, look_up_in_slots, look_up_in_table
+
+pytestmark = pytest.mark.slow(6)
 
 
 def lists(items: int, width: int) -> NDArray[np.int32]:
@@ -52,3 +58,21 @@ def test_slots_take_hardly_more_room_than_the_lists() -> None:
     assert slots.dtype == homes.dtype == np.int32
     assert slots.shape == (601, 300)
     assert (np.sort(homes // 100, 0) == np.arange(3)[:, None]).all()  # each choice has slots of its own
+
+
+def test_slots_answer_the_same_in_a_graph(tmp_path: Path) -> None:
+    made = lists(40, 6)
+    slots, homes = map(torch.from_numpy, hash_neighbours(made))
+    lifts = torch.rand(41, 6, 5) * torch.from_numpy(made > 0)[:, :, None]
+
+    class Lookup(nn.Module):
+        def forward(self, events: Tensor, candidates: Tensor) -> Tensor:
+            return look_up_in_slots(slots, homes, lifts, events, candidates)
+
+    events, candidates = torch.randint(0, 41, (3, 4)), torch.randint(0, 41, (3, 7))
+    batch, count = torch.export.Dim("batch"), torch.export.Dim("candidates")
+    shapes = {"events": {0: batch}, "candidates": {0: batch, 1: count}}
+    trace(Lookup(), {"events": events, "candidates": candidates}, shapes, ["lifts"], tmp_path / "lookup.onnx")
+    events, everything = torch.arange(41)[:, None].expand(41, 4), torch.arange(41).expand(41, 41)
+    answer = open_session(tmp_path / "lookup.onnx")({"events": events.numpy(), "candidates": everything.numpy()})
+    assert np.array_equal(answer["lifts"], compared(torch.from_numpy(made), lifts, events, everything).numpy())
