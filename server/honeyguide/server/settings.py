@@ -97,7 +97,11 @@ class Settings(BaseSettings):
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     max_concurrent_streams: int = Field(
-        default=1024, ge=1, le=1_000_000, description="Calls that one connection may have open, 1–1,000,000."
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Calls that one connection may have open, 1–1,000,000; clients hold "
+        "back what is more. Beyond it the transport itself refuses, which costs the least.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0, ge=0, le=1e9, description="Seconds after which a connection is asked to end, 0–1e9. 0: never."
