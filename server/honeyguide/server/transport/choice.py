@@ -56,6 +56,7 @@ def _cannot(settings: Settings) -> str:
     """Says what keeps the native front from serving; "": nothing does."""
     asked = {
         "tls_certificate is set": settings.tls_certificate is not None,
+        "tls_key is set": settings.tls_key is not None,
         "max_connection_age_seconds is set": settings.max_connection_age_seconds > 0,
         "max_connection_idle_seconds is set": settings.max_connection_idle_seconds > 0,
         "min_ping_seconds is set": settings.min_ping_seconds > 0,

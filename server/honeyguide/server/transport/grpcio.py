@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -70,7 +72,7 @@ class GrpcioTransport:
         add_reflection(self._server, _FILES)
         address = f"unix:{socket}" if socket else address_of(settings.host, settings.port)
         try:
-            if settings.tls_certificate is not None and not socket:
+            if (settings.tls_certificate or settings.tls_key) and not socket:
                 self.port = self._server.add_secure_port(address, _credentials(settings))
             else:
                 self.port = self._server.add_insecure_port(address)
@@ -206,13 +208,15 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
+        # What closes a connection whose ping has no answer (tried with 1.81); a minute unless it is set.
+        ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
     for name, seconds in (
         ("grpc.max_connection_age_ms", settings.max_connection_age_seconds),
         ("grpc.max_connection_age_grace_ms", settings.drain_seconds if settings.max_connection_age_seconds else 0),
         ("grpc.max_connection_idle_ms", settings.max_connection_idle_seconds),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", settings.min_ping_seconds),
+        ("grpc.http2.min_ping_interval_without_data_ms", settings.min_ping_seconds),
     ):
         if seconds:
             options.append((name, _ms(seconds)))
@@ -224,12 +228,24 @@ def _ms(seconds: float) -> int:
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials:
-    pair = []
-    for name, path in (("tls_key", settings.tls_key), ("tls_certificate", settings.tls_certificate)):
-        if path is None:
-            raise ConfigError(f"{name} is unset; TLS needs both tls_certificate and tls_key")
-        try:
-            pair.append(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"{name} is {str(path)!r}, which cannot be read ({error.strerror})") from error
-    return grpc.ssl_server_credentials([(pair[0], pair[1])])
+    certificate, key = (_readable(name, getattr(settings, name)) for name in ("tls_certificate", "tls_key"))
+    try:
+        # gRPC takes anything for a pair, and then calls the port taken. The password keeps OpenSSL from asking for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(
+            f"tls_certificate {str(certificate)!r} and tls_key {str(key)!r} are no pair that TLS can use ({error}); "
+            "give PEM files of a certificate chain and of its private key, which has no password"
+        ) from error
+    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+
+
+def _readable(name: str, path: Path | None) -> Path:
+    """Returns the path of a file that can be read; raises `ConfigError`."""
+    if path is None:
+        raise ConfigError(f"{name} is unset; TLS needs both tls_certificate and tls_key")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"{name} is {str(path)!r}, which cannot be read ({error.strerror})") from error
+    return path
