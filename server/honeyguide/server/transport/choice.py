@@ -63,7 +63,7 @@ def _cannot(settings: Settings) -> str:
     }
     for what, is_asked in asked.items():
         if is_asked:
-            return f"{what}, which it cannot do"
+            return f"{what}, which the native front cannot do"
     if find_spec(_PACKAGE) is None:
         return "pygrpc-native is not installed (it has wheels for Linux and macOS)"
     return ""
