@@ -21,7 +21,7 @@ from honeyguide.server.events.store import EventStore, RecordCounts, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.v1 import event_service_pb2 as pb
 
-__all__ = ["EventRecorder", "EventServicer", "Recorded", "to_message", "to_stored"]
+__all__ = ["EventRecorder", "EventServicer", "RecordOutcome", "to_message", "to_stored"]
 
 MAX_EVENTS = 1000
 """Events in one RecordEvents."""
@@ -31,7 +31,7 @@ _MAX_KEY_BYTES = 128
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-Recorded = pb.RecordEventsResponse | BaseException
+RecordOutcome = pb.RecordEventsResponse | BaseException
 
 
 async def _nothing_kept(user_id: str) -> None:
@@ -56,7 +56,7 @@ class EventRecorder:
         """Does as `submit`, for one who waits."""
         answer: Future[pb.RecordEventsResponse] = Future()
 
-        def settle(outcome: Recorded) -> None:
+        def settle(outcome: RecordOutcome) -> None:
             if isinstance(outcome, BaseException):
                 answer.set_exception(outcome)
             else:
@@ -65,7 +65,7 @@ class EventRecorder:
         self.submit(request, settle)
         return answer
 
-    def submit(self, request: pb.RecordEventsRequest, done: Callable[[Recorded], None]) -> None:
+    def submit(self, request: pb.RecordEventsRequest, done: Callable[[RecordOutcome], None]) -> None:
         """Records the events that keep the rules; the answer says what is wrong with the others.
 
         Args:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from honeyguide.server.api import validation
-from honeyguide.server.api.event_service import EventRecorder, Recorded
+from honeyguide.server.api.event_service import EventRecorder, RecordOutcome
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import read_message
 from honeyguide.server.api.writing import AnswerWriter
@@ -115,7 +115,7 @@ class UnaryMethods:
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
 
-    def _recorded(self, call: ServerCall, recorded: Recorded) -> None:
+    def _recorded(self, call: ServerCall, recorded: RecordOutcome) -> None:
         """Answers a call whose events are on disk, or not; on the thread of the store."""
         if isinstance(recorded, Exception):
             self._outcomes.fail(call, recorded)
