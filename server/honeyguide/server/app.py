@@ -35,6 +35,7 @@ from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.workers import Workers
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.choice import choose_transport, make_transport
+from honeyguide.server.transport.grpcio import tls_credentials
 from honeyguide.server.transport.ports import address_of, check_free
 from honeyguide.server.transport.services import Services, Transport
 
@@ -80,7 +81,11 @@ class Server:
         self.repository = Repository(
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
-        check_free(settings.host, settings.port)  # before the slow part
+        # Before the slow part.
+        check_free(settings.host, settings.port)
+        self._choice = choose_transport(settings)
+        if not self._choice.native and settings.tls_certificate is not None:
+            tls_credentials(settings)
         store = SqliteEventStore(settings.events, max_queue_seconds=settings.max_write_seconds)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
@@ -121,7 +126,6 @@ class Server:
             health=self.health,
             interceptors=(ErrorInterceptor(outcomes, unary.paths),),
         )
-        self._choice = choose_transport(settings)
         self._transport: Transport = make_transport(self._choice, services, settings)
         self.workers.start(self._transport.receive)
         self._parts.callback(self.workers.close)
@@ -171,6 +175,7 @@ class Server:
                 threads=self.runtime.threads,
                 transport="native" if self._choice.native else "grpcio",
                 why=self._choice.why,
+                tls=self.settings.tls_certificate is not None,
             )
         )
         return lines

@@ -97,11 +97,11 @@ class Settings(BaseSettings):
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     max_concurrent_streams: int = Field(
-        default=100,
+        default=1024,
         ge=1,
         le=1_000_000,
-        description="Calls that one connection may have open, 1–1,000,000; clients hold "
-        "back what is more. Beyond it the transport itself refuses, which costs the least.",
+        description="Calls that one connection may have open, 1–1,000,000; clients hold back what is more. On grpcio, "
+        "what comes before a client knows of it ends with UNAVAILABLE.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0, ge=0, le=1e9, description="Seconds after which a connection is asked to end, 0–1e9. 0: never."
@@ -153,13 +153,7 @@ class Settings(BaseSettings):
         "with an import or a long deletion, takes so long now and then.",
     )
     max_open_streams: int = Field(
-        default=100, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
-    )
-    max_open_calls: int = Field(
-        default=256,
-        ge=1,
-        le=1_000_000,
-        description="Calls under way at once on grpcio, beside the streams, 1–1,000,000; above it gRPC refuses.",
+        default=1024, ge=1, le=1_000_000, description="Streams open at the same time, 1–1,000,000; above it refused."
     )
     state_cache_users: int = Field(
         default=10_000,

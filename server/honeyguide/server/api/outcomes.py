@@ -57,12 +57,12 @@ class Outcomes:
     def answer(self, calls: Sequence[ServerCall], payloads: Sequence[bytes]) -> None:
         """Answers calls of one method."""
         seconds: Histogram = self._seconds(calls[0].method)
-        for call, payload in zip(calls, payloads, strict=True):
-            call.gone = True
-            call.respond(payload)
         now = monotonic()
-        for call in calls:
-            seconds.observe(now - call.arrived)
+        for call, payload in zip(calls, payloads, strict=True):
+            if not call.gone:  # else it was cancelled while it was computed, and counted as that
+                call.gone = True
+                call.respond(payload)
+                seconds.observe(now - call.arrived)
 
     def fail(self, call: ServerCall, error: Exception) -> None:
         """Ends a call with an error, unless it has ended."""

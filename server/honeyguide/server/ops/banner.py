@@ -29,7 +29,15 @@ def describe_pipeline(
 
 
 def describe_addresses(
-    address: str, metrics_address: str, *, events: object, workers: int, threads: int, transport: str, why: str
+    address: str,
+    metrics_address: str,
+    *,
+    events: object,
+    workers: int,
+    threads: int,
+    transport: str,
+    why: str,
+    tls: bool = False,
 ) -> str:
     """Says where the server listens and why so, where events go and what computes.
 
@@ -41,10 +49,13 @@ def describe_addresses(
         threads: of each.
         transport: its name.
         why: what decided for it.
+        tls: whether clients must speak TLS.
     """
     metrics = f", metrics on http://{metrics_address}/metrics" if metrics_address else ""
     computes = f"{workers} x {threads} threads"
-    return f"gRPC on {address}{metrics}, events in {events}, {computes}, transport {transport} ({why})"
+    return (
+        f"gRPC{' with TLS' * tls} on {address}{metrics}, events in {events}, {computes}, transport {transport} ({why})"
+    )
 
 
 def _describe_bundle(manifest: Manifest) -> str:

@@ -151,9 +151,13 @@ class Workers:
         return rows * self._row_seconds / self._places
 
     def _full(self) -> OverCapacity:
+        why = (
+            f"at most {self._max_queue} may"
+            if self._waiting >= self._max_queue
+            else f"one more would wait longer than the {self._max_seconds:g} s that it may"
+        )
         return OverCapacity(
-            f"{self._waiting} calls wait already, as many as are answered within {self._max_seconds:g} s or may wait "
-            f"({self._max_queue}); try again later",
+            f"{self._waiting} calls wait already, and {why}; try again later",
             retry_after=min(max(self._seconds(self._waiting), 0.05), 5.0),
         )
 
@@ -242,6 +246,8 @@ class Workers:
         self._observe(self._waiting)
         live: list[ServerCall] = []
         for call in batch:
+            if call.gone:
+                continue
             if call.deadline <= now:
                 self._refuse([call], DeadlinePassed("the deadline passed while the request waited: allow more"))
             elif now - call.arrived > self._max_seconds:

@@ -28,7 +28,7 @@ from honeyguide.server.transport.ports import address_of, port_taken
 from honeyguide.server.transport.services import Services
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
-__all__ = ["GrpcioTransport"]
+__all__ = ["GrpcioTransport", "tls_credentials"]
 
 _FILES = (
     recommender_service_pb2.DESCRIPTOR,
@@ -42,6 +42,10 @@ _MAX_RECEIVED_BYTES = 2 * MAX_MESSAGE_BYTES
 _MAX_SENT_BYTES = 16 << 20
 """Above the largest answer to a batch: 20,000 items with ids of 256 bytes and titles of 500. Beyond, gRPC fails
 the call with RESOURCE_EXHAUSTED."""
+
+
+_LAST_SECONDS = 0.2
+"""How long calls are still taken once the server stops; health has said so by then."""
 
 
 class GrpcioTransport:
@@ -60,12 +64,7 @@ class GrpcioTransport:
         Raises `ConfigError` where the port cannot be had, or the certificate cannot be read.
         """
         self._services = services
-        self._server = grpc.aio.server(
-            interceptors=services.interceptors,
-            options=_options(settings),
-            # What the queue refuses costs the event loop more than what gRPC refuses before it gets there.
-            maximum_concurrent_rpcs=settings.max_open_streams + settings.max_open_calls,
-        )
+        self._server = grpc.aio.server(interceptors=services.interceptors, options=_options(settings))
         self._answers = _Answers(asyncio.get_running_loop())
         self._server.add_generic_rpc_handlers((_Methods(self._handlers()),))
         add_HealthServicer_to_server(services.health, self._server)
@@ -73,7 +72,7 @@ class GrpcioTransport:
         address = f"unix:{socket}" if socket else address_of(settings.host, settings.port)
         try:
             if (settings.tls_certificate or settings.tls_key) and not socket:
-                self.port = self._server.add_secure_port(address, _credentials(settings))
+                self.port = self._server.add_secure_port(address, tls_credentials(settings))
             else:
                 self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -87,6 +86,8 @@ class GrpcioTransport:
 
     async def stop(self, grace: float | None) -> None:
         """Refuses new calls, gives those under way ``grace`` seconds, None is none, and frees the port."""
+        if grace:  # gRPC cancels what has arrived and nobody has picked up yet
+            await asyncio.sleep(min(grace, _LAST_SECONDS))
         await self._server.stop(grace)
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -227,7 +228,8 @@ def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _credentials(settings: Settings) -> grpc.ServerCredentials:
+def tls_credentials(settings: Settings) -> grpc.ServerCredentials:
+    """Reads the pair that the settings name; raises `ConfigError` saying what is wrong with it."""
     certificate, key = (_readable(name, getattr(settings, name)) for name in ("tls_certificate", "tls_key"))
     try:
         # gRPC takes anything for a pair, and then calls the port taken. The password keeps OpenSSL from asking for one.

@@ -99,6 +99,7 @@ class NativeTransport:
             elif (gone := self._calls.pop(number, None)) is not None:  # the client left, or its deadline passed
                 self._services.workers.withdraw(gone)
                 self._services.outcomes.abandon(gone.method, "CANCELLED")
+        calls = [call for call in calls if not call.gone]
         if self._stopping:
             error = Unavailable("the server is stopping; try another one, or again later")
             self._services.outcomes.refuse_all(calls, error)
