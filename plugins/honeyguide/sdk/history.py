@@ -34,7 +34,7 @@ class HistoryBatch:
     lengths: Long = field(init=False, repr=False, compare=False)
     """(batch,) events of each user, as the offsets say."""
 
-    _windows: dict[int, tuple[Long, NDArray[np.bool_]]] = field(
+    _windows: dict[int, tuple[Long, NDArray[np.bool_]] | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -80,16 +80,18 @@ class HistoryBatch:
 
     def padded(self, values: NDArray[np.generic], max_length: int) -> NDArray[np.generic]:
         """Returns (batch, length) of an (events,) column, laid out as `tokens` is, padded with 0."""
-        if self._is_even(max_length):
+        window = self._window(max_length)
+        if window is None:
             return values.reshape(len(self), -1)
-        index, valid = self._window(max_length)
+        index, valid = window
         out = np.zeros(valid.shape, values.dtype)
         out[valid] = values[index]
         return out
 
-    def _window(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
+    def _window(self, max_length: int) -> tuple[Long, NDArray[np.bool_]] | None:
+        """Returns which events stand where in a padded column; None: they need no padding."""
         if max_length not in self._windows:  # every column of the batch is laid out alike
-            self._windows[max_length] = self._lay_out(max_length)
+            self._windows[max_length] = None if self._is_even(max_length) else self._lay_out(max_length)
         return self._windows[max_length]
 
     def _is_even(self, max_length: int) -> bool:
