@@ -60,15 +60,11 @@ class ServedPipeline:
         """
         self.options, self.max_batch_rows = options, max_batch_rows
         self._bundle, self._store, self._metrics = bundle, store, metrics
-        self._planned: Plan | None = None
         self._log = structlog.get_logger("honeyguide.pipeline").bind(pipeline=options.name)
 
     def plan(self) -> Plan:
         """Returns what the pipeline does with the bundle that serves now; raises `NothingServed`."""
-        bundle = self._bundle()
-        if self._planned is None or self._planned.bundle is not bundle:
-            self._planned = Plan.of(self.options, bundle)
-        return self._planned
+        return Plan.of(self.options, self._bundle())  # kept nowhere: it would keep a bundle that was unloaded
 
     def recommend(self, queries: Sequence[RecommendQuery]) -> list[Answer]:
         """Answers each query; raises `NothingServed`."""
