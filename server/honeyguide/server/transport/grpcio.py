@@ -44,6 +44,8 @@ _MAX_SENT_BYTES = 16 << 20
 the call with RESOURCE_EXHAUSTED."""
 
 
+_MOST_STREAMS = 1024
+"""Calls that a connection may have open unless the settings say."""
 _LAST_SECONDS = 0.2
 """How long calls are still taken once the server stops; health has said so by then."""
 
@@ -206,7 +208,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
         ("grpc.max_send_message_length", _MAX_SENT_BYTES),
         ("grpc.per_message_decompression", 0),  # `inflate` does it, no further than is read
-        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams or _MOST_STREAMS),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         # What closes a connection whose ping has no answer (tried with 1.81); a minute unless it is set.
