@@ -37,6 +37,7 @@ from honeyguide.server.events import event_file
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.calls import RequestIds
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from record import machine, over_runs, write
@@ -172,7 +173,7 @@ def serve(path: Path, pipe: Connection) -> None:
             async def record(request: pb.RecordEventsRequest, context: object) -> pb.RecordEventsResponse:  # noqa: ARG001  # gRPC's signature
                 return await asyncio.wrap_future(recorder.record(request))
 
-            server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))])
+            server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics), RequestIds())])
             method = grpc.unary_unary_rpc_method_handler(
                 record, pb.RecordEventsRequest.FromString, pb.RecordEventsResponse.SerializeToString
             )

@@ -124,7 +124,7 @@ class Server:
             events=EventServicer(store, reads, forget),
             models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health),
             health=self.health,
-            interceptors=(ErrorInterceptor(outcomes, unary.paths),),
+            interceptors=(ErrorInterceptor(outcomes, request_ids, unary.paths),),
         )
         self._transport: Transport = make_transport(self._choice, services, settings)
         self.workers.start(self._transport.receive)

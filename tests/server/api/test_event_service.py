@@ -15,6 +15,7 @@ from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.calls import RequestIds
 from honeyguide.v1 import event_service_pb2 as pb
 from honeyguide.v1.errors_pb2 import ERROR_REASON_INVALID_FIELD
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub, add_EventServiceServicer_to_server
@@ -42,7 +43,7 @@ class Servicer(EventServicer):
 @pytest_asyncio.fixture
 async def stub(tmp_path: Path, metrics: Metrics) -> AsyncIterator[EventServiceStub]:
     with SqliteEventStore(tmp_path / "events.db") as store, ThreadPoolExecutor(2) as executor:
-        server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))])
+        server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics), RequestIds())])
         recorder = EventRecorder(store, metrics, clock=lambda: NOW)
         add_EventServiceServicer_to_server(Servicer(recorder, store, executor), server)
         port = server.add_insecure_port("127.0.0.1:0")

@@ -21,12 +21,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub, add_HealthServicer_to_ser
 from grpc_status import rpc_status
 
 from honeyguide.sdk import errors
-from honeyguide.server.api.context import current_context
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
 from honeyguide.server.api.statuses import DOMAIN, reason_of, to_row_error
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.calls import RequestIds
 from honeyguide.v1.errors_pb2 import ErrorReason
 
 LEAKY = "cannot read /srv/secret/models/cf/3/bundle.json"
@@ -49,7 +49,7 @@ class Toy:
         self.cancelled = asyncio.Event()
 
     async def unary(self, request: StringValue, context: Any) -> StringValue:
-        self.ids.append(current_context().request_id)
+        self.ids.append(structlog.contextvars.get_contextvars()["request_id"])
         if request.value in ERRORS:
             error = ERRORS[request.value]()
             raise error
@@ -98,7 +98,7 @@ def log() -> Iterator[list[Any]]:
 async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc.aio.Channel]]:
     toy = Toy()
     limit = ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES)
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics))], options=[limit])
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(Outcomes(metrics), RequestIds())], options=[limit])
     kinds = {
         "Unary": (grpc.unary_unary_rpc_method_handler, toy.unary),
         "Stream": (grpc.stream_stream_rpc_method_handler, toy.stream),

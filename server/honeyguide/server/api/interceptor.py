@@ -13,11 +13,11 @@ from typing import Any
 import grpc
 
 from honeyguide.sdk.errors import HoneyguideError
-from honeyguide.server.api.context import begin_context
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
 from honeyguide.server.ops.logs import bind_request
+from honeyguide.server.serving.calls import RequestIds
 
 __all__ = ["ErrorInterceptor"]
 
@@ -32,9 +32,9 @@ class _Unreadable:
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every asyncio method of one server; its log lines carry the request's id."""
 
-    def __init__(self, outcomes: Outcomes, guarded: Collection[str] = ()) -> None:
+    def __init__(self, outcomes: Outcomes, request_ids: RequestIds, guarded: Collection[str] = ()) -> None:
         """Keeps book in ``outcomes``; ``guarded``: methods that do so themselves."""
-        self._outcomes, self._guarded = outcomes, guarded
+        self._outcomes, self._request_ids, self._guarded = outcomes, request_ids, guarded
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # gRPC asks for the handler at every call
 
     async def intercept_service(
@@ -93,7 +93,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     async def _guard(
         self, call: Callable[[], Awaitable[Any]], method: str, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Any:
-        request_id = begin_context(context).request_id
+        request_id = self._request_ids.new()
         bind_request(request_id, method)
         self._outcomes.begin(method)
         start = perf_counter()
