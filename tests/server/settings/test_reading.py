@@ -1,4 +1,7 @@
-"""Tests of the settings: where they come from, and what is said of wrong ones."""
+"""Tests of the settings: where they come from, and what is said of wrong ones.
+
+`declared.py` and its subjects, `network.py`, `load.py` and `pipelines.py`, are read with it.
+"""
 
 import os
 from pathlib import Path

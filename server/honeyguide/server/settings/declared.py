@@ -1,0 +1,59 @@
+"""All settings of the server in one class, put together from its subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from honeyguide.server.settings.load import LoadSettings
+from honeyguide.server.settings.network import NetworkSettings
+from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
+
+__all__ = ["PREFIX", "Settings"]
+
+PREFIX = "HONEYGUIDE_"
+"""What the name of every environment variable begins with."""
+
+
+class Settings(BaseSettings, LoadSettings, NetworkSettings):
+    """Settings of the server. Relative paths start at the working directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    metrics_port: int = Field(
+        default=9464,
+        ge=-1,
+        le=65_535,
+        description="Port of the Prometheus metrics, -1–65,535. 0: any free one; -1: off.",
+    )
+    repository: Path = Field(default=Path("models"), description="Folder of the bundles.")
+    events: Path = Field(default=Path("events.db"), description="SQLite file of the events; made when missing.")
+    state_cache_users: int = Field(
+        default=10_000,
+        ge=0,
+        le=10_000_000,
+        description="Users whose vectors each model keeps in memory, so that only new events are computed, "
+        "0–10,000,000; a user takes some kilobytes. 0: none.",
+    )
+    strict_plugins: bool = Field(default=False, description="Whether a plugin that does not load stops the start.")
+    drain_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="Seconds that calls under way get to finish at the stop, 0–3,600."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged: debug, info, warning or error."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Form of the log: console for people, json for programs."
+    )
+    default_pipeline: str = Field(
+        default="", max_length=64, description="Pipeline of requests that name none. Empty: the only or first one."
+    )
+    pipelines: dict[PipelineName, PipelineSettings] = Field(
+        default_factory=dict,
+        description="Pipelines by name: lower-case letters, digits, _ and -. Empty: one for each model.",
+    )

@@ -1,0 +1,51 @@
+"""Settings of pipelines: what retrieves, what ranks, which rules run after."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from honeyguide.sdk.names import NAME_PATTERN
+
+__all__ = ["PipelineName", "PipelineSettings", "RuleSettings"]
+
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+# Lower case alone: an environment variable could not name anything else.
+PipelineName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN.pattern}$")]
+
+
+class RuleSettings(BaseModel):
+    """Settings of one rule of a pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Name = Field(description="The rule, as a plugin registers it.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The rule's own options, by name.")
+
+
+class PipelineSettings(BaseModel):
+    """Settings of one pipeline: what retrieves, whether it is ranked, which rules run after."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: _Name = Field(
+        description="The model of the repository that retrieves, and ranks if it has a ranker; "
+        "or a joint one, which ranks what the models it pins retrieve."
+    )
+    rank: bool | None = Field(
+        default=None,
+        description="Whether the model's ranker orders the candidates. Unset: if the bundle has one. "
+        "Without it, a joint model answers what its first retriever does.",
+    )
+    candidates: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Candidates to rank, of each retriever, 0–10,000. 0: as many as the ranker was fitted on.",
+    )
+    drop_seen: bool | None = Field(
+        default=None,
+        description="Whether items of the history are dropped. Unset: as the data says (films are, purchases are not).",
+    )
+    rules: tuple[RuleSettings, ...] = Field(default=(), description="The rules that run after ranking, in order.")
