@@ -96,6 +96,15 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
 
     check_folder(settings.repository)
     check_free(settings.host, settings.port)
+
+    def say(line: str) -> None:
+        stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    if settings.processes > 1:
+        from honeyguide.server.processes.supervisor import supervise
+
+        asyncio.run(supervise(settings, say))
+        return
     from honeyguide.server.app import serve as run
 
-    asyncio.run(run(settings, lambda line: stderr.print(line, markup=False, highlight=False, soft_wrap=True)))
+    asyncio.run(run(settings, say))

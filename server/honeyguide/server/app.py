@@ -20,6 +20,7 @@ from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.model_service import ModelServicer
 from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.api.peers import Alone, Change, Peers
 from honeyguide.server.api.recommender_service import RecommenderServicer
 from honeyguide.server.api.stream_batch import StreamTools
 from honeyguide.server.api.unary import UnaryMethods
@@ -49,10 +50,17 @@ _ALWAYS = ("honeyguide.v1.EventService", "honeyguide.v1.ModelService")
 class Server:
     """Server of one repository: ``async with Server(settings) as server`` starts it and stops it."""
 
-    def __init__(self, settings: Settings, host: PluginHost | None = None) -> None:
-        """Starts nothing yet; ``host``: the plugins, by default all that are installed."""
+    def __init__(self, settings: Settings, host: PluginHost | None = None, peers: Peers | None = None) -> None:
+        """Starts nothing yet.
+
+        Args:
+            settings: what an operator set.
+            host: the plugins; None: all that are installed.
+            peers: other processes on the same port; None: there are none.
+        """
         self.settings = settings
         self._host = host
+        self._peers = Alone() if peers is None else peers
         self._parts = contextlib.AsyncExitStack()
         self._stopped = False
 
@@ -82,7 +90,8 @@ class Server:
             settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
         )
         # Before the slow part.
-        check_free(settings.host, settings.port)
+        if settings.processes == 1:  # several share it
+            check_free(settings.host, settings.port)
         self._choice = choose_transport(settings)
         if not self._choice.native and settings.tls_certificate is not None:
             tls_credentials(settings)
@@ -108,9 +117,9 @@ class Server:
         )
 
         async def forget(user_id: str) -> None:
-            # Behind what is computed now: it may have read the events before they went, and keep what they came to.
-            await asyncio.to_thread(self.workers.finish_begun)
-            self.pipelines.forget(user_id)
+            change = {"forget": user_id}
+            await self.apply(change)
+            await self._peers.tell(change)
 
         self.health = HealthServicer()
         tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
@@ -122,7 +131,7 @@ class Server:
             # Half of the queue at most, so that single calls always find room beside the streams.
             streams=RecommenderServicer(tools, max(1, settings.max_queue_rows // 512), settings.max_open_streams),
             events=EventServicer(store, reads, forget),
-            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health),
+            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers),
             health=self.health,
             interceptors=(ErrorInterceptor(outcomes, request_ids, unary.paths),),
         )
@@ -133,7 +142,7 @@ class Server:
         self.port = self._transport.port
         self.metrics_port = -1
         if settings.metrics_port >= 0:
-            endpoint = MetricsEndpoint(self.metrics, self._metrics_host, settings.metrics_port)
+            endpoint = MetricsEndpoint(self.metrics.registry, self._metrics_host, settings.metrics_port)
             self._parts.callback(endpoint.stop)
             self.metrics_port = endpoint.port
         await self._refresh_health()
@@ -149,6 +158,20 @@ class Server:
         await self.health.enter_graceful_shutdown()
         await self._transport.stop(self.settings.drain_seconds)
         await self._parts.aclose()
+
+    async def apply(self, change: Change) -> None:
+        """Does what another process did; raises as it would have there."""
+        match change:
+            case {"load": str(name), "version": int(version)}:
+                await asyncio.to_thread(self.repository.load, name, version)
+            case {"unload": str(name)}:
+                await asyncio.to_thread(self.repository.unload, name)
+            case {"forget": str(user_id)}:
+                # Behind what is computed now: it may have read the events before they went, and keep what they came to.
+                await asyncio.to_thread(self.workers.finish_begun)
+                self.pipelines.forget(user_id)
+                return
+        await self._refresh_health()
 
     def summary(self) -> list[str]:
         """Says in a few lines what is served, where, and by which provider."""

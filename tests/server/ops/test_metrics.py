@@ -25,7 +25,7 @@ def scrape(endpoint: MetricsEndpoint) -> list[str]:
 @pytest.fixture
 def endpoint() -> Iterator[tuple[Metrics, MetricsEndpoint]]:
     metrics = Metrics()
-    endpoint = MetricsEndpoint(metrics, "127.0.0.1", 0)
+    endpoint = MetricsEndpoint(metrics.registry, "127.0.0.1", 0)
     yield metrics, endpoint
     endpoint.stop()
 
@@ -84,14 +84,14 @@ def test_two_servers_in_one_process_count_apart() -> None:
 def test_a_port_that_is_taken_is_refused_by_name(endpoint: tuple[Metrics, MetricsEndpoint]) -> None:
     taken = endpoint[1].port
     with pytest.raises(ConfigError, match=f"metrics_port is {taken}, which cannot be had on 127.0.0.1"):
-        MetricsEndpoint(Metrics(), "127.0.0.1", taken)
+        MetricsEndpoint(Metrics().registry, "127.0.0.1", taken)
 
 
 def test_a_stopped_endpoint_frees_its_port() -> None:
-    endpoint = MetricsEndpoint(Metrics(), "127.0.0.1", 0)
+    endpoint = MetricsEndpoint(Metrics().registry, "127.0.0.1", 0)
     port = endpoint.port
     endpoint.stop()
-    again = MetricsEndpoint(Metrics(), "127.0.0.1", port)
+    again = MetricsEndpoint(Metrics().registry, "127.0.0.1", port)
     again.stop()
 
 

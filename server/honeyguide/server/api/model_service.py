@@ -14,6 +14,7 @@ from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
+from honeyguide.server.api.peers import Peers
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
@@ -30,10 +31,16 @@ class ModelServicer(ModelServiceServicer):
     """Shows and changes what a repository serves. Whatever touches the disk runs in a thread."""
 
     def __init__(
-        self, repository: Repository, pipelines: Pipelines, host: PluginHost, changed: Callable[[], Awaitable[None]]
+        self,
+        repository: Repository,
+        pipelines: Pipelines,
+        host: PluginHost,
+        changed: Callable[[], Awaitable[None]],
+        peers: Peers,
     ) -> None:
-        """Takes what it shows; ``changed`` is awaited after a model was loaded or unloaded."""
+        """Takes what it shows; ``changed`` is awaited after a model was loaded or unloaded, and peers are told."""
         self._repository, self._pipelines, self._host, self._changed = repository, pipelines, host, changed
+        self._peers = peers
 
     async def ListModels(self, request: pb.ListModelsRequest, context: _Context) -> pb.ListModelsResponse:
         """Lists the bundles."""
@@ -50,8 +57,11 @@ class ModelServicer(ModelServiceServicer):
     async def LoadModel(self, request: pb.LoadModelRequest, context: _Context) -> pb.LoadModelResponse:
         """Loads a bundle and swaps it in."""
         _check(request.version)
-        bundle, previous = await asyncio.to_thread(self._repository.load, request.name, request.version)
-        await self._changed()
+        async with self._peers.turn():
+            bundle, previous = await asyncio.to_thread(self._repository.load, request.name, request.version)
+            await self._changed()
+            name, version = bundle.key
+            await self._peers.tell({"load": name, "version": version, "subject": f"model {name}"})
         entry = await asyncio.to_thread(self._repository.entry, *bundle.key)
         return pb.LoadModelResponse(model=_model(entry), previous_version=previous)
 
@@ -61,8 +71,10 @@ class ModelServicer(ModelServiceServicer):
             raise ModelInUse(
                 f"model {request.name!r} is needed by pipeline {', '.join(needed)}: take it out of the settings first"
             )
-        version = await asyncio.to_thread(self._repository.unload, request.name)  # waits for a load under way
-        await self._changed()
+        async with self._peers.turn():
+            version = await asyncio.to_thread(self._repository.unload, request.name)  # waits for a load under way
+            await self._changed()
+            await self._peers.tell({"unload": request.name, "subject": f"model {request.name}"})
         return pb.UnloadModelResponse(version=version)
 
     async def ListPipelines(self, request: pb.ListPipelinesRequest, context: _Context) -> pb.ListPipelinesResponse:

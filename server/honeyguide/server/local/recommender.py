@@ -34,6 +34,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.api import validation
 from honeyguide.server.api.event_service import EventRecorder, EventServicer, to_stored
 from honeyguide.server.api.model_service import ModelServicer
+from honeyguide.server.api.peers import Alone
 from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
@@ -120,7 +121,7 @@ class LocalRecommender:
         self._parts.callback(reads.shutdown)
         self._events = None if store is None else EventServicer(store, reads, forget)
         self._recorder = None if store is None else EventRecorder(store, metrics)
-        self._models = ModelServicer(repository, self._pipelines, plugins, changed)
+        self._models = ModelServicer(repository, self._pipelines, plugins, changed, Alone())
 
     @checked
     def recommend(

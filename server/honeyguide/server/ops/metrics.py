@@ -92,11 +92,11 @@ class _Timed:
 class MetricsEndpoint:
     """HTTP endpoint for Prometheus, on a port and in a thread of its own."""
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         """Starts at once.
 
         Args:
-            metrics: what is answered.
+            registry: what is answered.
             host: address to listen on.
             port: 1–65,535, or 0 for any free one.
 
@@ -105,7 +105,7 @@ class MetricsEndpoint:
         self._server: WSGIServer
         self._thread: threading.Thread
         try:
-            self._server, self._thread = start_http_server(port, host, registry=metrics.registry)
+            self._server, self._thread = start_http_server(port, host, registry=registry)
         except OSError as error:
             raise ConfigError(
                 f"metrics_port is {port}, which cannot be had on {host} ({error.strerror}); "

@@ -10,11 +10,19 @@ __all__ = ["LoadSettings"]
 class LoadSettings(BaseModel):
     """Batches, threads and queues."""
 
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that answer on the one port, 1–256; each takes memory for its own copy of the models. "
+        "Beside threads they share no interpreter, so they answer more where calls are many.",
+    )
     threads: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Threads that compute, 0–1,024. 0: one for each core that affinity and cgroup quota allow.",
+        description="Threads that compute, of all processes together, 0–1,024. 0: one for each core that affinity and "
+        "cgroup quota allow.",
     )
     max_batch_rows: int = Field(default=64, ge=1, le=4096, description="Users computed in one batch at most, 1–4,096.")
     max_queue_rows: int = Field(

@@ -204,7 +204,7 @@ def _to_bytes(answer: Any) -> bytes:
 def _options(settings: Settings) -> list[tuple[str, int]]:
     options = [
         # Else a second server binds the same port in silence and takes half of the calls.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
         ("grpc.max_send_message_length", _MAX_SENT_BYTES),
         ("grpc.per_message_decompression", 0),  # `inflate` does it, no further than is read

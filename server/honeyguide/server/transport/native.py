@@ -55,6 +55,7 @@ class NativeTransport:
                 address_of(settings.host, settings.port),
                 [(path, False) for path in self._paths],
                 io_threads=1,
+                reuse_port=settings.processes > 1,
                 call_details=True,
                 keepalive_time_ms=min(round(settings.keepalive_seconds * 1000), _NEVER_MS),
                 keepalive_timeout_ms=round(settings.keepalive_timeout_seconds * 1000),

@@ -1,0 +1,79 @@
+"""What one process changes, its peers are told, within its turn; see `peers.py`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from honeyguide.sdk.errors import Unavailable
+from honeyguide.sdk.host import PluginHost
+from honeyguide.server.api.peers import Change
+from honeyguide.server.app import Server
+from honeyguide.server.settings import Settings
+from honeyguide.v1.event_service_pb2 import DeleteUserRequest
+from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
+from honeyguide.v1.model_service_pb2 import LoadModelRequest, UnloadModelRequest
+from honeyguide.v1.model_service_pb2_grpc import ModelServiceStub
+
+
+class NotedPeers:
+    """Peers that note what they are told, or cannot do it."""
+
+    def __init__(self) -> None:
+        self.noted: list[object] = []
+        self.able = True
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        self.noted.append("turn")
+        yield
+        self.noted.append("over")
+
+    async def tell(self, change: Change) -> None:
+        if not self.able:
+            raise Unavailable("process 1 could not do the same: the disk is full")
+        self.noted.append(dict(change))
+
+
+async def test_peers_are_told_of_what_was_done_and_of_nothing_that_failed(
+    repository: Path, host: PluginHost, tmp_path: Path, add_version: Callable[[Path], object]
+) -> None:
+    settings = Settings(port=0, metrics_port=-1, repository=repository, events=tmp_path / "events.db")
+    peers = NotedPeers()
+    async with (
+        Server(settings, host, peers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        models = ModelServiceStub(channel)
+        add_version(repository)
+        await models.LoadModel(LoadModelRequest(name="tiny"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await models.LoadModel(LoadModelRequest(name="tiny", version=9))
+        await EventServiceStub(channel).DeleteUser(DeleteUserRequest(user_id="u"))
+        assert peers.noted == [
+            "turn",
+            {"load": "tiny", "version": 2, "subject": "model tiny"},
+            "over",
+            "turn",
+            {"forget": "u"},
+        ]
+        peers.able = False
+        with pytest.raises(grpc.aio.AioRpcError, match="process 1 could not do the same") as refused:
+            await models.LoadModel(LoadModelRequest(name="tiny", version=1))
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_what_a_peer_did_is_done_here(
+    repository: Path, host: PluginHost, tmp_path: Path, add_version: Callable[[Path], object]
+) -> None:
+    settings = Settings(port=0, metrics_port=-1, repository=repository, events=tmp_path / "events.db")
+    async with Server(settings, host) as server:
+        add_version(repository)
+        await server.apply({"load": "tiny", "version": 2, "subject": "model tiny"})
+        assert server.repository.serving["tiny"].key == ("tiny", 2)
+        await server.apply({"unload": "tiny", "subject": "model tiny"})
+        assert set(server.repository.serving) == {"tiny_ranker"}
