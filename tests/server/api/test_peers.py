@@ -16,7 +16,7 @@ from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2 import DeleteUserRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
-from honeyguide.v1.model_service_pb2 import LoadModelRequest, UnloadModelRequest
+from honeyguide.v1.model_service_pb2 import LoadModelRequest
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceStub
 
 
