@@ -67,6 +67,8 @@ def honeyguide(python: Python, bundle: Bundle, *, tls: bool = False, users: bool
         command = python.honeyguide("serve", "--config", folder / "serve.toml")
         address = str(own["host"])
         ready = _listens(port) if not address.startswith("unix:") else Path(address[5:]).exists
+        if "processes" in own:  # one of them listens before the others
+            ready = _says(folder / "log", "processes answer", 1)
         with started([command], ready, folder / "log", cores=cores) as group:
             yield Serving(port, group, (folder / "certificate.pem").read_bytes() if tls else None)
 

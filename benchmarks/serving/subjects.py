@@ -104,12 +104,26 @@ def subjects(peers: Path, cache: Path) -> Iterator[Subject]:
         ids(new),
         without,
     )
+    yield Subject(
+        "Honeyguide, native, 2 processes",
+        servers.honeyguide(ours, new, transport="native", processes=2),
+        (*inline(ids(new), CALLERS), *stored((64,)), life.lifelike(new, 64), measures.recorded(64)),
+        ids(new),
+        without,
+    )
     yield Subject("Honeyguide, native, old graphs", on_old, inline(ids(old), (64,)), ids(old), without)
     yield Subject(
         "Honeyguide, grpcio",
         grpcio,
         (*inline(ids(new), CALLERS), *stored((64,)), life.lifelike(new, 64), measures.recorded(64)),
         ids(new),
+    )
+    yield Subject(
+        "Honeyguide, grpcio, 2 processes",
+        servers.honeyguide(ours, new, transport="grpcio", processes=2),
+        inline(ids(new), (64,)),
+        ids(new),
+        without,
     )
     yield Subject("Honeyguide, grpcio, TLS", tls, inline(ids(new), (1, 64)), ids(new), without)
     yield Subject("nginx, TLS, before native", servers.nginx(ours, new), inline(ids(new), (1, 64)), ids(new), without)
