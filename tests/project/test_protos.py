@@ -77,7 +77,7 @@ def test_added_field_is_free(changed):
 
 
 def test_added_reason_is_free(changed):
-    added = "ERROR_REASON_NOTHING_SERVED = 24;\n  // New.\n  ERROR_REASON_NEW = 25;"
+    added = "ERROR_REASON_NOTHING_SERVED = 24;\n  // New.\n  ERROR_REASON_NEW = 900;"
     done = changed("errors.proto", "ERROR_REASON_NOTHING_SERVED = 24;", added)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -20,7 +20,10 @@
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
     │   └── ConformanceError        FAILED_PRECONDITION  CONFORMANCE_FAILED
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
+    ├── Unauthenticated             UNAUTHENTICATED      UNAUTHENTICATED
+    ├── RoleRequired                PERMISSION_DENIED    ROLE_REQUIRED
     ├── OverCapacity                RESOURCE_EXHAUSTED   OVER_CAPACITY
+    │   └── RateExceeded            RESOURCE_EXHAUSTED   RATE_EXCEEDED
     ├── DeadlinePassed              DEADLINE_EXCEEDED    DEADLINE_PASSED
     └── Unavailable                 UNAVAILABLE          UNAVAILABLE
         └── NothingServed           UNAVAILABLE          NOTHING_SERVED
@@ -30,7 +33,7 @@ A message says what was given, what is allowed and what to do. It reaches client
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
 
 __all__ = [
@@ -56,7 +59,10 @@ __all__ = [
     "PipelineNotFound",
     "PluginError",
     "PluginMissing",
+    "RateExceeded",
+    "RoleRequired",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
 ]
 
@@ -236,6 +242,26 @@ class ExportError(HoneyguideError):
     reason = "EXPORT_FAILED"
 
 
+class Unauthenticated(HoneyguideError):
+    """Call without a credential, or with one that is wrong or expired; which of these is not told."""
+
+    code = "UNAUTHENTICATED"
+    reason = "UNAUTHENTICATED"
+
+
+class RoleRequired(HoneyguideError):
+    """Call of somebody who is known and may not make it; the message names the role that may."""
+
+    code = "PERMISSION_DENIED"
+    reason = "ROLE_REQUIRED"
+
+    def __init__(self, method: str, caller: str, roles: Sequence[str]) -> None:
+        """Takes the rpc, who called it, and the roles any of which would do."""
+        needed = " or ".join(roles)
+        super().__init__(f"{method} needs the role {needed}, which {caller} does not have; ask the operator for it")
+        self.facts = {"role": needed}
+
+
 class OverCapacity(HoneyguideError):
     """More work than the server takes; try again later."""
 
@@ -246,6 +272,12 @@ class OverCapacity(HoneyguideError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds to wait before the next try."""
+
+
+class RateExceeded(OverCapacity):
+    """More than one caller may ask for; the server has room for others."""
+
+    reason = "RATE_EXCEEDED"
 
 
 class DeadlinePassed(HoneyguideError):

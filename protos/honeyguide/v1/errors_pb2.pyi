@@ -32,6 +32,9 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DEADLINE_PASSED: _ClassVar[ErrorReason]
     ERROR_REASON_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_NOTHING_SERVED: _ClassVar[ErrorReason]
+    ERROR_REASON_UNAUTHENTICATED: _ClassVar[ErrorReason]
+    ERROR_REASON_ROLE_REQUIRED: _ClassVar[ErrorReason]
+    ERROR_REASON_RATE_EXCEEDED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -57,6 +60,9 @@ ERROR_REASON_OVER_CAPACITY: ErrorReason
 ERROR_REASON_DEADLINE_PASSED: ErrorReason
 ERROR_REASON_UNAVAILABLE: ErrorReason
 ERROR_REASON_NOTHING_SERVED: ErrorReason
+ERROR_REASON_UNAUTHENTICATED: ErrorReason
+ERROR_REASON_ROLE_REQUIRED: ErrorReason
+ERROR_REASON_RATE_EXCEEDED: ErrorReason
 
 class RowError(_message.Message):
     __slots__ = ("code", "reason", "field", "message")
