@@ -67,8 +67,8 @@ def error_page() -> str:
         + "Each error is a `google.rpc.Status` with an `ErrorInfo`: domain `honeyguide` and one of these reasons.\n"
         "`INVALID_FIELD` also carries a `google.rpc.BadRequest` with every field at fault, `OVER_CAPACITY` and\n"
         "`RATE_EXCEEDED` a `google.rpc.RetryInfo`. The metadata of the `ErrorInfo` hold `request_id` and, where they\n"
-        "apply, `field`, `value`, `allowed`, `existing`, `role` and `sequence`. Rows and batches of a stream carry the\n"
-        "same words as the enum `ErrorReason`.\n\n" + table(("reason", "gRPC code", "meaning"), sorted(set(rows)))
+        "apply, `field`, `value`, `allowed`, `existing`, `role` and `sequence`. Rows and batches of a stream carry\n"
+        "the same words as the enum `ErrorReason`.\n\n" + table(("reason", "gRPC code", "meaning"), sorted(set(rows)))
     )
 
 

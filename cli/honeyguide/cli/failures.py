@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
     ROWS = 4, "done, but some rows failed"
     NOT_FOUND = 5, "no such model, pipeline, item or plugin"
     UNREACHABLE = 6, "no server there, or no answer in time"
-    REFUSED = 7, "the server refuses: its state does not allow it, or it has too much to do"
+    REFUSED = 7, "the server refuses: the caller may not, its state does not allow it, or it has too much to do"
     INTERRUPTED = 130, "stopped by Ctrl-C"
     CLOSED = 141, "whoever read the output went away, as `head` does"
 
@@ -55,6 +55,8 @@ _BY_CLASS = {
     "NotFound": ExitCode.NOT_FOUND,
     "PluginError": ExitCode.FAILED,
     "ExportError": ExitCode.FAILED,
+    "Unauthenticated": ExitCode.REFUSED,
+    "RoleRequired": ExitCode.REFUSED,
     "OverCapacity": ExitCode.REFUSED,
     "DeadlinePassed": ExitCode.UNREACHABLE,
     "Unavailable": ExitCode.REFUSED,
