@@ -30,6 +30,7 @@ class DegradedReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEGRADED_REASON_RULE_FAILED: _ClassVar[DegradedReason]
     DEGRADED_REASON_EXPLAIN_FAILED: _ClassVar[DegradedReason]
     DEGRADED_REASON_HISTORY_TRUNCATED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_HISTORY_UNREADABLE: _ClassVar[DegradedReason]
 SOURCE_UNSPECIFIED: Source
 SOURCE_RETRIEVED: Source
 SOURCE_POPULAR: Source
@@ -43,6 +44,7 @@ DEGRADED_REASON_RANK_FAILED: DegradedReason
 DEGRADED_REASON_RULE_FAILED: DegradedReason
 DEGRADED_REASON_EXPLAIN_FAILED: DegradedReason
 DEGRADED_REASON_HISTORY_TRUNCATED: DegradedReason
+DEGRADED_REASON_HISTORY_UNREADABLE: DegradedReason
 
 class Filter(_message.Message):
     __slots__ = ("exclude_item_ids", "allow_item_ids", "any_categories", "ignore_category_case")

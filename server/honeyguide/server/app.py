@@ -22,6 +22,7 @@ from honeyguide.server.api.model_service import ModelServicer
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.peers import Alone, Change, Peers
 from honeyguide.server.api.recommender_service import RecommenderServicer
+from honeyguide.server.api.store_watch import watch_store
 from honeyguide.server.api.stream_batch import StreamTools
 from honeyguide.server.api.unary import UnaryMethods
 from honeyguide.server.api.writing import AnswerWriter
@@ -43,8 +44,8 @@ from honeyguide.server.transport.services import Services, Transport
 __all__ = ["Server", "serve"]
 
 _RECOMMENDER = "honeyguide.v1.RecommenderService"
-_ALWAYS = ("honeyguide.v1.EventService", "honeyguide.v1.ModelService")
-"""Services that answer although no model is loaded."""
+_MODELS = "honeyguide.v1.ModelService"
+"""Answers although no model is loaded."""
 
 
 class Server:
@@ -146,6 +147,8 @@ class Server:
             self._parts.callback(endpoint.stop)
             self.metrics_port = endpoint.port
         await self._refresh_health()
+        watch = asyncio.create_task(watch_store(store, self.health, self.metrics))
+        self._parts.callback(watch.cancel)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await self._transport.start()
@@ -213,8 +216,7 @@ class Server:
         ready = HealthCheckResponse.SERVING if self.repository.serving else HealthCheckResponse.NOT_SERVING
         await self.health.set("", ready)
         await self.health.set(_RECOMMENDER, ready)
-        for name in _ALWAYS:
-            await self.health.set(name, HealthCheckResponse.SERVING)
+        await self.health.set(_MODELS, HealthCheckResponse.SERVING)
 
 
 async def serve(settings: Settings, say: Callable[[str], None], host: PluginHost | None = None) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.events.disk_file import close_to_others, holders_of
 
-__all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "open_file"]
+__all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "is_damage", "open_file"]
 
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
 _FORMAT = 2
@@ -17,11 +18,14 @@ _IN_MEMORY = ":memory:"
 """What SQLite takes for no file."""
 BUSY_SECONDS = 5.0
 _REMEDIES = {
-    sqlite3.SQLITE_BUSY: "another process holds it: try again",
+    sqlite3.SQLITE_BUSY: "another process holds it: {holders}; stop that one, or wait until it is done",
     sqlite3.SQLITE_FULL: "make room on its disk",
     sqlite3.SQLITE_IOERR: "see whether its disk is full or broken",
+    sqlite3.SQLITE_READONLY: "this process may not write to it: see its owner and mode, and those of its folder",
+    sqlite3.SQLITE_PERM: "this process may not open it: see its owner and mode, and those of its folder",
 }
 """What helps where the file itself is sound."""
+_ADVICE = "name another file by the setting `events`, or restore this one from a backup"
 _CHECK_BYTES = 256 << 20  # a full check of this much takes about a second; beyond, pages are checked as they are read
 _SCHEMA = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -53,6 +57,14 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def is_damage(error: Exception) -> bool:
+    """Says whether an error of a read means that the file is damaged, not that it cannot be had at the moment."""
+    if not isinstance(error, sqlite3.Error):  # what was read is no row of ours
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
+
+
 def execute_patiently(db: sqlite3.Connection, statement: str) -> None:
     """Executes a statement that needs the file's lock, waiting for another process's commit.
 
@@ -80,26 +92,33 @@ def open_file(path: Path) -> sqlite3.Connection:
             f"events is {_IN_MEMORY!r}, which no other process can read and no restart survives; name a file, such as "
             "events.db"
         )
-    advice = "name another file by the setting `events`, or restore this one from a backup"
+    db = None
     try:
+        close_to_others(path)
         db = connect(path)
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigError(f"events is {str(path)!r}, which cannot be opened ({error}); {advice}") from error
-    try:
         if problem := _problem(db, path):
-            raise ConfigError(f"events is {str(path)!r}, {problem}; {advice}")  # noqa: TRY301  # closes db as the rest does
+            raise ConfigError(f"events is {str(path)!r}, {problem}; {_ADVICE}")  # noqa: TRY301  # closes db as the rest does
         _prepare(db)
-    except sqlite3.Error as error:
-        db.close()
-        remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the rest says more, such as where
-        problem = (
-            f"which cannot be opened ({error}); {remedy}" if remedy else f"which is no sound event store ({error})"
-        )
-        raise ConfigError(f"events is {str(path)!r}, {problem}{'' if remedy else f'; {advice}'}") from error
+    except (OSError, sqlite3.Error) as error:
+        if db is not None:
+            db.close()
+        raise ConfigError(f"events is {str(path)!r}, {_explain(error, path)}") from error
     except ConfigError:
-        db.close()
+        if db is not None:
+            db.close()
         raise
     return db
+
+
+def _explain(error: OSError | sqlite3.Error, path: Path) -> str:
+    """Says why a file cannot be opened, and what helps; a sound one need not be restored from a backup."""
+    remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the rest says more, such as where
+    if remedy:
+        holders = holders_of(path) or "one that this process may not see"
+        return f"which cannot be opened ({error}); {remedy.format(holders=holders)}"
+    if isinstance(error, OSError):
+        return f"which cannot be opened ({error.strerror}); name another file by the setting `events`"
+    return f"which is no sound event store ({error}); {_ADVICE}"
 
 
 def _problem(db: sqlite3.Connection, path: Path) -> str:

@@ -7,16 +7,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-import structlog
 
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.server.events.cache import HistoryCache
-from honeyguide.server.events.event_file import connect
+from honeyguide.server.events.condition import StoreCondition
+from honeyguide.server.events.disk_file import EventFile
+from honeyguide.server.events.event_file import connect, is_damage
 from honeyguide.server.events.page_tokens import event_token, read_event_token, read_user_token, user_token
 from honeyguide.server.events.snapshot import read_snapshot
-from honeyguide.server.events.store import Page, StoredEvent, StoredHistory, UserPage
+from honeyguide.server.events.store import UNREADABLE, Page, StoredEvent, StoredHistory, UserPage
 
 __all__ = ["EventReader"]
 
@@ -40,10 +39,9 @@ class _Connection:
 class EventReader:
     """Connections for reading, one for each thread that reads at the same time."""
 
-    def __init__(self, path: Path, cache: HistoryCache) -> None:
-        self._path, self._cache = path, cache
+    def __init__(self, file: EventFile, cache: HistoryCache, condition: StoreCondition) -> None:
+        self._file, self._cache, self._condition = file, cache, condition
         self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
-        self._log = structlog.get_logger("honeyguide.events")
 
     def close(self) -> None:
         """Closes the connections."""
@@ -51,14 +49,17 @@ class EventReader:
             self._idle.get().db.close()
 
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
-        """Returns the history of each user, in the given order."""
-        with self._connection() as connection:
-            self._notice_others(connection)
-            cached = [self._cache.get(user_id) for user_id in user_ids]
-            return [
-                self._read(connection.db, user_id) if history is None else history
-                for user_id, history in zip(user_ids, cached, strict=True)
-            ]
+        """Returns the history of each user, in the given order; `UNREADABLE` where it cannot be read."""
+        try:
+            with self._connection() as connection:
+                self._notice_others(connection)
+                cached = [self._cache.get(user_id) for user_id in user_ids]
+                return [
+                    self._read(connection.db, user_id) if history is None else history
+                    for user_id, history in zip(user_ids, cached, strict=True)
+                ]
+        except Unavailable:  # not even what is in memory: others may have written since
+            return [UNREADABLE] * len(user_ids)
 
     def count(self, user_id: str) -> int:
         """Returns how many events a user has."""
@@ -91,18 +92,26 @@ class EventReader:
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
+        connection = None
         try:
             try:
                 connection = self._idle.get_nowait()
             except queue.Empty:
-                connection = _Connection(connect(self._path))
-            try:
-                yield connection
-            finally:
-                self._idle.put(connection)
+                connection = _Connection(connect(self._file.path))
+                if problem := self._file.problem():  # what was opened is another file
+                    raise sqlite3.OperationalError(problem) from None
+            yield connection
         except sqlite3.Error as error:
-            self._log.error("events not read", error=str(error))
+            if connection is not None:
+                connection.db.close()
+            (self._condition.damaged if is_damage(error) else self._condition.read_failed)(str(error))
             raise Unavailable(f"the events could not be read ({error}); try again later") from error
+        except BaseException:
+            if connection is not None:
+                self._idle.put(connection)
+            raise
+        self._idle.put(connection)
+        self._condition.read_well()
 
     def _notice_others(self, connection: _Connection) -> None:
         """Tells the cache when another process wrote; `data_version` makes the usual case cost microseconds."""
@@ -116,6 +125,10 @@ class EventReader:
         snapshot = None
         try:
             snapshot = read_snapshot(db, user_id)
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:  # boundary: one user's rows, or garbage
+            if is_damage(error):
+                self._condition.damaged(str(error))
+            return UNREADABLE
         finally:
             self._cache.end(ticket, snapshot)
         return snapshot.history

@@ -15,6 +15,8 @@ from types import TracebackType
 import polars as pl
 
 from honeyguide.server.events.cache import HistoryCache
+from honeyguide.server.events.condition import StoreCondition
+from honeyguide.server.events.disk_file import EventFile
 from honeyguide.server.events.event_file import open_file
 from honeyguide.server.events.reader import EventReader
 from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory, UserPage
@@ -46,9 +48,16 @@ class SqliteEventStore:
         Raises `ConfigError` when the file is corrupt, foreign, of a newer format, or cannot be written.
         """
         db = open_file(path)
+        file = EventFile(path)
+        self._condition = StoreCondition()
         self._cache = HistoryCache(cache_events, int(db.execute("SELECT commits FROM state").fetchone()[0]))
-        self._writer = EventWriter(db, self._cache, max_queued_events, max_queue_seconds)
-        self._reader = EventReader(path, self._cache)
+        self._writer = EventWriter(db, file, self._cache, self._condition, max_queued_events, max_queue_seconds)
+        self._reader = EventReader(file, self._cache, self._condition)
+
+    @property
+    def problem(self) -> str:
+        """What ails the store, for operators; "": nothing that is known."""
+        return self._condition.problem
 
     @property
     def transactions(self) -> int:
@@ -105,7 +114,7 @@ class SqliteEventStore:
         return self.histories([user_id])[0]
 
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
-        """Returns the history of each user, in the given order."""
+        """Returns the history of each user, in the given order; `UNREADABLE` where it cannot be read."""
         return self._reader.histories(user_ids)
 
     def count(self, user_id: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = [
     "MAX_HISTORY_EVENTS",
     "MAX_SEEN_ITEMS",
+    "UNREADABLE",
     "EventStore",
     "Page",
     "RecordCounts",
@@ -86,9 +87,32 @@ class StoredHistory:
     """
     truncated: bool = False
     """Whether `seen` lacks items, because there are more than `MAX_SEEN_ITEMS`."""
+    unreadable: bool = False
+    """Whether the user's events could not be read, so that nothing is known of them."""
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def _empty(kind: type[Any]) -> NDArray[Any]:
+    column = np.empty(0, kind)
+    column.flags.writeable = False
+    return column
+
+
+_FEATURE = _empty(np.float32)
+UNREADABLE = StoredHistory(
+    items=_empty(np.int64),
+    times_ms=_empty(np.int64),
+    event_types=_empty(np.int32),
+    dwell_seconds=_FEATURE,
+    clicks=_FEATURE,
+    quantity=_FEATURE,
+    value=_FEATURE,
+    count=0,
+    unreadable=True,
+)
+"""The history of a user whose events cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +140,11 @@ class EventStore(Protocol):
     whoever reads histories may keep what it made of one.
     """
 
+    @property
+    def problem(self) -> str:
+        """What ails the store, for operators; "": nothing that is known."""
+        ...  # pragma: no cover
+
     def record(self, events: Sequence[StoredEvent]) -> Future[RecordCounts]:
         """Stores events; the future is done when they are on disk and every later read knows them.
 
@@ -131,7 +160,10 @@ class EventStore(Protocol):
         ...  # pragma: no cover
 
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
-        """Returns the history of each user, in the given order; an unknown user's is empty. Raises `Unavailable`."""
+        """Returns the history of each user, in the given order; an unknown user's is empty.
+
+        One that cannot be read is `UNREADABLE`, and does the others no harm.
+        """
         ...  # pragma: no cover
 
     def item_ids(self, start: int = 0) -> list[str]:

@@ -17,6 +17,9 @@ import structlog
 from honeyguide.sdk.errors import OverCapacity, Unavailable
 from honeyguide.server.events.admission import CommitSpeed
 from honeyguide.server.events.cache import HistoryCache
+from honeyguide.server.events.condition import StoreCondition
+from honeyguide.server.events.disk_file import EventFile
+from honeyguide.server.events.event_file import is_damage
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.server.events.tables import EventRow, EventTables
 
@@ -24,6 +27,8 @@ __all__ = ["EventWriter", "Write"]
 
 T = TypeVar("T")
 
+_IDLE_SECONDS = 1.0
+"""How long nobody writes until the writer looks whether it could."""
 _GROUP_EVENTS = 10_000
 """Events of a commit that gains nothing more from sharing its fsync."""
 
@@ -47,16 +52,26 @@ class Write(Generic[T]):
 class EventWriter:
     """Thread that writes, and the bounded queue in front of it."""
 
-    def __init__(self, db: sqlite3.Connection, cache: HistoryCache, max_events: int, max_seconds: float) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        file: EventFile,
+        cache: HistoryCache,
+        condition: StoreCondition,
+        max_events: int,
+        max_seconds: float,
+    ) -> None:
         """Starts the thread.
 
         Args:
             db: a connection for this thread alone, which `close` closes.
+            file: what it was opened from; nothing is acknowledged that lies in any other.
             cache: learns of each commit before the call is answered.
+            condition: learns whether writing works.
             max_events: how many events may wait.
             max_seconds: how long they may wait, as far as the last commits tell.
         """
-        self._db, self._cache = db, cache
+        self._db, self._file, self._cache, self._condition = db, file, cache, condition
         self._tables = EventTables(db)
         db.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
         self._max_events, self._max_seconds = max_events, max_seconds
@@ -112,7 +127,11 @@ class EventWriter:
         """Takes all that waits and commits it at once, until the writer is closed."""
         more = True
         while more:
-            waiting = [self._writes.get()]
+            try:
+                waiting = [self._writes.get(timeout=_IDLE_SECONDS)]
+            except queue.Empty:
+                self._look_around()
+                continue
             size = 0
             while waiting[-1] is not None and size < _GROUP_EVENTS and not self._writes.empty():
                 size += waiting[-1].size
@@ -141,8 +160,17 @@ class EventWriter:
                 if live and all(write.work is None for write in live):
                     self._speed.observe(sum(write.size for write in live), monotonic() - began)
 
+    def _look_around(self) -> None:
+        """Finds out while nobody writes whether writing would work: a commit of nothing, where the last one failed."""
+        if problem := self._file.problem():
+            self._condition.write_failed(problem)
+        elif self._condition.cannot_write:
+            self._commit([])
+
     def _commit(self, group: list[Write[Any]]) -> list[Any]:
         """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
+        if problem := self._file.problem():
+            return self._lost(problem, group)
         try:
             self._tables.begin()
             results, added = self._write(group)
@@ -153,18 +181,29 @@ class EventWriter:
             self._cache.fail()
             self._tables.roll_back()
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
-                self._log.error("events not stored", calls=len(group), error=str(error))
-                problem = f"the events could not be stored ({error}); none of them was: try again later"
-                return [Unavailable(problem) for _ in group]
-            if len(group) == 1:
+                damage = is_damage(error)
+                (self._condition.damaged if damage else self._condition.write_failed)(str(error))
+                if len(group) <= 1 or not damage:
+                    problem = f"the events could not be stored ({error}); none of them was: try again later"
+                    return [Unavailable(problem) for _ in group]
+            elif len(group) == 1:
                 return [error]
-            # One call holds what cannot be stored; its mates are innocent.
+            # One call holds what cannot be stored, or belongs where the file is damaged; its mates are innocent.
             return [result for write in group for result in self._commit([write])]
         self.transactions += 1
         self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)))
+        if problem := self._file.problem():  # after the commit: what was lost before it must not be acknowledged
+            return self._lost(problem, group)
+        self._condition.write_well()
         if self._scrub or any(write.scrub for write in group):
             self._empty_log()
         return results
+
+    def _lost(self, problem: str, group: list[Write[Any]]) -> list[Any]:
+        self._condition.write_failed(problem)
+        # What exactly is wrong is for the operator; the name of a file is nobody else's business.
+        told = "the store of events was taken away; nothing can be stored until it is back: try another server"
+        return [Unavailable(told) for _ in group]
 
     def _write(self, group: list[Write[Any]]) -> tuple[list[Any], list[tuple[StoredEvent, EventRow]]]:
         """Does the work of some calls, in their order, those that record events in a row at once."""

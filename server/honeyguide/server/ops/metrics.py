@@ -55,6 +55,9 @@ class Metrics:
             ["model", "outcome"],
             registry=r,
         )
+        self.event_store_up = Gauge(
+            "honeyguide_event_store_up", "1: events are stored and read; 0: something ails their store.", registry=r
+        )
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
+from honeyguide.sdk.errors import Unavailable
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
-from honeyguide.server.events.store import EventStore, StoredHistory
+from honeyguide.server.events.store import UNREADABLE, EventStore, StoredHistory
 
 __all__ = ["Histories", "InlineHistory", "UserInput", "UserState", "build_histories"]
 
@@ -77,6 +78,8 @@ class Histories:
     """By user of whom the batch lacks older events, the (n,) catalogue rows of all items seen that are known."""
     truncated: list[bool]
     """By user, whether items were seen that nobody keeps any more."""
+    unreadable: Collection[int] = ()
+    """Users whose stored events cannot be read; they took no part."""
 
     def seen(self, users: Sequence[bool], items: int) -> Long:
         """Returns keys (user * items + row) of what the chosen users have seen, in any order, with duplicates."""
@@ -98,14 +101,21 @@ def build_histories(
     inline = [(i, u.history) for i, u in enumerate(users) if u.history is not None and u.history.item_ids]
     past = store.histories([user_id for _, user_id in stored]) if store is not None and stored else []
     columns = _Columns(past, [history for _, history in inline], store, numbers)
+    try:
+        rows = columns.rows(catalogue)
+        event_types = columns.event_types() if spec.event_types else None
+    except (Unavailable, IndexError):  # names that cannot be read, or numbers that have none: of some user
+        if store is None or all(history.unreadable for history in past):
+            raise
+        past = [h if _is_readable(h, store, numbers) else UNREADABLE for h in past]
+        columns = _Columns(past, [history for _, history in inline], store, numbers)
+        rows = columns.rows(catalogue)
+        event_types = columns.event_types() if spec.event_types else None
     owners = [i for i, _ in stored] + [i for i, _ in inline]
     lengths = [*map(len, past), *columns.inline_lengths]
-
-    rows = columns.rows(catalogue)
     moments = np.array([u.request_time_ms for u in users], np.int64) if spec.has_time else None
     times = None if moments is None else columns.times(moments[[i for i, _ in inline]])
     features = {scaler.name: columns.feature(scaler) for scaler in spec.features}
-    event_types = columns.event_types() if spec.event_types else None
     unknown: Sequence[int] = ()
     mixed = bool(stored and inline)
     if not mixed and (rows >= 0).all():  # as it mostly is: users in order, nothing amiss
@@ -137,14 +147,28 @@ def build_histories(
     states = [UserState.ANONYMOUS] * len(users)
     for i, _ in inline:
         states[i] = UserState.INLINE
-    older, truncated = {}, [False] * len(users)
+    older, truncated, unreadable = {}, [False] * len(users), []
     for (i, _), history in zip(stored, past, strict=True):
         if len(history):
             states[i] = UserState.STORED
+        elif history.unreadable:
+            unreadable.append(i)
         if history.seen is not None and store is not None:
             met = numbers.rows(history.seen, store.item_ids)
             older[i], truncated[i] = met[met >= 0], history.truncated
-    return Histories(batch, unknown, states, older, truncated)
+    return Histories(batch, unknown, states, older, truncated, unreadable)
+
+
+def _is_readable(history: StoredHistory, store: EventStore, numbers: StoreNumbers) -> bool:
+    """Says whether everything that a history names can be read, whatever a damaged file made of it."""
+    try:
+        numbers.rows(history.items, store.item_ids)
+        numbers.types(history.event_types, store.event_types)
+        if history.seen is not None:
+            numbers.rows(history.seen, store.item_ids)
+    except (Unavailable, IndexError):
+        return False
+    return True
 
 
 class _Columns:

@@ -32,6 +32,7 @@ Part = tuple[Sequence[int], Answers]
 
 _RANK_FAILED = "RANK_FAILED"
 _TRUNCATED = "HISTORY_TRUNCATED"
+_UNREADABLE = "HISTORY_UNREADABLE"
 _SMALL_FILTER = 256
 """Entries of a filter that costs batch-mates nothing worth mentioning."""
 _T = TypeVar("_T")
@@ -265,6 +266,12 @@ class ServedPipeline:
         if any(truncated):
             self._metrics.degraded.labels(_TRUNCATED).inc(sum(truncated))
         for_all = tuple(reasons)
+        by_user: Sequence[tuple[str, ...]] = ()
+        if for_all or any(truncated) or histories.unreadable:
+            by_user = [(*for_all, _TRUNCATED) if cut else for_all for cut in truncated]
+            for user in histories.unreadable:
+                by_user[user] = (*for_all, _UNREADABLE)
+                self._metrics.degraded.labels(_UNREADABLE).inc()
         scorer = plan.retrievers[0] if plan.ranker is None or _RANK_FAILED in reasons else plan.ranker
         return Answers(
             catalogue=plan.bundle.catalogue,
@@ -276,9 +283,7 @@ class ServedPipeline:
             lengths=lengths,
             states=histories.states,
             unknown=histories.unknown,
-            reasons=[(*for_all, _TRUNCATED) if cut else for_all for cut in truncated]
-            if for_all or any(truncated)
-            else (),
+            reasons=by_user,
         )
 
     def _explain(
