@@ -88,7 +88,7 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error.
+        """Forgets one user: deletes all of their events, and the names of items and event types that only these had. Deleting an unknown user deletes 0 events and is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class EventServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListUsersRequest, _event_service_pb2.ListUsersResponse]
     """Lists the users of whom there are events, ordered by the bytes of their ids."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]
-    """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
+    """Forgets one user: deletes all of their events, and the names of items and event types that only these had. Deleting an unknown user deletes 0 events and is no error."""
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -64,7 +64,7 @@ class EventServiceAsyncStub(EventServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListUsersRequest, _event_service_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists the users of whom there are events, ordered by the bytes of their ids."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteUserRequest, _event_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
+    """Forgets one user: deletes all of their events, and the names of items and event types that only these had. Deleting an unknown user deletes 0 events and is no error."""
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the users' histories.
@@ -104,6 +104,6 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.DeleteUserResponse, _abc.Awaitable[_event_service_pb2.DeleteUserResponse]]:
-        """Forgets one user: deletes all of their events. Deleting an unknown user deletes 0 events and is no error."""
+        """Forgets one user: deletes all of their events, and the names of items and event types that only these had. Deleting an unknown user deletes 0 events and is no error."""
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

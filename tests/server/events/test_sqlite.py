@@ -217,6 +217,7 @@ events = st.builds(
     value=st.one_of(st.none(), st.floats(-5, 5, width=32)),
     request_id=st.just(""),
     event_id=st.sampled_from(["", "", "x", "y"]),
+    now=st.just(False),
 )
 steps = st.lists(st.one_of(st.lists(events, min_size=1, max_size=6), st.sampled_from(["anna", "ben"])), max_size=12)
 
@@ -298,6 +299,28 @@ def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, path: Pat
     assert (len(store.history(secret)), store.count(secret), store.count("ben")) == (0, 0, 300)
     assert store.delete_user(secret).result() == 0
     assert store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]).result() == RecordCounts(1, 0)
+
+
+def test_an_event_of_now_is_not_before_the_users_newest(store: SqliteEventStore) -> None:
+    """The clock was set back three days after anna's and before the other events."""
+    day = 86_400_000
+    store.record([StoredEvent("anna", "before", 10 * day, now=True), StoredEvent("ben", "before", 9 * day)]).result()
+    assert len(store.history("anna")) == 1
+    behind = [
+        StoredEvent(user, "after", 7 * day + i, now=True) for i, user in enumerate(["anna", "anna", "ben", "new"])
+    ]
+    store.record(behind).result()
+    store.record([StoredEvent("anna", "late", 7 * day)]).result()  # whoever says when it happened is believed
+    assert items_of(store, "anna") == ["late", "before", "after", "after"]
+    assert store.history("anna").times_ms.tolist() == [7 * day, 10 * day, 10 * day, 10 * day]
+    assert store.history("ben").times_ms.tolist() == [9 * day, 9 * day]
+    assert store.history("new").times_ms.tolist() == [7 * day + 3]
+    assert [event.item_id for event in store.page("anna", 2).events] == ["after", "after"]
+
+
+def test_of_one_call_an_event_of_now_comes_after_those_before_it(store: SqliteEventStore) -> None:
+    store.record([StoredEvent("anna", "ahead", 900), StoredEvent("anna", "now", 500, now=True)]).result()
+    assert items_of(store, "anna") == ["ahead", "now"]
 
 
 _VICTIM = """

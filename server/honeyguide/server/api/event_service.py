@@ -169,6 +169,7 @@ def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
         event_type=event.event_type,
         request_id=event.request_id,
         event_id=event.event_id,
+        now=not event.time_ms,
         **{feature: violations.check(_number, event, feature) for feature in EVENT_FEATURES},
     )
     violations.refuse()
@@ -177,7 +178,9 @@ def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
 
 def to_message(event: StoredEvent) -> pb.Event:
     """Makes the message of a stored event."""
-    return pb.Event(**event._asdict())
+    fields = event._asdict()
+    del fields["now"]
+    return pb.Event(**fields)
 
 
 def _number(event: pb.Event, feature: str) -> float | None:

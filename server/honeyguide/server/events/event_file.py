@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time_ns
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.events.disk_file import close_to_others, holders_of
@@ -25,6 +25,7 @@ _REMEDIES = {
     sqlite3.SQLITE_PERM: "this process may not open it: see its owner and mode, and those of its folder",
 }
 """What helps where the file itself is sound."""
+_DAY_MS = 86_400_000  # how far ahead of the clock events may be
 _ADVICE = "name another file by the setting `events`, or restore this one from a backup"
 _CHECK_BYTES = 256 << 20  # a full check of this much takes about a second; beyond, pages are checked as they are read
 _SCHEMA = """
@@ -42,6 +43,8 @@ CREATE TABLE state (next_event INTEGER NOT NULL, commits INTEGER NOT NULL);
 INSERT INTO types VALUES (0, '');
 INSERT INTO state VALUES (1, 0);
 """
+_LEFTOVERS = """CREATE TABLE IF NOT EXISTS leftovers (
+    name TEXT NOT NULL, id INTEGER NOT NULL, noted INTEGER NOT NULL, PRIMARY KEY (name, id)) WITHOUT ROWID"""
 # A history is one range of the clustered key: users × time × order of insertion.
 
 
@@ -145,7 +148,19 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA user_version = {_FORMAT}")
     elif db.execute("PRAGMA user_version").fetchone()[0] == 1:
         _migrate(db)
+    _add_later_parts(db)
     db.execute("COMMIT")
+
+
+def _add_later_parts(db: sqlite3.Connection) -> None:
+    """Adds what files of format 2 have since; a process that knows nothing of it may go on using the file."""
+    db.execute(_LEFTOVERS)
+    if not any(column[1] == "newest_ms" for column in db.execute("PRAGMA table_info(state)")):
+        db.execute("ALTER TABLE state ADD COLUMN newest_ms INTEGER NOT NULL DEFAULT 0")
+        # An upper bound is as good as the time itself, which only all events could tell.
+        is_new = db.execute("SELECT next_event FROM state").fetchone()[0] == 1
+        newest = 0 if is_new else time_ns() // 1_000_000 + _DAY_MS
+        db.execute("UPDATE state SET newest_ms = ?", (newest,))
 
 
 def _migrate(db: sqlite3.Connection) -> None:

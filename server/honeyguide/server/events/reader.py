@@ -13,6 +13,7 @@ from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.condition import StoreCondition
 from honeyguide.server.events.disk_file import EventFile
 from honeyguide.server.events.event_file import connect, is_damage
+from honeyguide.server.events.leftovers import Leftover
 from honeyguide.server.events.page_tokens import event_token, read_event_token, read_user_token, user_token
 from honeyguide.server.events.snapshot import read_snapshot
 from honeyguide.server.events.store import UNREADABLE, Page, StoredEvent, StoredHistory, UserPage
@@ -27,6 +28,12 @@ _PAGE = """SELECT i.name, e.time_ms, t.name, dwell_seconds, clicks, quantity, va
 _COUNT = "SELECT count(*) FROM events WHERE user = (SELECT id FROM users WHERE name = ?)"
 _USERS = """SELECT name FROM users u WHERE name > ? AND EXISTS (SELECT 1 FROM events WHERE user = u.id)
     ORDER BY name LIMIT ?"""
+_NAMES = "SELECT iif(typeof(name) = 'text', name, '') FROM {} WHERE id >= ? ORDER BY id"
+"""One that was erased is ""."""
+_STILL_USED = {
+    "items": "SELECT DISTINCT item FROM events WHERE item IN (SELECT id FROM leftovers WHERE name = 'items')",
+    "types": "SELECT DISTINCT type FROM events WHERE type IN (SELECT id FROM leftovers WHERE name = 'types')",
+}
 _NEWEST = (1 << 62, 1 << 62)
 
 
@@ -68,11 +75,11 @@ class EventReader:
 
     def item_ids(self, start: int) -> list[str]:
         """Returns the item ids from store number ``start`` on."""
-        return self._names("SELECT name FROM items WHERE id >= ? ORDER BY id", start)
+        return self._names(_NAMES.format("items"), start)
 
     def event_types(self, start: int) -> list[str]:
         """Returns the event types from store number ``start`` on."""
-        return self._names("SELECT name FROM types WHERE id >= ? ORDER BY id", start)
+        return self._names(_NAMES.format("types"), start)
 
     def page(self, user_id: str, page_size: int, token: str) -> Page:
         """Returns a page of a user's events; see `SqliteEventStore.page`."""
@@ -89,6 +96,22 @@ class EventReader:
         with self._connection() as connection:
             names = [name for (name,) in connection.db.execute(_USERS, (after, page_size + 1))]
         return UserPage(names[:page_size], user_token(names[page_size - 1]) if len(names) > page_size else "")
+
+    def leftovers(self) -> tuple[list[Leftover], list[Leftover]]:
+        """Returns the noted names that no event has, and those that one has; reads all events if it must."""
+        unused: list[Leftover] = []
+        used: list[Leftover] = []
+        with self._connection() as connection:
+            noted = [Leftover(*row) for row in connection.db.execute("SELECT * FROM leftovers")]
+            for table, query in _STILL_USED.items():
+                ours = {each.number: each for each in noted if each.table == table}
+                # Most are found early: whoever has them all reads no further.
+                for (number,) in connection.db.execute(query) if ours else ():
+                    used += [ours.pop(number)] if number in ours else []
+                    if not ours:
+                        break
+                unused += ours.values()
+        return unused, used
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:

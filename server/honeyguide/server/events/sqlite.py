@@ -18,6 +18,7 @@ from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.condition import StoreCondition
 from honeyguide.server.events.disk_file import EventFile
 from honeyguide.server.events.event_file import open_file
+from honeyguide.server.events.leftovers import Leftover, NameEraser
 from honeyguide.server.events.reader import EventReader
 from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory, UserPage
 from honeyguide.server.events.writer import EventWriter, Write
@@ -53,6 +54,7 @@ class SqliteEventStore:
         self._cache = HistoryCache(cache_events, int(db.execute("SELECT commits FROM state").fetchone()[0]))
         self._writer = EventWriter(db, file, self._cache, self._condition, max_queued_events, max_queue_seconds)
         self._reader = EventReader(file, self._cache, self._condition)
+        self._eraser = NameEraser(self._reader.leftovers, self._erase_names)
 
     @property
     def problem(self) -> str:
@@ -66,6 +68,7 @@ class SqliteEventStore:
 
     def close(self) -> None:
         """Waits until what is queued is on disk, then closes the file. No other call may be under way."""
+        self._eraser.close()
         self._writer.close()
         self._reader.close()
 
@@ -89,12 +92,12 @@ class SqliteEventStore:
     def delete_user(self, user_id: str) -> Future[int]:
         """Deletes all events of a user, from the file's free pages too; the future has how many there were.
 
-        Raises as `record` does.
+        It is done when the names of items and event types that only these events had are gone, too. To find those, the
+        whole file may have to be read: 1 to 3 million events a second. Raises as `record` does.
         """
         users = frozenset([user_id])
-        return self._writer.submit(
-            Write(work=lambda tables: tables.delete_user(user_id), users=users, size=1, scrub=True)
-        )
+        deletion = Write(work=lambda tables: tables.delete_user(user_id), users=users, size=1, scrub=True)
+        return self._eraser.after(self._writer.submit(deletion))
 
     def import_events(self, events: pl.DataFrame) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk.
@@ -155,3 +158,7 @@ class SqliteEventStore:
         Raises `InvalidArgument` when the token is none of ours.
         """
         return self._reader.user_page(page_size, token)
+
+    def _erase_names(self, unused: Sequence[Leftover], used: Sequence[Leftover]) -> None:
+        erasure: Write[None] = Write(work=lambda tables: tables.erase_names(unused, used), scrub=True)
+        self._writer.submit(erasure).result()

@@ -46,6 +46,8 @@ class StoredEvent(NamedTuple):
     """The answer the event follows from; "": none."""
     event_id: str = ""
     """"": no idempotency."""
+    now: bool = False
+    """Whether it happens as it is stored, by the server's clock: then it is not before its user's newest event."""
 
 
 class RecordCounts(NamedTuple):
@@ -156,7 +158,11 @@ class EventStore(Protocol):
         ...  # pragma: no cover
 
     def delete_user(self, user_id: str) -> Future[int]:
-        """Deletes all events of a user; the future has how many there were. Raises as `record` does."""
+        """Deletes a user; the future has how many events there were.
+
+        It is done when nothing is left of them, nor of the names of items and event types that only they had. Raises as
+        `record` does.
+        """
         ...  # pragma: no cover
 
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
+from typing import cast
 
 import polars as pl
 
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.event_file import execute_patiently
+from honeyguide.server.events.leftovers import Leftover
 from honeyguide.server.events.store import RecordCounts, StoredEvent
 
 __all__ = ["EventRow", "EventTables"]
@@ -29,6 +31,15 @@ _FIND = {
     "items": "SELECT id FROM items WHERE name = ?",
     "types": "SELECT id FROM types WHERE name = ?",
 }
+_NEWEST_OF = "SELECT max(time_ms) FROM events WHERE user = ?"
+_NOTE = {
+    "items": """INSERT OR REPLACE INTO leftovers SELECT DISTINCT 'items', item, ? FROM events WHERE user = ?""",
+    "types": """INSERT OR REPLACE INTO leftovers SELECT DISTINCT 'types', type, ? FROM events
+        WHERE user = ? AND type <> 0""",
+}
+_FORGET = "DELETE FROM leftovers WHERE name = ? AND id = ?"
+# A number never goes to another name. Whatever it is, a name is text, and so never the same as bytes.
+_ERASE = {table: f"UPDATE {table} SET name = CAST(id AS BLOB) WHERE id = ?" for table in ("items", "types")}  # noqa: S608  # ours
 # Numbers are dense from 0, so that readers may use them as places in a list.
 _ADD = {
     "users": "INSERT INTO users SELECT coalesce(max(id) + 1, 0), ? FROM users",
@@ -47,12 +58,15 @@ class EventTables:
         self._db = db
         self._users, self._items, self._types = (_Numbers(db, table) for table in ("users", "items", "types"))
         self._next_event = 0
+        self._newest_ms = 0  # no event is newer
         self._commits = -1  # as of which the numbers in memory are right; -1: of none
 
     def begin(self) -> None:
         """Begins a transaction, waiting for that of another process."""
         execute_patiently(self._db, "BEGIN IMMEDIATE")
-        self._next_event, commits = self._db.execute("SELECT next_event, commits FROM state").fetchone()
+        state = "SELECT next_event, commits, newest_ms, EXISTS (SELECT 1 FROM leftovers) FROM state"
+        self._next_event, commits, self._newest_ms, leftovers = self._db.execute(state).fetchone()
+        self._items.reclaims = self._types.reclaims = bool(leftovers)
         if commits != self._commits:  # others may have numbered names and deleted users
             for numbers in (self._users, self._items, self._types):
                 numbers.clear()
@@ -68,10 +82,23 @@ class EventTables:
         users, items, types = self._users, self._items, self._types
         events = list(chain.from_iterable(calls))
         rows: list[EventRow] = []
+        newest = self._newest_ms
+        latest: dict[int, int] | None = None  # by user, once the clock was found to be behind
         for number, event in enumerate(events, self._next_event):
-            user, item, time, kind, dwell, clicks, quantity, value, request, key = event
+            user, item, time, kind, dwell, clicks, quantity, value, request, key, now = event
+            if time > newest:
+                newest = time
+            elif now and time < newest:
+                if latest is None:
+                    latest = {}
+                    for row in rows:
+                        latest[row[0]] = max(row[1], latest.get(row[0], 0))
+                time = max(time, latest.get(users[user], 0), self._newest_of(users[user]))
+            if latest is not None:
+                latest[users[user]] = max(time, latest.get(users[user], 0))
             numbers = users[user], time, number, items[item], types[kind]
             rows.append((*numbers, dwell, clicks, quantity, value, request or None, key or None))
+        self._newest_ms = newest
         accepted = self._insert(rows)
         pairs = list(zip(events, rows, strict=True))
         if accepted == len(rows):
@@ -104,23 +131,42 @@ class EventTables:
             range(self._next_event, self._next_event + events.height),
             *(names.to_list() for names in numbered[1:]),
             *(events[name].fill_nan(None) if name in events.columns else nothing for name in EVENT_FEATURES),
-            nothing,
+            events["request_id"] if "request_id" in events.columns else nothing,
             events["event_id"] if "event_id" in events.columns else nothing,
             strict=True,
         )
         accepted = self._insert(list(rows))
+        self._newest_ms = max(self._newest_ms, cast("int", events["time_ms"].max()))
         return RecordCounts(accepted, events.height - accepted)
 
     def delete_user(self, user_id: str) -> int:
-        """Deletes a user with all events; returns how many."""
+        """Deletes a user with all events; returns how many. Names that may be nobody's now are noted."""
+        row = self._db.execute(_FIND["users"], (user_id,)).fetchone()
+        if row:
+            for note in _NOTE.values():
+                self._db.execute(note, (self._commits + 1, row[0]))
+            for numbers in (self._items, self._types):  # whoever uses one of them looks it up, and so reclaims it
+                numbers.clear()
+                numbers.reclaims = True
         deletion = self._db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
         self._db.execute("DELETE FROM users WHERE name = ?", (user_id,))
         self._users.pop(user_id, None)
         return deletion.rowcount
 
+    def erase_names(self, unused: Sequence[Leftover], used: Sequence[Leftover]) -> None:
+        """Erases names that no event has, and forgets those that one has, but for what was noted or used since."""
+        for leftovers in (unused, used):
+            for table, number, commit in leftovers:
+                gone = self._db.execute(f"{_FORGET} AND noted = ?", (table, number, commit)).rowcount
+                if gone and leftovers is unused:
+                    self._db.execute(_ERASE[table], (number,))
+        self._items.clear()
+        self._types.clear()
+
     def number_commit(self) -> int:
         """Numbers the transaction, at its end: the first of a file is 1."""
-        self._db.execute("UPDATE state SET next_event = ?, commits = ?", (self._next_event, self._commits + 1))
+        state = self._next_event, self._commits + 1, self._newest_ms
+        self._db.execute("UPDATE state SET next_event = ?, commits = ?, newest_ms = ?", state)
         return self._commits + 1
 
     def commit(self) -> None:
@@ -134,6 +180,10 @@ class EventTables:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
+    def _newest_of(self, user: int) -> int:
+        """Returns the time of the newest event stored of a user; 0: there is none."""
+        return self._db.execute(_NEWEST_OF, (user,)).fetchone()[0] or 0
+
     def _insert(self, rows: list[EventRow]) -> int:
         self._next_event += len(rows)
         return self._db.executemany(_INSERT, rows).rowcount
@@ -145,9 +195,13 @@ class _Numbers(dict[str, int]):
     def __init__(self, db: sqlite3.Connection, table: str) -> None:
         super().__init__()
         self._db, self._table = db, table
+        self.reclaims = False
+        """Whether a name that is asked for may be a leftover, which it then no longer is."""
 
     def __missing__(self, name: str) -> int:
         row = self._db.execute(_FIND[self._table], (name,)).fetchone()
+        if row and self.reclaims:
+            self._db.execute(_FORGET, (self._table, row[0]))
         number = int(row[0]) if row else self._db.execute(_ADD[self._table], (name,)).lastrowid or 0
         if len(self) >= _MAX_NAMES:
             self.clear()

@@ -162,6 +162,8 @@ class EventWriter:
 
     def _look_around(self) -> None:
         """Finds out while nobody writes whether writing would work: a commit of nothing, where the last one failed."""
+        if self._scrub:
+            self._empty_log()
         if problem := self._file.problem():
             self._condition.write_failed(problem)
         elif self._condition.cannot_write:
