@@ -54,3 +54,39 @@ def test_what_is_added_equals_what_is_read_anew(moments: list[int], data: st.Dat
                 assert (kept.history.seen, fresh.history.seen is None) == (None, False)
             kept = extended or fresh
         db.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**52),
+            st.none() | st.floats(0, 2.0**100, width=32),
+            st.none() | st.floats(-(2.0**100), 2.0**100, width=32),
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 12),
+)
+def test_a_short_history_is_read_as_a_long_one(
+    events: list[tuple[int, float | None, float | None]], times: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        db = event_file.open_file(Path(folder) / "events.db")
+        db.execute("PRAGMA synchronous = OFF")
+        tables = EventTables(db)
+        tables.begin()
+        stored = [
+            StoredEvent("anna", f"item-{i}", time // times, f"type-{i % 2}", dwell_seconds=dwell, value=value)
+            for i, (time, dwell, value) in enumerate(events)  # some have equal times
+        ]
+        tables.record([stored, [StoredEvent("bob", "item-0", 1, value=3)]])
+        tables.number_commit()
+        tables.commit()
+        short = read_snapshot(db, "anna")
+        if events:
+            long = snapshot._read_long(db, "anna")
+            assert_same(short.history, long.history)
+            assert short.last_event == long.last_event
+        assert (len(short.history), short.history.count) == (len(events), len(events))
+        db.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -52,13 +53,20 @@ def history_message(history: object) -> history_pb2.History | None:
 
 def batch_message(sequence: int, rows: object) -> recommender_service_pb2.RecommendStreamRequest:
     """Makes one batch of users; a bare id is a user id."""
-    messages = []
-    for place, row in enumerate(as_users(f"batches[{sequence}]", rows)):
-        user_id, history = as_user_row(f"batches[{sequence}][{place}]", row)
-        columns = None if history is None else history_pb2.History(**history)
-        messages.append(recommender_service_pb2.UserRow(user_id=user_id, history=columns))
-    batch = recommender_service_pb2.UserBatch(sequence=sequence, rows=messages)
-    return recommender_service_pb2.RecommendStreamRequest(batch=batch)
+    name = f"batches[{sequence}]"
+    message = recommender_service_pb2.RecommendStreamRequest()
+    message.batch.sequence = sequence
+    add = message.batch.rows.add  # filled in place: a message that is given to another is copied
+    for place, row in enumerate(as_users(name, rows)):
+        user_id, history = as_user_row(f"{name}[{place}]", row)
+        filled = add()
+        if user_id is not None:
+            filled.user_id = user_id
+        if history is not None:
+            filled.history.SetInParent()
+            for column, values in history.items():
+                getattr(filled.history, column).extend(values)
+    return message
 
 
 def event_message(fields_: Mapping[str, Any]) -> event_service_pb2.Event:
@@ -119,13 +127,10 @@ def degraded_reasons(numbers: Iterable[int]) -> tuple[str, ...]:
 
 def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> answers.BatchAnswer:
     """Reads the answer to one batch."""
-    words = {
-        n: _enum_word(recommender_service_pb2.Source, "SOURCE_", n) for n in recommender_service_pb2.Source.values()
-    }
     rows: list[answers.Ranked | answers.RowFailure] = []
     for row in message.rows:
         if row.WhichOneof("result") == "ranked":
-            rows.append(_ranked(row.ranked, words))
+            rows.append(_ranked(row.ranked))
         else:
             rows.append(row_failure(row.error))
     return answers.BatchAnswer(
@@ -138,18 +143,27 @@ def batch_answer(message: recommender_service_pb2.RecommendStreamResponse) -> an
     )
 
 
-def _ranked(message: recommender_service_pb2.Ranked, sources: Mapping[int, str]) -> answers.Ranked:
-    return _same_fields(
-        answers.Ranked,
-        message,
-        item_ids=tuple(message.item_ids),
-        scores=tuple(message.scores),
-        sources=tuple(sources.get(source, str(source)) for source in message.sources),
-        titles=tuple(message.titles),
-        user_id=message.user_id if message.HasField("user_id") else None,
+def _ranked(message: recommender_service_pb2.Ranked) -> answers.Ranked:
+    # A stream has thousands of these a second: no look at what fields there are, and columns as slices, which come at
+    # once where iterating takes a call for each value.
+    return answers.Ranked(
+        item_ids=tuple(message.item_ids[:]),
+        scores=tuple(message.scores[:]),
+        sources=_sources(tuple(message.sources[:])),
+        source_model=message.source_model,
         user_state=user_state(message.user_state),
-        degraded_reasons=degraded_reasons(message.degraded_reasons),
+        user_id=message.user_id if message.HasField("user_id") else None,
+        titles=tuple(message.titles[:]),
+        shortfall=message.shortfall,
+        unknown_history_items=message.unknown_history_items,
+        degraded=message.degraded,
+        degraded_reasons=degraded_reasons(message.degraded_reasons[:]),
     )
+
+
+@lru_cache(maxsize=1024)  # most answers have the same
+def _sources(numbers: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(_enum_word(recommender_service_pb2.Source, "SOURCE_", number) for number in numbers)
 
 
 def model(message: model_service_pb2.Model) -> answers.Model:
@@ -187,4 +201,9 @@ def _same_fields(answer: type[A], message: Message, **converted: Any) -> A:
 
 def _enum_word(enum: Any, prefix: str, number: int) -> str:
     """Names an enum value without its prefix; a value newer than this client stays a number."""
-    return enum.Name(number).removeprefix(prefix) if number in enum.values() else str(number)
+    return _enum_words(enum, prefix).get(number) or str(number)
+
+
+@cache
+def _enum_words(enum: Any, prefix: str) -> Mapping[int, str]:
+    return {number: name.removeprefix(prefix) for name, number in enum.items()}

@@ -26,6 +26,16 @@ _COLUMNS = {"items": np.int64, "times_ms": np.int64, "event_types": np.int32} | 
 )
 _CHUNK = 1000
 """Rows made into an array at once: a long history must not keep the interpreter from other threads."""
+_SHORT = """SELECT count(*), max(id), group_concat(item), group_concat(time_ms), group_concat(type),
+        count(dwell_seconds), group_concat(ifnull(dwell_seconds, 'nan')),
+        count(clicks), group_concat(ifnull(clicks, 'nan')),
+        count(quantity), group_concat(ifnull(quantity, 'nan')),
+        count(value), group_concat(ifnull(value, 'nan'))
+    FROM (SELECT item, time_ms, type, dwell_seconds, clicks, quantity, value, id FROM events
+        WHERE user = (SELECT id FROM users WHERE name = ?) ORDER BY time_ms DESC, id DESC LIMIT ?)"""
+"""A history as lists of numbers in one row: at each row SQLite gives the interpreter away and waits to have it back."""
+_MISSING: NDArray[np.float32] = np.full(_CHUNK, np.nan, np.float32)
+_MISSING.flags.writeable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +79,27 @@ class Snapshot:
 
 def read_snapshot(db: sqlite3.Connection, user_id: str) -> Snapshot:
     """Reads a user's history; the interpreter is free while SQLite goes through a long one."""
+    most = min(_CHUNK, MAX_HISTORY_EVENTS)
+    count, last_event, items, times, types, *features = db.execute(_SHORT, (user_id, most + 1)).fetchone()
+    if not count:
+        return Snapshot(StoredHistory(**_frozen(_columns(np.empty((0, len(_COLUMNS))))), count=0), -1)
+    if count <= most:
+        columns = {
+            "items": _numbers(items, np.int64),
+            "times_ms": _numbers(times, np.int64),
+            "event_types": _numbers(types, np.int32),
+        }
+        for name, known, numbers in zip(EVENT_FEATURES, features[::2], features[1::2], strict=True):
+            columns[name] = _numbers(numbers, np.float32) if known else _MISSING[:count]
+        return Snapshot(StoredHistory(**_frozen(columns), count=count), last_event)
+    return _read_long(db, user_id)
+
+
+def _read_long(db: sqlite3.Connection, user_id: str) -> Snapshot:
     table = _table(db.execute(_NEWEST, (user_id, MAX_HISTORY_EVENTS + 1)), len(_COLUMNS) + 1)
     if len(table) <= MAX_HISTORY_EVENTS:
         history = StoredHistory(**_frozen(_columns(table[::-1])), count=len(table))
-        return Snapshot(history, int(table[:, -1].max()) if len(table) else -1)
+        return Snapshot(history, int(table[:, -1].max()))
     db.execute("BEGIN")  # the queries that follow see one state of the file
     try:
         table = _table(db.execute(_NEWEST, (user_id, MAX_HISTORY_EVENTS)), len(_COLUMNS) + 1)
@@ -116,6 +143,11 @@ def _table(cursor: sqlite3.Cursor, width: int) -> NDArray[np.float64]:
         parts.append(np.array(rows, np.float64))
     last = np.array(rows, np.float64).reshape(len(rows), width)
     return np.concatenate([*parts, last]) if parts else last
+
+
+def _numbers(text: str, dtype: type) -> NDArray[Any]:
+    """Returns the numbers of a list that holds the newest first, oldest first."""
+    return np.fromstring(text, dtype, sep=",")[::-1].copy()
 
 
 def _columns(table: NDArray[np.float64]) -> dict[str, Any]:
