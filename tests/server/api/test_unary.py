@@ -140,3 +140,32 @@ def test_what_is_refused_is_counted(methods: UnaryMethods, metrics: Metrics) -> 
     assert refused.result().code == 8
     labels = {"method": RECOMMEND, "reason": "OVER_CAPACITY"}
     assert metrics.registry.get_sample_value("honeyguide_errors_total", labels) == 1
+
+
+def test_what_the_full_store_would_refuse_is_refused_unread(
+    methods: UnaryMethods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, asked = [100.0], []
+
+    def refuse(events: list[Any]) -> None:
+        asked.append(len(events))
+        raise OverCapacity("9 events wait for the disk", 0.5)
+
+    event = Event(user_id="anna", item_id="item-3")
+    one, many = RecordEventsRequest(events=[event]), RecordEventsRequest(events=[event] * 50)
+    monkeypatch.setattr("honeyguide.server.api.event_service.time.monotonic", lambda: clock[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(methods._recorder._store, "record", refuse)
+        calls = [call(RECORD, many), call(RECORD, one), call(RECORD, b"\xff" * 200), call(RECORD, many)]
+        methods.answer(calls)
+        assert asked == [50, 1]  # a smaller one might have found room; what is no smaller is not even read
+        assert [each.result().code for each in calls] == [8] * 4
+        for each in calls:
+            assert each.request_id.encode() in each.result().details
+    later = call(RECORD, one)
+    methods.answer([later])
+    assert later.result().code == 8
+    clock[0] += 0.02
+    again = call(RECORD, many)
+    methods.answer([again])
+    assert RecordEventsResponse.FromString(again.result()).accepted == 50

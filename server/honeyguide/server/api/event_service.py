@@ -7,11 +7,11 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
-from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.sdk.errors import InvalidArgument, OverCapacity
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
 from honeyguide.server.api.paging import size_of_page
 from honeyguide.server.api.statuses import to_row_error
@@ -28,6 +28,9 @@ MAX_EVENTS = 1000
 _MAX_KEY_BYTES = 128
 """Bytes of an event's or a request's id."""
 
+_FULL_SECONDS = 0.01
+"""How long what the store once refused is refused unread: the store may take it again only after a commit."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -36,6 +39,14 @@ RecordOutcome = pb.RecordEventsResponse | BaseException
 
 async def _nothing_kept(user_id: str) -> None:
     """Stands where a server keeps nothing of users but their events."""
+
+
+class _Full(NamedTuple):
+    """Refusal of the store: of a request of so many bytes, for larger ones, until a moment on the clock `monotonic`."""
+
+    error: OverCapacity
+    size: int
+    until: float
 
 
 class EventRecorder:
@@ -51,6 +62,15 @@ class EventRecorder:
         """
         self._store, self._clock = store, clock
         self._counters = [metrics.events.labels(outcome) for outcome in ("accepted", "duplicate", "rejected")]
+        self._full: _Full | None = None
+
+    def full(self, size: int) -> OverCapacity | None:
+        """Returns why a request of so many bytes would be refused, so that nobody reads it in vain; None: it may pass.
+
+        Under overload most requests are refused, and reading them would cost what those need that are not.
+        """
+        full = self._full
+        return None if full is None or size < full.size or time.monotonic() >= full.until else full.error
 
     def record(self, request: pb.RecordEventsRequest) -> Future[pb.RecordEventsResponse]:
         """Does as `submit`, for one who waits."""
@@ -92,7 +112,12 @@ class EventRecorder:
             error = recorded.exception()
             done(self._response(recorded.result(), rejected) if error is None else error)
 
-        self._store.record(good).add_done_callback(stored)
+        try:
+            recorded = self._store.record(good)
+        except OverCapacity as error:
+            self._full = _Full(error, request.ByteSize(), time.monotonic() + _FULL_SECONDS)
+            raise
+        recorded.add_done_callback(stored)
 
     def _response(self, counts: RecordCounts, rejected: list[pb.RejectedEvent]) -> pb.RecordEventsResponse:
         for counter, count in zip(self._counters, (counts.accepted, counts.duplicates, len(rejected)), strict=True):
@@ -153,6 +178,26 @@ class EventServicer:
 
 def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
     """Checks one event and makes it storable; raises `InvalidArgument` naming every field at fault."""
+    user_id, item_id, event_type = event.user_id, event.item_id, event.event_type
+    request_id, event_id, time_ms = event.request_id, event.event_id, event.time_ms
+    numbers = [getattr(event, feature) if event.HasField(feature) else None for feature in EVENT_FEATURES]
+    # A character has four bytes at most: what is so short and plain, as most is, needs no second look.
+    if not (
+        0 < len(user_id) <= MAX_ID_BYTES // 4
+        and 0 < len(item_id) <= MAX_ID_BYTES // 4
+        and len(event_type) <= MAX_EVENT_TYPE_BYTES // 4
+        and len(request_id) <= _MAX_KEY_BYTES // 4
+        and len(event_id) <= _MAX_KEY_BYTES // 4
+        and 0 <= time_ms <= now_ms
+        and all(number is None or 0 <= number < math.inf for number in numbers)
+    ):
+        _check(event, now_ms)
+    dwell, clicks, quantity, value = numbers
+    moment, now = time_ms or now_ms, not time_ms
+    return StoredEvent(user_id, item_id, moment, event_type, dwell, clicks, quantity, value, request_id, event_id, now)
+
+
+def _check(event: pb.Event, now_ms: int) -> None:
     violations = Violations()
     for field, least, most in (
         ("event_id", 0, _MAX_KEY_BYTES),
@@ -162,18 +207,10 @@ def to_stored(event: pb.Event, now_ms: int) -> StoredEvent:
         ("request_id", 0, _MAX_KEY_BYTES),
     ):
         violations.check(check_text, field, getattr(event, field), least, most)
-    stored = StoredEvent(
-        user_id=event.user_id,
-        item_id=event.item_id,
-        time_ms=violations.check(check_time, "time_ms", event.time_ms, now_ms),
-        event_type=event.event_type,
-        request_id=event.request_id,
-        event_id=event.event_id,
-        now=not event.time_ms,
-        **{feature: violations.check(_number, event, feature) for feature in EVENT_FEATURES},
-    )
+    violations.check(check_time, "time_ms", event.time_ms, now_ms)
+    for feature in EVENT_FEATURES:
+        violations.check(_check_number, event, feature)
     violations.refuse()
-    return stored
 
 
 def to_message(event: StoredEvent) -> pb.Event:
@@ -183,12 +220,8 @@ def to_message(event: StoredEvent) -> pb.Event:
     return pb.Event(**fields)
 
 
-def _number(event: pb.Event, feature: str) -> float | None:
-    """Returns an optional number of an event; None where it is unset."""
-    if not event.HasField(feature):
-        return None
-    number = float(getattr(event, feature))
+def _check_number(event: pb.Event, feature: str) -> None:
+    number = getattr(event, feature)  # 0 where it is unset
     signed = feature not in NON_NEGATIVE_FEATURES
     if not math.isfinite(number) or (number < 0 and not signed):
         raise InvalidArgument(feature, number, "any finite number" if signed else "finite, 0 or more")
-    return number

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from honeyguide.sdk.errors import HoneyguideError
-from honeyguide.server.api.statuses import to_failure
+from honeyguide.server.api.statuses import to_failures
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.calls import Failure, ServerCall
 
@@ -39,16 +39,18 @@ class Outcomes:
 
     def refuse(self, method: str, request_id: str, error: Exception) -> Failure:
         """Notes why a request fails; returns what its caller is told."""
-        if isinstance(error, HoneyguideError):
-            reason = error.reason
-            self._log.debug(
-                "request refused", request_id=request_id, method=method, reason=reason, message=error.message
-            )
-        else:
-            reason = "INTERNAL"
-            self._log.error("request failed", request_id=request_id, method=method, exc_info=error)
-        self._errors(method, reason).inc()
-        return to_failure(error, request_id)
+        return self._refuse(method, [request_id], error)[0]
+
+    def _refuse(self, method: str, request_ids: Sequence[str], error: Exception) -> list[Failure]:
+        log, reason = self._log.bind(), "INTERNAL"
+        for request_id in request_ids:
+            if isinstance(error, HoneyguideError):
+                reason = error.reason
+                log.debug("request refused", request_id=request_id, method=method, reason=reason, message=error.message)
+            else:
+                log.error("request failed", request_id=request_id, method=method, exc_info=error)
+        self._errors(method, reason).inc(len(request_ids))
+        return to_failures(error, request_ids)
 
     def abandon(self, method: str, reason: str) -> None:
         """Notes a request that ended without an answer of ours."""
@@ -66,14 +68,27 @@ class Outcomes:
 
     def fail(self, call: ServerCall, error: Exception) -> None:
         """Ends a call with an error, unless it has ended."""
-        if call.gone:
+        self.fail_all([call], error)
+
+    def fail_all(self, calls: Sequence[ServerCall], error: Exception) -> None:
+        """Ends calls of one method with the same error, those that have not ended."""
+        calls = [call for call in calls if not call.gone]
+        if not calls:
             return
-        call.gone = True
-        call.fail(self.refuse(call.method, call.request_id, error))
-        self.end(call.method, monotonic() - call.arrived)
+        method = calls[0].method
+        failures = self._refuse(method, [call.request_id for call in calls], error)
+        seconds: Histogram = self._seconds(method)
+        now = monotonic()
+        for call, failure in zip(calls, failures, strict=True):
+            call.gone = True
+            call.fail(failure)
+            seconds.observe(now - call.arrived)
 
     def refuse_all(self, calls: Sequence[ServerCall], error: HoneyguideError) -> None:
         """Ends calls that are not computed."""
+        methods: dict[str, list[ServerCall]] = {}
         for call in calls:
-            self.begin(call.method)
-            self.fail(call, error)
+            methods.setdefault(call.method, []).append(call)
+        for method, own in methods.items():
+            self.begin(method, len(own))
+            self.fail_all(own, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ from honeyguide.sdk.scrub import without_paths
 from honeyguide.server.serving.calls import Failure
 from honeyguide.v1.errors_pb2 import ErrorReason, RowError
 
-__all__ = ["DOMAIN", "GrpcStatus", "reason_of", "to_failure", "to_grpc_status", "to_row_error", "to_status"]
+__all__ = ["DOMAIN", "GrpcStatus", "reason_of", "to_failures", "to_grpc_status", "to_row_error", "to_status"]
 
 DOMAIN = "honeyguide"
 """Domain of every ErrorInfo."""
@@ -76,14 +77,15 @@ def to_status(error: Exception, request_id: str) -> Status:
     return status
 
 
-def to_failure(error: Exception, request_id: str) -> Failure:
-    """Describes an error to the client, for a whole call; see `to_status`."""
-    if type(error) is OverCapacity and not error.facts and len(request_id) == len(_NO_ID):
+def to_failures(error: Exception, request_ids: Sequence[str]) -> list[Failure]:
+    """Describes an error to the clients of some calls; see `to_status`."""
+    if type(error) is OverCapacity and not error.facts and {len(each) for each in request_ids} == {len(_NO_ID)}:
         # Under overload these are most of what is written: they differ in their ids alone.
         code, message, written = _over_capacity(error.message, round(error.retry_after, 2))
-        return Failure(code, message, written.replace(_NO_ID.encode(), request_id.encode()))
-    status = to_status(error, request_id)
-    return Failure(status.code, status.message, status.SerializeToString())
+        before, _, after = written.rpartition(_NO_ID.encode())
+        return [Failure(code, message, before + request_id.encode() + after) for request_id in request_ids]
+    statuses = [to_status(error, request_id) for request_id in request_ids]
+    return [Failure(status.code, status.message, status.SerializeToString()) for status in statuses]
 
 
 @lru_cache(maxsize=1024)

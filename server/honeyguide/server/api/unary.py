@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from honeyguide.sdk.errors import OverCapacity
 from honeyguide.server.api import validation
 from honeyguide.server.api.event_service import EventRecorder, RecordOutcome
 from honeyguide.server.api.outcomes import Outcomes
@@ -108,12 +109,18 @@ class UnaryMethods:
             self._outcomes.answer(own, self._writer.neighbours(answers, ks, [call.request_id for call in own]))
 
     def _record(self, calls: list[ServerCall]) -> None:
+        refused: dict[OverCapacity, list[ServerCall]] = {}
         for call in calls:
+            if (full := self._recorder.full(len(call.payload))) is not None:
+                refused.setdefault(full, []).append(call)
+                continue
             try:
                 request = read_message(RecordEventsRequest.FromString, call.payload)
                 self._recorder.submit(request, partial(self._recorded, call))
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
+        for full, own in refused.items():
+            self._outcomes.fail_all(own, full)
 
     def _recorded(self, call: ServerCall, recorded: RecordOutcome) -> None:
         """Answers a call whose events are on disk, or not; on the thread of the store."""
