@@ -49,8 +49,8 @@ proto: $(STAMP)  ## regenerates the committed stubs
 docs: $(STAMP)  ## regenerates the pages and tables that are made from code and results
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)  ## speed: prepare, events, serving; and what rules do
-	for bench in prepare events serve rules; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
+bench: $(STAMP)  ## speed: prepare, events, serving; and what rules and events do
+	for bench in prepare events serve rules live_feedback; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
 
 bench-serving: $(STAMP)  ## serving beside its ceilings and peers, each bar with its verdict; needs h2load and nginx, SERVING=<flags>
 	cd benchmarks && ../$(BIN)/python -m serving --peers $(abspath $(PEERS)) --cache $(abspath $(CACHE)) $(SERVING)

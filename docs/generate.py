@@ -298,6 +298,48 @@ def structure() -> str:
     )
 
 
+def live_feedback() -> str:
+    """Shows what recorded events change."""
+    result = json.loads((RESULTS / "live_feedback.json").read_text())
+    genres = [name for name in result["rows"][0] if name != "what"]
+    rows = [(row["what"], *(row[genre] for genre in genres)) for row in result["rows"]]
+    options = "\n".join(f"{name} = {json.dumps(value)}" for name, value in result["pipeline"].items())
+    return f"""# What events change
+
+{NOTE}An event that was recorded counts in the very next answer: its item, its type, how long somebody stayed, how often
+somebody clicked. What a model reads live are the numbers that it was trained on, normalised by the figures that its
+bundle carries. `cf` reads items and their order alone, in training and live; `gru`, `attention_lstm` and `transformer`
+read whatever else the data has.
+
+Films of {len(genres)} genres have made-up visitors here: whoever stays with a film goes on in its genre, whoever leaves
+it at once tries another. So many of each genre are among the first {result["k"]} for a new visitor, by a
+`{result["model"]["name"]}` that was trained on their log:
+
+{table(("recorded so far", *genres), rows)}
+Written by `{result["command"]}` on {result["date"][:10]}.
+
+## What somebody dislikes
+
+Which event types say so is a setting of the pipeline; above it is
+
+```toml
+[pipelines.home]
+{options}
+```
+
+- The last event of a user with an item decides. Where its type is negative the item is not shown, even where
+  `drop_seen` is off, and no event with it counts for it: a purchase that was returned is no purchase. An item that is
+  bought after all is liked again.
+- What is like it falls: by Rocchio's formula (1971) the user's vector moves away from the mean of the disliked items'
+  directions, `user - negative_weight * |user| * mean(item / |item|)`, before items are retrieved. The ranker sees the
+  scores that come of it. `negative_weight` is 0.2 unless it is set, the share that textbooks give (.15 to .75: Manning,
+  Raghavan & Schütze, Introduction to Information Retrieval, 2008, section 9.1.1); 0 only hides the items themselves.
+- A user who likes nothing so far gets popular items, without the disliked ones.
+- The newest 20,000 events of a user are looked at; what was disliked before these may be shown again where `drop_seen`
+  is off.
+"""
+
+
 PAGES = {
     "settings.md": settings,
     "errors.md": error_page,
@@ -305,6 +347,7 @@ PAGES = {
     "speed.md": speed,
     "rules.md": rules,
     "structure.md": structure,
+    "live-feedback.md": live_feedback,
 }
 
 

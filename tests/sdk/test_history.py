@@ -91,6 +91,17 @@ def test_cut_gives_each_user_a_stretch_of_events(rows):
     assert cut.request_times_ms is None
 
 
+@given(filled, st.data())
+def test_only_what_is_marked_stays(rows, data):
+    batch = full(rows)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(batch.items), max_size=len(batch.items))), bool)
+    left = batch.only(mask)
+    marks = iter(mask.tolist())
+    assert lists(left) == [[item for item in row if next(marks)] for row in rows]
+    assert columns_follow(left)
+    assert batch.request_times_ms is left.request_times_ms
+
+
 @given(filled, st.integers(1, 6))
 def test_batch_equals_singles(rows, max_length):
     batch = HistoryBatch.from_lists(rows)

@@ -70,6 +70,18 @@ class HistoryBatch:
         lengths = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - lengths, lengths, None)
 
+    def only(self, mask: NDArray[np.bool_]) -> HistoryBatch:
+        """Returns the batch with the marked (events,) alone; some histories may become empty."""
+        before = np.concatenate([[0], np.cumsum(mask)])
+        return replace(
+            self,
+            items=self.items[mask],
+            offsets=before[self.offsets].astype(np.int64),
+            times_ms=None if self.times_ms is None else self.times_ms[mask],
+            features={name: column[mask] for name, column in self.features.items()},
+            event_types=None if self.event_types is None else self.event_types[mask],
+        )
+
     def tokens(self, max_length: int) -> Long:
         """Returns (batch, length) tokens of the newest events, newest in the last column.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from honeyguide import training
 from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
@@ -84,6 +86,60 @@ def test_events_without_time_happened_now_and_users_do_not_mix(catalogue: Catalo
     found = build_histories(users, None, numbers, catalogue, SPEC)
     assert found.batch.times_ms is not None
     assert found.batch.times_ms.tolist() == [900, 700, 700, 5]
+
+
+def test_a_live_history_is_what_training_saw(tmp_path: Path) -> None:
+    """Recorded, brought along, or read from the data set: types, dwell and clicks come to the same numbers."""
+    rows = [
+        ("u", "a", 10, "view", 2.0, 0.0),
+        ("u", "b", 20, "buy", 5000.0, 3.0),
+        ("v", "b", 15, "view", None, 1.0),
+        ("u", "c", 30, "glance", 7.0, None),
+        ("v", "a", 40, "buy", 1.0, 2.0),
+        ("u", "a", 50, "buy", 1.0, 2.0),  # the target of each, which is no history
+        ("v", "c", 60, "view", 1.0, 2.0),
+    ]
+    names = ("user", "item", "time", "type", "dwell", "clicks")
+    pl.DataFrame(rows, names, orient="row").write_parquet(tmp_path / "log.parquet")
+    data = training.prepare(
+        tmp_path / "log.parquet",
+        out=tmp_path / "data",
+        user="user",
+        item="item",
+        time="time",
+        time_unit="seconds",
+        event_type="type",
+        dwell="dwell",
+        clicks="clicks",
+        repeats="yes",
+        trainable=False,
+    )
+    assert [scaler.name for scaler in data.spec.features] == ["dwell_seconds", "clicks"]
+    catalogue = Catalogue(data.items["item_id"].to_list(), [""] * 3, np.ones(3, np.int64), {})
+    numbers = StoreNumbers(catalogue, data.spec.event_types)
+    rows = rows[:-2]
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        store.record([StoredEvent(u, i, 1000 * t, kind, d, c) for u, i, t, kind, d, c in rows]).result()
+        stored = build_histories([UserInput("u"), UserInput("v")], store, numbers, catalogue, data.spec).batch
+    inline = [
+        InlineHistory(
+            [row[1] for row in rows if row[0] == user],
+            np.array([1000 * row[2] for row in rows if row[0] == user]),
+            [row[3] for row in rows if row[0] == user],
+            {
+                name: np.array([row[place] for row in rows if row[0] == user], np.float32)
+                for name, place in (("dwell_seconds", 4), ("clicks", 5))
+            },
+        )
+        for user in ("u", "v")
+    ]
+    brought = build_histories([UserInput(None, each) for each in inline], None, numbers, catalogue, data.spec).batch
+    trained = data.evaluation("test").histories
+    for live in (stored, brought):
+        for column in ("items", "offsets", "times_ms", "event_types"):
+            assert getattr(live, column).tolist() == getattr(trained, column).tolist()
+        for name, values in trained.features.items():
+            np.testing.assert_array_equal(live.features[name], values)
 
 
 def test_items_new_to_the_store_are_learnt(catalogue: Catalogue, numbers: StoreNumbers, tmp_path: Path) -> None:

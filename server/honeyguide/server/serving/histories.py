@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.server.bundles.catalogue import Catalogue
-from honeyguide.server.bundles.store_numbers import StoreNumbers
+from honeyguide.server.bundles.store_numbers import StoreNumbers, TypeNumbers
 from honeyguide.server.events.store import UNREADABLE, EventStore, StoredHistory
+from honeyguide.server.serving.dislikes import Dislikes, without_dislikes
 
 __all__ = ["Histories", "InlineHistory", "UserInput", "UserState", "build_histories"]
 
@@ -80,37 +81,50 @@ class Histories:
     """By user, whether items were seen that nobody keeps any more."""
     unreadable: Collection[int] = ()
     """Users whose stored events cannot be read; they took no part."""
+    disliked: Dislikes | None = None
+    """What users dislike; ``batch`` has no events with it. None: nothing."""
 
     def seen(self, users: Sequence[bool], items: int) -> Long:
-        """Returns keys (user * items + row) of what the chosen users have seen, in any order, with duplicates."""
+        """Returns keys (user * items + row) of what the chosen users have seen, in any order, with duplicates.
+
+        What a user dislikes is among them, whoever is chosen.
+        """
         if not any(users):
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int64) if self.disliked is None else _keys(self.disliked, items)
         keys = np.repeat(np.arange(len(users)) * np.int64(items), self.batch.lengths) + self.batch.items
         if not all(users):
             keys = keys[np.repeat(users, self.batch.lengths)]
         older = [rows + np.int64(user * items) for user, rows in self.older.items() if users[user]]
+        if self.disliked is not None:
+            older.append(_keys(self.disliked, items))
         every: Long = np.concatenate([keys, *older])
         return every
 
 
 def build_histories(
-    users: Sequence[UserInput], store: EventStore | None, numbers: StoreNumbers, catalogue: Catalogue, spec: DataSpec
+    users: Sequence[UserInput],
+    store: EventStore | None,
+    numbers: StoreNumbers,
+    catalogue: Catalogue,
+    spec: DataSpec,
+    negative: TypeNumbers | None = None,
 ) -> Histories:
-    """Builds the histories of a batch of users; stored events come first, then inline ones."""
+    """Builds the histories of a batch of users; stored events come first, then inline ones.
+
+    ``negative``: the types of events that say that an item is disliked.
+    """
     stored = [(i, u.user_id) for i, u in enumerate(users) if store is not None and u.user_id is not None]
     inline = [(i, u.history) for i, u in enumerate(users) if u.history is not None and u.history.item_ids]
     past = store.histories([user_id for _, user_id in stored]) if store is not None and stored else []
     columns = _Columns(past, [history for _, history in inline], store, numbers)
     try:
-        rows = columns.rows(catalogue)
-        event_types = columns.event_types() if spec.event_types else None
+        rows, event_types, dislikes = columns.names(catalogue, spec, negative)
     except (Unavailable, IndexError):  # names that cannot be read, or numbers that have none: of some user
         if store is None or all(history.unreadable for history in past):
             raise
         past = [h if _is_readable(h, store, numbers) else UNREADABLE for h in past]
         columns = _Columns(past, [history for _, history in inline], store, numbers)
-        rows = columns.rows(catalogue)
-        event_types = columns.event_types() if spec.event_types else None
+        rows, event_types, dislikes = columns.names(catalogue, spec, negative)
     owners = [i for i, _ in stored] + [i for i, _ in inline]
     lengths = [*map(len, past), *columns.inline_lengths]
     moments = np.array([u.request_time_ms for u in users], np.int64) if spec.has_time else None
@@ -132,6 +146,7 @@ def build_histories(
         times = None if times is None else _non_decreasing(times[events], owner_of)
         features = {name: column[events] for name, column in features.items()}
         event_types = None if event_types is None else event_types[events]
+        dislikes = None if dislikes is None else dislikes[events]
         counts = np.bincount(owner_of, minlength=len(users)).tolist()
         unknown = np.bincount(lost, minlength=len(users)).tolist() if lost.size else ()
     offsets = np.zeros(len(users) + 1, np.int64)
@@ -144,6 +159,9 @@ def build_histories(
         event_types=event_types,
         request_times_ms=moments,
     )
+    disliked: Dislikes | None = None
+    if dislikes is not None and dislikes.any():
+        batch, disliked = without_dislikes(batch, dislikes, len(catalogue))
     states = [UserState.ANONYMOUS] * len(users)
     for i, _ in inline:
         states[i] = UserState.INLINE
@@ -156,7 +174,7 @@ def build_histories(
         if history.seen is not None and store is not None:
             met = numbers.rows(history.seen, store.item_ids)
             older[i], truncated[i] = met[met >= 0], history.truncated
-    return Histories(batch, unknown, states, older, truncated, unreadable)
+    return Histories(batch, unknown, states, older, truncated, unreadable, disliked)
 
 
 def _is_readable(history: StoredHistory, store: EventStore, numbers: StoreNumbers) -> bool:
@@ -185,20 +203,28 @@ class _Columns:
         self.inline_lengths = [len(h.item_ids) for h in inline]
         self._inline_total = sum(self.inline_lengths)
 
+    def names(
+        self, catalogue: Catalogue, spec: DataSpec, negative: TypeNumbers | None
+    ) -> tuple[Int, Int | None, NDArray[np.bool_] | None]:
+        """Returns catalogue rows, event types where the data has them, and which events are of dislikes."""
+        types = self.event_types(self._numbers) if spec.event_types else None
+        dislikes = None if negative is None else self.event_types(negative) > 0
+        return self.rows(catalogue), types, dislikes
+
     def rows(self, catalogue: Catalogue) -> Int:
         inline = catalogue.rows(list(chain.from_iterable(h.item_ids for h in self._inline)))
         if self._store is None or not self._past:
             return inline
         return _joined([self._numbers.rows(self._stored("items"), self._store.item_ids), inline])
 
-    def event_types(self) -> Int:
+    def event_types(self, numbers: TypeNumbers) -> Int:
         inline: Int = np.zeros(self._inline_total, np.int32)
         if any(h.event_types for h in self._inline):
             names = chain.from_iterable(h.event_types or repeat("", len(h.item_ids)) for h in self._inline)
-            inline = self._numbers.names(list(names))
+            inline = numbers.names(list(names))
         if self._store is None or not self._past:
             return inline
-        return _joined([self._numbers.types(self._stored("event_types"), self._store.event_types), inline])
+        return _joined([numbers.types(self._stored("event_types"), self._store.event_types), inline])
 
     def times(self, moments: Long) -> Long:
         """Events whose time the request does not say happened at its moment, as far as anyone knows."""
@@ -228,6 +254,12 @@ class _Columns:
 
     def _stored(self, name: str) -> NDArray[Any]:
         return _joined([getattr(h, name) for h in self._past])
+
+
+def _keys(disliked: Dislikes, items: int) -> Long:
+    owners, rows = disliked
+    keys: Long = owners * items + rows
+    return keys
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

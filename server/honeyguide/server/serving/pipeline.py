@@ -14,9 +14,11 @@ from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
+from honeyguide.server.bundles.store_numbers import TypeNumbers
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.answers import Answers, fill
+from honeyguide.server.serving.dislikes import DislikingUsers
 from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.histories import Histories, build_histories
@@ -61,6 +63,7 @@ class ServedPipeline:
         """
         self.options, self.max_batch_rows = options, max_batch_rows
         self._bundle, self._store, self._metrics = bundle, store, metrics
+        self._negative = TypeNumbers(options.negative_types) if options.negative_types else None
         self._log = structlog.get_logger("honeyguide.pipeline").bind(pipeline=options.name)
 
     def plan(self) -> Plan:
@@ -199,7 +202,9 @@ class ServedPipeline:
     def _histories(self, plan: Plan, queries: Sequence[RecommendQuery | RankQuery]) -> Histories:
         bundle, users = plan.bundle, [q.user for q in queries]
         with self._metrics.stage("history"):
-            return build_histories(users, self._store, bundle.numbers, bundle.catalogue, bundle.manifest.data)
+            return build_histories(
+                users, self._store, bundle.numbers, bundle.catalogue, bundle.manifest.data, self._negative
+            )
 
     def _users(
         self, queries: Sequence[RecommendQuery | RankQuery], histories: Histories, known: NDArray[np.intp]
@@ -207,6 +212,11 @@ class ServedPipeline:
         """Returns the users at the places ``known``, who have a history."""
         ids = [queries[user].user.known_as for user in known.tolist()]
         batch = histories.batch if known.size == len(queries) else histories.batch.take(known)
+        if histories.disliked is not None and self.options.negative_weight:
+            owners, rows = histories.disliked
+            there = np.isin(owners, known)
+            disliked = np.searchsorted(known, owners[there]), rows[there]
+            return DislikingUsers(ids, batch, self._metrics, disliked, self.options.negative_weight)
         return EncodedUsers(ids, batch, self._metrics)
 
     def _candidates(

@@ -100,4 +100,13 @@ def _options(name: str, given: PipelineSettings, host: PluginHost, repository: R
             rules.append(rule_class(config_from(rule_class.Config, rule.options)))
         except ConfigError as error:
             raise ConfigError(f"pipelines.{name}, rule {rule.name!r}: {error.message}") from error
-    return PipelineOptions(name, given.model, given.rank, given.candidates, given.drop_seen, tuple(rules))
+    return PipelineOptions(
+        name=name,
+        model=given.model,
+        rank=given.rank,
+        candidates=given.candidates,
+        drop_seen=given.drop_seen,
+        rules=tuple(rules),
+        negative_types=given.negative_types,
+        negative_weight=given.negative_weight,
+    )

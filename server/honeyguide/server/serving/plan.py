@@ -28,6 +28,10 @@ class PipelineOptions:
     drop_seen: bool | None = None
     """None: where the data's items do not repeat."""
     rules: tuple[Rule, ...] = ()
+    negative_types: tuple[str, ...] = ()
+    """Event types that say that an item is disliked."""
+    negative_weight: float = 0.2
+    """How far a user is pushed away from what is disliked, in lengths of the user's vector; see `DislikingUsers`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

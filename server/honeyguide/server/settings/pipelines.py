@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES
 from honeyguide.sdk.names import NAME_PATTERN
 
 __all__ = ["PipelineName", "PipelineSettings", "RuleSettings"]
 
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
+_EventType = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_TYPE_BYTES)]
 # Lower case alone: an environment variable could not name anything else.
 PipelineName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN.pattern}$")]
 
@@ -47,5 +49,18 @@ class PipelineSettings(BaseModel):
     drop_seen: bool | None = Field(
         default=None,
         description="Whether items of the history are dropped. Unset: as the data says (films are, purchases are not).",
+    )
+    negative_types: tuple[_EventType, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Event types that say that an item is disliked, such as dislike or return, at most 100. An item "
+        "whose last event of a user is of such a type is not shown to the user, and counts against what is like it.",
+    )
+    negative_weight: float = Field(
+        default=0.2,
+        ge=0,
+        le=10,
+        description="How far a user is pushed away from what is like the disliked items (Rocchio's formula), in "
+        "lengths of the user's vector, 0–10. 0: not at all; they are not shown, no more.",
     )
     rules: tuple[RuleSettings, ...] = Field(default=(), description="The rules that run after ranking, in order.")

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, HistoryBatch
+from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.training.dataset import Dataset
@@ -85,7 +85,7 @@ def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run:
         items=items.with_columns(pl.col("popularity").fill_null(0), pl.col("title").fill_null("")),
     )
     everything = translated.evaluation(part)
-    histories = _only(everything.histories, everything.histories.items < spec.items)
+    histories = everything.histories.only(everything.histories.items < spec.items)
     users = np.flatnonzero(histories.lengths)
     held_out = dataclasses.replace(
         everything,
@@ -117,16 +117,3 @@ def _rows(ids: pl.Series, item_ids: pl.Series) -> NDArray[np.int32]:
     known = pl.DataFrame({"id": ids}).join(catalogue, on="id", how="left", maintain_order="left")["row"]
     own = known.cast(pl.Int64).fill_null(-1).to_numpy()
     return np.where(own >= 0, own, len(item_ids) + np.arange(len(ids))).astype(np.int32)
-
-
-def _only(histories: HistoryBatch, kept: NDArray[np.bool_]) -> HistoryBatch:
-    """Returns histories with the marked events alone; some may become empty."""
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return dataclasses.replace(
-        histories,
-        items=histories.items[kept],
-        offsets=before[histories.offsets].astype(np.int64),
-        times_ms=None if histories.times_ms is None else histories.times_ms[kept],
-        features={name: column[kept] for name, column in histories.features.items()},
-        event_types=None if histories.event_types is None else histories.event_types[kept],
-    )
