@@ -15,7 +15,7 @@ CACHE ?= build/serving
 SERVING ?=
 TESTS ?=
 
-.PHONY: demo test check lint format proto docs bench bench-serving bench-graphs bench-overload bench-quality clean
+.PHONY: demo test check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -60,6 +60,9 @@ bench-graphs: $(STAMP)  ## graphs of this commit and of an older one, in turn; n
 
 bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; SERVING=<flags>
 	cd benchmarks && ../$(BIN)/python -m serving.overload --cache $(abspath $(CACHE)) $(SERVING)
+
+bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
+	cd benchmarks && ../$(BIN)/python -m serving.exposure --cache $(abspath $(CACHE))
 
 bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
 	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json

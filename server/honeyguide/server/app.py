@@ -9,11 +9,12 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import structlog
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from honeyguide.sdk.errors import NothingServed
+from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.health import HealthServicer
@@ -32,6 +33,7 @@ from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
+from honeyguide.server.ops.pseudonyms import Pseudonyms
 from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.workers import Workers
@@ -40,6 +42,9 @@ from honeyguide.server.transport.choice import choose_transport, make_transport
 from honeyguide.server.transport.grpcio import tls_credentials
 from honeyguide.server.transport.ports import address_of, check_free
 from honeyguide.server.transport.services import Services, Transport
+
+if TYPE_CHECKING:
+    from honeyguide.server.exposure.log import ExposureLog
 
 __all__ = ["Server", "serve"]
 
@@ -105,7 +110,8 @@ class Server:
         self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics)
         outcomes, writer, request_ids = Outcomes(self.metrics), AnswerWriter(), RequestIds()
         recorder = EventRecorder(store, self.metrics)
-        unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer)
+        exposures = self._open_exposures()
+        unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer, exposures)
         self.workers = Workers(
             unary.answer,
             outcomes.refuse_all,
@@ -121,6 +127,8 @@ class Server:
             change = {"forget": user_id}
             await self.apply(change)
             await self._peers.tell(change)
+            if exposures is not None:
+                await asyncio.to_thread(exposures.erase, user_id)
 
         self.health = HealthServicer()
         tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
@@ -161,6 +169,25 @@ class Server:
         await self.health.enter_graceful_shutdown()
         await self._transport.stop(self.settings.drain_seconds)
         await self._parts.aclose()
+
+    def _open_exposures(self) -> ExposureLog | None:
+        """Opens the log of what is shown, where there is to be one."""
+        settings = self.settings
+        if settings.exposures is None:
+            return None
+        if settings.exposures_key is None:
+            raise ConfigError("exposures is set and exposures_key is not; make one with `openssl rand -hex 32`")
+        from honeyguide.server.exposure.log import ExposureLog  # most servers have none
+
+        exposures = ExposureLog(
+            settings.exposures,
+            Pseudonyms.from_file("exposures_key", settings.exposures_key),
+            file_seconds=settings.exposures_seconds,
+            keep_days=settings.exposures_keep_days,
+            observe=lambda outcome, rows: self.metrics.exposures.labels(outcome).inc(rows),
+        )
+        self._parts.callback(exposures.close)
+        return exposures
 
     async def apply(self, change: Change) -> None:
         """Does what another process did; raises as it would have there."""

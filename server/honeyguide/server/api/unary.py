@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from time import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from honeyguide.sdk.errors import OverCapacity
 from honeyguide.server.api import validation
@@ -12,13 +13,18 @@ from honeyguide.server.api.event_service import EventRecorder, RecordOutcome
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import read_message
 from honeyguide.server.api.writing import AnswerWriter
+from honeyguide.server.exposure.shown import Shown
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.answers import Answers
 from honeyguide.server.serving.calls import ServerCall
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.v1.event_service_pb2 import RecordEventsRequest, RecordEventsResponse
 from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest, SimilarItemsRequest
+
+if TYPE_CHECKING:
+    from honeyguide.server.exposure.log import ExposureLog
 
 __all__ = ["UnaryMethods"]
 
@@ -36,7 +42,10 @@ class UnaryMethods:
         metrics: Metrics,
         outcomes: Outcomes,
         writer: AnswerWriter,
+        exposures: ExposureLog | None = None,
     ) -> None:
+        """Takes its parts; ``exposures``: where what is shown is written down, None: nowhere."""
+        self._exposures = exposures
         self._pipelines, self._recorder = pipelines, recorder
         self._metrics, self._outcomes, self._writer = metrics, outcomes, writer
         recommend = _Ask(RecommendRequest, validation.recommend_query, self._recommend)
@@ -93,11 +102,26 @@ class UnaryMethods:
             own = [calls[place] for place in places]
             ks = [queries[place].k for place in places]
             self._outcomes.answer(own, self._writer.recommendations(answers, ks, [call.request_id for call in own]))
+            if self._exposures is not None:
+                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers)
 
     def _rank(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[RankQuery]) -> None:
         for places, answers in pipeline.rank_parts(queries):
             own = [calls[place] for place in places]
             self._outcomes.answer(own, self._writer.rankings(answers, [call.request_id for call in own]))
+            if self._exposures is not None:
+                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers)
+
+    @staticmethod
+    def _expose(
+        exposures: ExposureLog,
+        pipeline: ServedPipeline,
+        calls: list[ServerCall],
+        queries: Sequence[RecommendQuery | RankQuery],
+        answers: Answers,
+    ) -> None:
+        ids, users = [call.request_id for call in calls], [query.user.user_id or "" for query in queries]
+        exposures.add(Shown(round(time() * 1000), pipeline.options.name, ids, users, answers))
 
     def _similar(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[SimilarQuery]) -> None:
         (places, answers), missing = pipeline.similar_part(queries)

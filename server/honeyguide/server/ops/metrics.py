@@ -58,6 +58,9 @@ class Metrics:
         self.event_store_up = Gauge(
             "honeyguide_event_store_up", "1: events are stored and read; 0: something ails their store.", registry=r
         )
+        self.exposures = Counter(
+            "honeyguide_exposures", "Answers of the exposure log: written, or lost.", ["outcome"], registry=r
+        )
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
         )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
 from honeyguide.server.settings.network import NetworkSettings
 from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
@@ -18,7 +19,7 @@ PREFIX = "HONEYGUIDE_"
 """What the name of every environment variable begins with."""
 
 
-class Settings(BaseSettings, LoadSettings, NetworkSettings):
+class Settings(BaseSettings, ExposureSettings, LoadSettings, NetworkSettings):
     """Settings of the server. Relative paths start at the working directory."""
 
     model_config = SettingsConfigDict(
