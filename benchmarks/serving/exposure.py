@@ -74,9 +74,10 @@ def main() -> int:
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     for job in result["jobs"]:
+        verdict = "met   " if job["met"] else "MISSED"
+        rate, cpu = job["requests_per_s_ratio"], job["cpu_ratio"]
         print(
-            f"{'met   ' if job['met'] else 'MISSED'} {job['job']}, 64 callers: {job['requests_per_s_ratio']:.3f} of the calls, "
-            f"{job['cpu_ratio']:.3f} of the CPU of each; {rows:,} rows written"
+            f"{verdict} {job['job']}, 64 callers: {rate:.3f} of the calls, {cpu:.3f} of the CPU of each; {rows:,} rows"
         )
     return 0 if all(job["met"] for job in result["jobs"]) else 1
 
