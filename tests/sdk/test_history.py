@@ -62,6 +62,9 @@ def test_padded_lays_a_column_out_as_tokens_are(rows, max_length):
     laid_out = batch.padded(batch.times_ms, max_length)
     assert laid_out.dtype == np.int64
     assert np.array_equal(laid_out, np.where(tokens > 0, (tokens - 1) * 1000, 0))
+    table = np.stack([batch.times_ms, batch.items], axis=1)
+    expected = np.stack([laid_out, batch.padded(batch.items, max_length)], axis=2)
+    assert np.array_equal(batch.padded(table, max_length), expected)
 
 
 @given(histories, st.integers(0, 10))

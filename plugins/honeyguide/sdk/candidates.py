@@ -22,18 +22,18 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     k = min(k, items)
     if k == 0:
         return np.empty((users, 0), np.int32), np.empty((users, 0), np.float32)
-    flat, line = scores.reshape(-1), np.arange(users)[:, None]
-    columns = np.argpartition(scores, items - k, axis=1)[:, items - k :]
-    best = flat[columns + line * items]
-    order = np.argsort(-best, axis=1) + line * k
-    columns, best = columns.reshape(-1)[order].astype(np.int32), best.reshape(-1)[order]
+    line = np.arange(users)[:, None]
+    columns = scores.argpartition(items - k, 1)[:, items - k :]
+    best = scores.take(columns + line * items)
+    order = (-best).argsort(1) + line * k
+    columns, best = columns.take(order).astype(np.int32), best.take(order)
     # Of equal scores these two take any, in any order. That is fast and equal scores are rare: whoever has some is done
     # again. What is counted is below the last: a score that is no number, such as a broken graph gives, never is.
     below, equal = scores < best[:, -1:], best[:, 1:] == best[:, :-1]
-    if np.count_nonzero(below) < users * (items - k) or equal.any():
+    if np.count_nonzero(below) < users * (items - k) or np.logical_or.reduce(equal, None):
         tied = (below.sum(1) < items - k) | equal.any(1)
         columns[tied], best[tied] = _top_k_of_equals(scores[tied], k)
-    if (best[:, -1] == -np.inf).any():
+    if np.minimum.reduce(best[:, -1], initial=np.inf) == -np.inf:
         columns[best == -np.inf] = -1
     return columns, best
 

@@ -65,7 +65,7 @@ class HistoryBatch:
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""
-        if int(self.lengths.max(initial=0)) <= count:
+        if np.maximum.reduce(self.lengths, initial=0) <= count:
             return self
         lengths = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - lengths, lengths, None)
@@ -91,12 +91,12 @@ class HistoryBatch:
         return self.padded(self.items.astype(np.int64) + 1, max_length)  # type: ignore[return-value]  # as many tokens
 
     def padded(self, values: NDArray[np.generic], max_length: int) -> NDArray[np.generic]:
-        """Returns (batch, length) of an (events,) column, laid out as `tokens` is, padded with 0."""
+        """Returns (batch, length, ...) of (events, ...) values, laid out as `tokens` is, padded with 0."""
         window = self._window(max_length)
         if window is None:
-            return values.reshape(len(self), -1)
+            return values.reshape(self.lengths.size, -1, *values.shape[1:])
         index, valid = window
-        out = np.zeros(valid.shape, values.dtype)
+        out = np.zeros((*valid.shape, *values.shape[1:]), values.dtype)
         out[valid] = values[index]
         return out
 
@@ -108,10 +108,10 @@ class HistoryBatch:
 
     def _is_even(self, max_length: int) -> bool:
         """Whether all users have as many events, none of them too many: then the columns need no padding."""
-        if not len(self):
-            return False
-        length = int(self.lengths[0])
-        return 1 <= length <= max_length and len(self.items) == length * len(self) and not (self.lengths - length).any()
+        users = self.lengths.size
+        length = int(self.lengths[0]) if users else 0
+        even = 1 <= length <= max_length and self.items.size == length * users
+        return even and bool(np.logical_and.reduce(self.lengths == length))
 
     def _lay_out(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
         lengths = np.minimum(self.lengths, max_length)  # (batch,)

@@ -12,7 +12,8 @@ from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.condition import StoreCondition
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import RecordCounts, StoredEvent
-from honeyguide.server.serving.histories import InlineHistory, UserInput, UserState, build_histories
+from honeyguide.server.serving.event_columns import InlineHistory
+from honeyguide.server.serving.histories import UserInput, UserState, build_histories
 
 USERS = [f"user-{i:04}" for i in range(400)]
 REQUEST = b"x" * 32

@@ -17,7 +17,8 @@ from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import EventStore, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.dislikes import without_dislikes
-from honeyguide.server.serving.histories import InlineHistory, UserInput
+from honeyguide.server.serving.event_columns import InlineHistory
+from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, RankQuery, RecommendQuery

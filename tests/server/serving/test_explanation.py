@@ -16,8 +16,9 @@ from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.event_columns import InlineHistory
 from honeyguide.server.serving.explanation import explain
-from honeyguide.server.serving.histories import InlineHistory, UserInput
+from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import ItemSource, RecommendQuery

@@ -14,7 +14,8 @@ from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
-from honeyguide.server.serving.histories import InlineHistory, UserInput, UserState, build_histories
+from honeyguide.server.serving.event_columns import InlineHistory
+from honeyguide.server.serving.histories import UserInput, UserState, build_histories
 
 DWELL = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=10.0, log=False, mean=1.0, std=2.0)
 SPEC = DataSpec(items=4, repeats=False, has_time=True, event_types=("view", "buy"), features=(DWELL,))

@@ -19,7 +19,8 @@ from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
-from honeyguide.server.serving.histories import InlineHistory, UserInput
+from honeyguide.server.serving.event_columns import InlineHistory
+from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery

@@ -35,16 +35,17 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
     """Returns the arrays that `event_inputs` describes, of each user's newest events."""
     batch = batch.newest(max_length)  # as a server passes it on: the time before the first one read is not known
     arrays: dict[str, NDArray[np.generic]] = {"tokens": batch.tokens(max_length)}
-    if numbers_of(data, features):
-        zeros = np.zeros(len(batch.items), np.float32)
-        columns = [batch.features.get(scaler.name, zeros) for scaler in data.features]
-        if data.has_time:
-            columns.append(_gaps(batch) if batch.times_ms is not None else zeros)
-        arrays["numbers"] = np.stack([batch.padded(column, max_length) for column in columns], axis=2)
+    events = batch.items.size
+    if count := numbers_of(data, features):
+        numbers = np.zeros((events, count), np.float32)
+        for place, scaler in enumerate(data.features):
+            if scaler.name in batch.features:
+                numbers[:, place] = batch.features[scaler.name]
+        if batch.times_ms is not None and data.has_time:
+            numbers[:, -1] = _gaps(batch)
+        arrays["numbers"] = batch.padded(numbers, max_length)
     if features and data.event_types:
-        types = (
-            np.zeros(len(batch.items), np.int64) if batch.event_types is None else batch.event_types.astype(np.int64)
-        )
+        types = np.zeros(events, np.int64) if batch.event_types is None else batch.event_types.astype(np.int64)
         arrays["types"] = batch.padded(types, max_length)
     return arrays
 
@@ -52,7 +53,7 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
 def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:
     """Returns (events,) the scaled logarithm of the seconds since the same user's event before; 0 for the first."""
     assert batch.times_ms is not None
-    seconds = np.zeros(len(batch.times_ms))
+    seconds = np.zeros(batch.times_ms.size)
     np.subtract(batch.times_ms[1:], batch.times_ms[:-1], out=seconds[1:])
     seconds /= 1000.0
     seconds[batch.offsets[:-1][batch.lengths > 0]] = 0.0

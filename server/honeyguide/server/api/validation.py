@@ -12,7 +12,8 @@ from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
 from honeyguide.server.api.violations import Violations
 from honeyguide.server.bundles.catalogue import ItemFilter
-from honeyguide.server.serving.histories import InlineHistory, UserInput
+from honeyguide.server.serving.event_columns import InlineHistory
+from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.queries import RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.recommender_service_pb2 import (

@@ -116,9 +116,9 @@ class RetrievingBundle(LoadedBundle):
         """
         outputs = ["user_vector", "state"] if self.manifest.steps else ["user_vector"]
         graph = self._graphs[USER_GRAPH]
-        tokens_in = arrays.get("tokens", np.ones((1, 1)))
-        # Padding is on the left.
-        groups = by_length(tokens_in.shape[1] - (tokens_in > 0).argmax(1)) if len(tokens_in) > 1 else []
+        read, groups = arrays.get("tokens"), []
+        if read is not None and not np.logical_and.reduce(read[:, 0]):  # padding is on the left: not all are as long
+            groups = by_length(read.shape[1] - (read > 0).argmax(1))
         if len(groups) < 2:
             parts = graph.run(arrays, outputs)
         else:

@@ -78,8 +78,8 @@ class Limits:
             masks: (items,) masks of allowed items.
             mask_of: (users,) the mask of each user, -1: every item is allowed; None: so for all.
         """
-        self.users, self.items, self.masks = users, items, masks
-        self._keys, self._mask_of = forbidden, mask_of
+        self.users, self.items, self.masks, self.keys = users, items, masks, forbidden
+        self._mask_of = mask_of
 
     @classmethod
     def none(cls, users: int, items: int) -> Limits:
@@ -94,13 +94,13 @@ class Limits:
     @cached_property
     def forbidden(self) -> Keys:
         """Sorted keys of what is forbidden, without duplicates."""
-        keys = np.sort(self._keys)  # np.unique hashes; sorting is faster, and sorted is what is needed
+        keys = np.sort(self.keys)  # np.unique hashes; sorting is faster, and sorted is what is needed
         return keys[np.diff(keys, prepend=-1) > 0]
 
     @cached_property
     def forbidden_counts(self) -> NDArray[np.int64]:
         """(users,) how many items each may not get."""
-        if not self._keys.size:
+        if not self.keys.size:
             return np.zeros(self.users, np.int64)
         return np.bincount(self.forbidden // self.items, minlength=self.users)
 
@@ -120,11 +120,11 @@ class Limits:
 
         In any order, and with duplicates where it came with some. ``place`` is a user's among ``users``.
         """
-        if len(users) == self.users or not self._keys.size:
-            return self._keys
+        if len(users) == self.users or not self.keys.size:
+            return self.keys
         place = np.full(self.users, -1, np.int64)
         place[users] = np.arange(len(users))
-        owner, row = np.divmod(self._keys, self.items)
+        owner, row = np.divmod(self.keys, self.items)
         place = place[owner]
         inside = place >= 0
         return place[inside] * self.items + row[inside]
@@ -133,12 +133,12 @@ class Limits:
         """Returns limits that also forbid each user's (users, n) rows; -1 is no row."""
         user, column = np.nonzero(rows >= 0)
         keys = user * np.int64(self.items) + rows[user, column]
-        return Limits(self.users, self.items, np.concatenate([self._keys, keys]), self.masks, self._mask_of)
+        return Limits(self.users, self.items, np.concatenate([self.keys, keys]), self.masks, self._mask_of)
 
     def permits(self, users: Users, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Returns (m, n): whether each of m users may get each of its n rows; never a row below 0."""
         ok = rows >= 0
-        if self._keys.size:
+        if self.keys.size:
             keys = users[:, None] * np.int64(self.items) + rows
             place = np.searchsorted(self.forbidden, keys)
             np.minimum(place, self.forbidden.size - 1, out=place)
@@ -182,10 +182,10 @@ class ExactSearch:
 
     def search(self, vectors: Scores, limits: Limits, counts: Counts) -> Candidates:
         """See `Retriever`."""
-        users, most = len(vectors), int(counts.max(initial=0))
-        alike = not limits.masks and most <= limits.items and most == counts.min(initial=most)
+        users, most = len(vectors), int(np.maximum.reduce(counts, initial=0))
+        alike = not limits.masks and most <= limits.items and most == np.minimum.reduce(counts, initial=most)
         if alike and users * limits.items <= _CHUNK:  # nearly always, and then there is nothing to put together
-            return Candidates(*self._best(vectors, None, limits.keys_of(np.arange(users)), most))
+            return Candidates(*self._best(vectors, None, limits.keys, most))
         candidates = Candidates.none(users, most)
         self.fill(candidates, vectors, limits, counts, np.arange(users))
         return candidates
@@ -216,7 +216,8 @@ class ExactSearch:
         scores = vectors @ columns  # (users, allowed)
         if scale is not None:
             scores *= scale
-        scores.reshape(-1)[forbidden] = -np.inf
+        if forbidden.size:
+            scores.reshape(-1)[forbidden] = -np.inf
         return top_k(scores, depth)
 
 

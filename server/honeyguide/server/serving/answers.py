@@ -87,10 +87,13 @@ def fill(
     What a rule dropped of the (users, n) rows ``considered`` does not come back as a popular item. Returns the items,
     the source of each, and how many each user has, at most its k.
     """
-    most = int(ks.max())
+    most = int(np.maximum.reduce(ks))
     rows, scores = ranking.rows[:, :most], ranking.scores[:, :most]
-    if rows.shape[1] == most and (ks == most).all() and (rows >= 0).all():  # as it mostly is: nothing is missing
-        return Candidates(rows, scores), np.full(rows.shape, ItemSource.RETRIEVED), [most] * len(rows)
+    if rows.shape[1] == most == np.minimum.reduce(ks) and np.minimum.reduce(rows, None) >= 0:
+        # As it mostly is: nothing is missing.
+        sources = np.empty(rows.shape, np.int_)
+        sources.fill(ItemSource.RETRIEVED)
+        return Candidates(rows, scores), sources, [most] * len(rows)
     order = np.argsort(ranking.rows < 0, axis=1, kind="stable")[:, :most]
     rows, scores = np.take_along_axis(ranking.rows, order, 1), np.take_along_axis(ranking.scores, order, 1)
     beyond = np.arange(rows.shape[1]) >= ks[:, None]

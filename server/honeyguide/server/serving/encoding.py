@@ -46,7 +46,7 @@ class EncodedUsers:
         """Returns the (users, d) vectors."""
         if bundle not in self._vectors:
             with self._metrics.stage("encode"):
-                if any(user_id is not None for user_id in self._ids) and bundle.cache.on:
+                if bundle.cache.on and self._ids.count(None) < len(self._ids):
                     self._vectors[bundle] = self._recall(bundle)
                 else:
                     self._vectors[bundle] = bundle.read(self.arrays(bundle))[0]
@@ -62,10 +62,15 @@ class EncodedUsers:
         """
         recent = bundle.recent(self.histories)
         events = _as_bytes(recent)
+        kept = bundle.cache.get(self._ids)
+        same = [own.vector for own, now in zip(kept, events, strict=True) if own is not None and own.events == now]
+        if len(same) == len(kept):  # as it mostly is for users who come again
+            self._count(bundle, "reused", len(kept))
+            return np.array(same)
         vectors = np.empty((len(recent), bundle.manifest.dimension), np.float32)
         states = [np.empty(0, np.float32)] * len(recent)
         had = np.zeros(len(recent), np.int64)  # events that what is kept already knows
-        for user, known in enumerate(bundle.cache.get(self._ids)):
+        for user, known in enumerate(kept):
             if known is not None and events[user].startswith(known.events):
                 vectors[user], states[user], had[user] = known.vector, known.state, known.count
         new = recent.lengths - had
@@ -105,7 +110,7 @@ class EncodedUsers:
 def _as_bytes(histories: HistoryBatch) -> list[bytes]:
     """Returns each user's events, every column of them, event by event: equal where the histories are."""
     columns = [histories.items, histories.times_ms, histories.event_types, *histories.features.values()]
-    tables = [np.ascontiguousarray(c).view(np.uint8).reshape(len(c), -1) for c in columns if c is not None]
+    tables = [c.reshape(-1, 1).view(np.uint8) for c in columns if c is not None]
     table = np.concatenate(tables, axis=1)  # (events, bytes of an event)
     flat, width = table.tobytes(), table.shape[1]
     return [flat[start * width : stop * width] for start, stop in pairwise(histories.offsets.tolist())]

@@ -35,6 +35,8 @@ Part = tuple[Sequence[int], Answers]
 _RANK_FAILED = "RANK_FAILED"
 _TRUNCATED = "HISTORY_TRUNCATED"
 _UNREADABLE = "HISTORY_UNREADABLE"
+_USUAL_K = 100
+"""Items that cost a caller's batch-mates nothing worth mentioning."""
 _SMALL_FILTER = 256
 """Entries of a filter that costs batch-mates nothing worth mentioning."""
 _T = TypeVar("_T")
@@ -81,11 +83,8 @@ class ServedPipeline:
         batch-mate that asked for much more.
         """
         plan = plan or self.plan()
-        weights: dict[tuple[int, ...], list[int]] = {}
-        for place, query in enumerate(queries):
-            weights.setdefault(_weight(query, plan.candidate_count), []).append(place)
-        for weight in sorted(weights):
-            for places in self._cut(weights[weight]):
+        for group in _alike(queries, max(plan.candidate_count, _USUAL_K)):
+            for places in self._cut(group):
                 yield places, self._recommend(plan, [queries[place] for place in places])
 
     def rank(self, queries: Sequence[RankQuery]) -> list[Answer]:
@@ -144,22 +143,24 @@ class ServedPipeline:
         return (places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows))
 
     def _recommend(self, plan: Plan, queries: Sequence[RecommendQuery]) -> Answers:
-        catalogue = plan.bundle.catalogue
+        """Answers a part: queries that are alike, one or more; see `_alike`."""
+        catalogue, items = plan.bundle.catalogue, len(plan.bundle.catalogue)
         histories = self._histories(plan, queries)
         ks = np.array([q.k for q in queries])
         drop = [plan.drop_seen if q.drop_seen is None else q.drop_seen for q in queries]
         filters = [q.filter for q in queries]
-        limits = _limits(catalogue, filters, histories.seen(drop, len(catalogue)))
+        limits = _limits(catalogue, filters, histories.seen(drop, items))
 
         depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
-        ranking = Candidates.none(0, 0)
-        known = np.flatnonzero(histories.batch.lengths)
+        known = histories.batch.lengths.nonzero()[0]
         reasons: list[str] = []
         if known.size:
             users = self._users(queries, histories, known)
             permitted = limits if known.size == len(queries) else limits.take(known)
             ranking = self._candidates(plan, users, permitted, depths[known], reasons)
-        ranking = ranking.spread(known, len(queries), int(depths.max()))
+        else:
+            ranking = Candidates.none(0, 0)
+        ranking = ranking.spread(known, len(queries), int(np.maximum.reduce(depths)))
         considered = ranking.rows
         for rule in plan.options.rules:
             try:
@@ -173,10 +174,9 @@ class ServedPipeline:
         answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
         if any(filters):
             answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters))
-        if plan.explainer is not None and any(q.explain for q in queries):
-            asked = known[[queries[user].explain for user in known.tolist()]]
-            rows = np.where(sources[asked] == ItemSource.RETRIEVED, ranking.rows[asked], -1)
-            return self._explain(plan.explainer, histories, asked, rows, answers)
+        if plan.explainer is not None and queries[0].explain:
+            rows = np.where(sources[known] == ItemSource.RETRIEVED, ranking.rows[known], -1)
+            return self._explain(plan.explainer, histories, known, rows, answers)
         return answers
 
     def _rank(self, plan: Plan, queries: Sequence[RankQuery]) -> Answers:
@@ -228,8 +228,10 @@ class ServedPipeline:
         if plan.ranker is None or not plan.candidate_count:
             return candidates
         try:
-            counts = np.full(len(depths), plan.candidate_count)
-            lists = [candidates, *(self._search(other, users, limits, counts) for other in others)]
+            lists = [candidates]
+            if others:
+                counts = np.full(len(depths), plan.candidate_count)
+                lists += [self._search(other, users, limits, counts) for other in others]
             with self._metrics.stage("rank"):
                 return rank_lists(plan.ranker, plan, users, lists)
         except Exception:  # boundary: the ranker is a plugin's graph; without it the answer is only less good
@@ -319,9 +321,23 @@ class ServedPipeline:
         return replace(answers, because_items={user: items[: answers.lengths[user]] for user, items in named})
 
 
-def _weight(query: RecommendQuery, candidates: int) -> tuple[int, ...]:
-    """Returns what a query costs, roughly: queries of equal weights are answered together, lighter ones first."""
-    depth = 0 if query.k <= max(candidates, 100) else query.k.bit_length()
+def _alike(queries: Sequence[RecommendQuery], usual: int) -> list[list[int]]:
+    """Groups the places of queries that cost about the same, and that explain or do not, the lightest first.
+
+    Up to ``usual`` items cost alike.
+    """
+    heavy = {
+        place: _weight(query, usual)
+        for place, query in enumerate(queries)
+        if query.filter is not None or query.explain or query.k > usual
+    }
+    light = [place for place in range(len(queries)) if place not in heavy]
+    return [light, *([place for place, own in heavy.items() if own == weight] for weight in sorted({*heavy.values()}))]
+
+
+def _weight(query: RecommendQuery, usual: int) -> tuple[int, ...]:
+    """Returns what a query costs, roughly: those of equal weights are answered together."""
+    depth = 0 if query.k <= usual else query.k.bit_length()
     limit = query.filter
     if limit is None:
         return query.explain, depth, 0, 0
