@@ -1,4 +1,4 @@
-"""Adds the verb ``events``: brings the histories of a data set into the server's store."""
+"""Adds the verb ``events``: brings the histories of a data set into the server's store, and its events out."""
 
 from __future__ import annotations
 
@@ -21,14 +21,53 @@ class Until(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``events`` to the command."""
-    verbs = typer.Typer(no_args_is_help=True, help="Fills the server's store of events.")
+    verbs = typer.Typer(no_args_is_help=True, help="Fills the server's store of events, and reads it.")
     verbs.callback()(_group)
     verbs.command("import")(import_events)
+    verbs.command("export")(export_events)
     app.add_typer(verbs, name="events")
 
 
 def _group() -> None:
-    """Fills the server's store of events."""
+    """Fills the server's store of events, and reads it."""
+
+
+def export_events(
+    file: Annotated[Path, typer.Argument(help="File to write, .csv or .parquet.")],
+    events: Annotated[Path, typer.Option(help="SQLite file of the server's events.")] = Path("events.db"),
+    since: Annotated[
+        str | None, typer.Option(help="Leave out what was before this date or time (UTC), or these milliseconds.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Leave out what was from this date or time on.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Writes the stored events to a log that `prepare` reads. The server may run meanwhile; memory stays bounded.
+
+    Example: honeyguide events export log.parquet --events events.db --since 2026-01-01
+    """
+    from time import perf_counter
+
+    from honeyguide.cli.event_log import EventLog
+    from honeyguide.cli.output import command_line, print_json, print_next, print_table, working
+    from honeyguide.server.events.scan import LAST_MS, SCHEMA, scan_file
+    from honeyguide.training.preparation.times import parse_cut
+
+    start = perf_counter()
+    first = -LAST_MS if since is None else parse_cut(since, "milliseconds")
+    end = LAST_MS if until is None else parse_cut(until, "milliseconds")
+    with EventLog(file) as log, working("reading events") as say:
+        for frame in scan_file(events, first, end):
+            log.write(frame.events)
+            say(f"{log.events:,} events, {log.events / (perf_counter() - start):,.0f}/s")
+        if not log.events:
+            log.write(SCHEMA.to_frame())
+    result = {"file": str(file), "events": log.events}
+    if json:
+        print_json(result | {"seconds": round(perf_counter() - start, 3)})
+    else:
+        print_table(f"{events} → {file}", ("what", "count"), [("events", log.events)])
+    if log.events:
+        print_next(command_line("prepare", file, **log.flags(), out="data/" + file.stem))
 
 
 def import_events(

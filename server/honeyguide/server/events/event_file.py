@@ -9,7 +9,7 @@ from time import monotonic, sleep, time_ns
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.events.disk_file import close_to_others, holders_of
 
-__all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "is_damage", "open_file"]
+__all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "is_damage", "is_event_file", "open_file"]
 
 _APPLICATION = 0x484F4E45  # "HONE", in the file's header
 _FORMAT = 2
@@ -136,6 +136,12 @@ def _problem(db: sqlite3.Connection, path: Path) -> str:
         return ""
     finding = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     return "" if finding == "ok" else f"which is corrupt ({finding})"
+
+
+def is_event_file(db: sqlite3.Connection) -> bool:
+    """Says whether a connection's file is one of ours, of the newest format."""
+    marks = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    return marks == [_APPLICATION, _FORMAT]
 
 
 def _prepare(db: sqlite3.Connection) -> None:
