@@ -15,7 +15,6 @@ from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import StoredEvent
 from honeyguide.training.dataset import Dataset
-from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.prepare import prepare
 
 DAY = 86_400_000
@@ -55,7 +54,7 @@ def test_prepare_reads_what_is_exported_as_the_next_line_says(path: Path, tmp_pa
     flags = {flag[2:].replace("-", "_"): value for flag, value in zip(words[2::2], words[3::2], strict=True)}
     assert flags.pop("out") == "data/log"
     assert flags == {"time": "time_ms", "event_type": "event_type", "dwell": "dwell_seconds"}
-    prepare([tmp_path / name], tmp_path / "shop", PrepareOptions(**flags))
+    prepare(tmp_path / name, out=tmp_path / "shop", **flags)
     data = Dataset.open(tmp_path / "shop")
     assert (data.users.height, data.items.height, data.events.height) == (10, 7, 50)
     assert data.spec.event_types == ("view",)

@@ -11,7 +11,7 @@ from honeyguide.sdk.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from pyarrow.parquet import ParquetWriter
+    from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]  # pyarrow ships no types
 
 __all__ = ["EventLog"]
 

@@ -29,7 +29,7 @@ from honeyguide.server.api.unary import UnaryMethods
 from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
-from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.opening import open_store
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
@@ -101,7 +101,7 @@ class Server:
         self._choice = choose_transport(settings)
         if not self._choice.native and settings.tls_certificate is not None:
             tls_credentials(settings)
-        store = SqliteEventStore(settings.events, max_queue_seconds=settings.max_write_seconds)
+        store = open_store(settings)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
 

@@ -42,6 +42,10 @@ class NameEraser:
         """Waits for what is being erased."""
         self._thread.shutdown()
 
+    def run(self) -> None:
+        """Erases what was left so far; returns when it is on disk."""
+        self._thread.submit(self._run).result()
+
     def after(self, deletion: Future[int]) -> Future[int]:
         """Returns a future that has the result of a deletion when what it left is erased, too."""
         whole: Future[int] = Future()
@@ -69,5 +73,5 @@ class NameEraser:
 
     def _run(self) -> None:
         unused, used = self._find()
-        if unused or used:
+        if unused or used:  # else there was nothing to delete, or a former run took it along
             self._erase(unused, used)

@@ -34,6 +34,10 @@ _STILL_USED = {
     "items": "SELECT DISTINCT item FROM events WHERE item IN (SELECT id FROM leftovers WHERE name = 'items')",
     "types": "SELECT DISTINCT type FROM events WHERE type IN (SELECT id FROM leftovers WHERE name = 'types')",
 }
+# Both look at the two ends of a user's range of the table alone, or step through what is kept.
+_TOO_MUCH = """SELECT id, name, (SELECT min(time_ms) FROM events WHERE user = u.id) < ?
+        OR (? AND EXISTS (SELECT 1 FROM events WHERE user = u.id ORDER BY time_ms DESC, id DESC LIMIT 1 OFFSET ?))
+    FROM users u WHERE id > ? ORDER BY id LIMIT ?"""
 _NEWEST = (1 << 62, 1 << 62)
 
 
@@ -96,6 +100,13 @@ class EventReader:
         with self._connection() as connection:
             names = [name for (name,) in connection.db.execute(_USERS, (after, page_size + 1))]
         return UserPage(names[:page_size], user_token(names[page_size - 1]) if len(names) > page_size else "")
+
+    def users_to_expire(self, after: int, users: int, before_ms: int, per_user: int) -> tuple[list[str], int | None]:
+        """Returns of the next users those who have too much; see `Expiring`."""
+        with self._connection() as connection:
+            query = (_TOO_MUCH, (before_ms, per_user, per_user, after, users))
+            rows = connection.db.execute(*query).fetchall()
+        return [name for _, name, too_much in rows if too_much], rows[-1][0] if len(rows) == users else None
 
     def leftovers(self) -> tuple[list[Leftover], list[Leftover]]:
         """Returns the noted names that no event has, and those that one has; reads all events if it must."""

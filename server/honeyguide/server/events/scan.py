@@ -52,8 +52,8 @@ def scan_file(
     """Reads the events of a SQLite file from ``since_ms`` on and before ``until_ms``.
 
     Each table is one short reading transaction, which keeps the server from nothing; what is recorded or deleted
-    meanwhile is in or not, each event whole. Raises `ConfigError` where there is no such file, `Unavailable` where it is
-    damaged.
+    meanwhile is in or not, each event whole. Raises `ConfigError` where there is no such file, `Unavailable` where it
+    is damaged.
     """
     if not path.is_file():
         raise ConfigError(f"events is {str(path)!r}, and there is no such file")

@@ -20,7 +20,9 @@ from honeyguide.server.events.disk_file import EventFile
 from honeyguide.server.events.event_file import open_file
 from honeyguide.server.events.leftovers import Leftover, NameEraser
 from honeyguide.server.events.reader import EventReader
+from honeyguide.server.events.retention import KeepLimits, Retention
 from honeyguide.server.events.store import Page, RecordCounts, StoredEvent, StoredHistory, UserPage
+from honeyguide.server.events.tables import EventTables
 from honeyguide.server.events.writer import EventWriter, Write
 
 __all__ = ["SqliteEventStore"]
@@ -36,6 +38,7 @@ class SqliteEventStore:
         cache_events: int = 2_000_000,
         max_queued_events: int = 50_000,
         max_queue_seconds: float = 1.0,
+        keep: KeepLimits | None = None,
     ) -> None:
         """Opens the store.
 
@@ -45,6 +48,7 @@ class SqliteEventStore:
             max_queued_events: how many events may wait for the disk before calls are refused.
             max_queue_seconds: how long they may wait: calls are refused when, by the speed of the last commits, they
                 would wait longer.
+            keep: what is not deleted by itself; None: everything.
 
         Raises `ConfigError` when the file is corrupt, foreign, of a newer format, or cannot be written.
         """
@@ -55,6 +59,7 @@ class SqliteEventStore:
         self._writer = EventWriter(db, file, self._cache, self._condition, max_queued_events, max_queue_seconds)
         self._reader = EventReader(file, self._cache, self._condition)
         self._eraser = NameEraser(self._reader.leftovers, self._erase_names)
+        self._retention = Retention(self, keep or KeepLimits())
 
     @property
     def problem(self) -> str:
@@ -68,6 +73,7 @@ class SqliteEventStore:
 
     def close(self) -> None:
         """Waits until what is queued is on disk, then closes the file. No other call may be under way."""
+        self._retention.close()
         self._eraser.close()
         self._writer.close()
         self._reader.close()
@@ -158,6 +164,22 @@ class SqliteEventStore:
         Raises `InvalidArgument` when the token is none of ours.
         """
         return self._reader.user_page(page_size, token)
+
+    def users_to_expire(self, after: int, users: int, before_ms: int, per_user: int) -> tuple[list[str], int | None]:
+        """Returns of the next users those who have too much; see `Expiring`."""
+        return self._reader.users_to_expire(after, users, before_ms, per_user)
+
+    def expire(self, user_ids: Sequence[str], before_ms: int, per_user: int, most: int) -> int:
+        """Deletes up to ``most`` events of users that are too old or too many; see `Expiring`."""
+
+        def work(tables: EventTables) -> int:
+            return tables.expire(user_ids, before_ms, per_user, most)
+
+        return self._writer.submit(Write(work=work, users=frozenset(user_ids), size=most)).result()
+
+    def scrub(self) -> None:
+        """Erases what is left of everything deleted so far: names that nobody has, and pages of the log."""
+        self._eraser.run()
 
     def _erase_names(self, unused: Sequence[Leftover], used: Sequence[Leftover]) -> None:
         erasure: Write[None] = Write(work=lambda tables: tables.erase_names(unused, used), scrub=True)

@@ -37,6 +37,8 @@ _NOTE = {
     "types": """INSERT OR REPLACE INTO leftovers SELECT DISTINCT 'types', type, ? FROM events
         WHERE user = ? AND type <> 0""",
 }
+_PLACES = "SELECT time_ms, id FROM events WHERE user = ? ORDER BY time_ms"
+_MAX_NUMBER = 1 << 62
 _FORGET = "DELETE FROM leftovers WHERE name = ? AND id = ?"
 # A number never goes to another name. Whatever it is, a name is text, and so never the same as bytes.
 _ERASE = {table: f"UPDATE {table} SET name = CAST(id AS BLOB) WHERE id = ?" for table in ("items", "types")}  # noqa: S608  # ours
@@ -145,13 +147,41 @@ class EventTables:
         if row:
             for note in _NOTE.values():
                 self._db.execute(note, (self._commits + 1, row[0]))
-            for numbers in (self._items, self._types):  # whoever uses one of them looks it up, and so reclaims it
-                numbers.clear()
-                numbers.reclaims = True
+            self._let_reclaim()
         deletion = self._db.execute("DELETE FROM events WHERE user = (SELECT id FROM users WHERE name = ?)", (user_id,))
         self._db.execute("DELETE FROM users WHERE name = ?", (user_id,))
         self._users.pop(user_id, None)
         return deletion.rowcount
+
+    def expire(self, user_ids: Sequence[str], before_ms: int, per_user: int, most: int) -> int:
+        """Deletes up to ``most`` events of users that are too old or too many, oldest first; returns how many.
+
+        Names that may be nobody's now are noted, and users without an event are deleted.
+        """
+        left = most
+        for user_id in user_ids:
+            if left <= 0:
+                break
+            row = self._db.execute(_FIND["users"], (user_id,)).fetchone()
+            if row is None:
+                continue
+            (user,) = row
+            last = (before_ms - 1, _MAX_NUMBER)
+            if per_user:
+                too_many = self._db.execute(f"{_PLACES} DESC, id DESC LIMIT 1 OFFSET ?", (user, per_user)).fetchone()
+                last = max(last, too_many or last)
+            in_step = self._db.execute(f"{_PLACES}, id LIMIT 1 OFFSET ?", (user, left - 1)).fetchone()
+            last = min(last, in_step or last)
+            for note in _NOTE.values():
+                self._db.execute(f"{note} AND (time_ms, id) <= (?, ?)", (self._commits + 1, user, *last))
+            gone = self._db.execute("DELETE FROM events WHERE user = ? AND (time_ms, id) <= (?, ?)", (user, *last))
+            left -= gone.rowcount
+            self._db.execute(
+                "DELETE FROM users WHERE id = ? AND NOT EXISTS (SELECT 1 FROM events WHERE user = ?)", (user, user)
+            )
+            self._users.pop(user_id, None)
+        self._let_reclaim()
+        return most - left
 
     def erase_names(self, unused: Sequence[Leftover], used: Sequence[Leftover]) -> None:
         """Erases names that no event has, and forgets those that one has, but for what was noted or used since."""
@@ -179,6 +209,12 @@ class EventTables:
         self._commits = -1
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+    def _let_reclaim(self) -> None:
+        """Sees to it that whoever uses a name that was noted looks it up, and so reclaims it."""
+        for numbers in (self._items, self._types):
+            numbers.clear()
+            numbers.reclaims = True
 
     def _newest_of(self, user: int) -> int:
         """Returns the time of the newest event stored of a user; 0: there is none."""

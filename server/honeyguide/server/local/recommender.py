@@ -38,7 +38,7 @@ from honeyguide.server.api.peers import Alone
 from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
-from honeyguide.server.events.sqlite import SqliteEventStore
+from honeyguide.server.events.opening import open_store
 from honeyguide.server.local.translation import (
     checked,
     convert_event,
@@ -101,7 +101,7 @@ class LocalRecommender:
         repository = Repository(settings.repository, plugins, runtime, cache_users=settings.state_cache_users)
         self._closed = False
         with contextlib.ExitStack() as parts:
-            store = SqliteEventStore(settings.events) if with_events else None
+            store = open_store(settings) if with_events else None
             if store is not None:
                 parts.callback(store.close)
             repository.load_newest()

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from honeyguide.server.settings.events import EventSettings
 from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
 from honeyguide.server.settings.network import NetworkSettings
@@ -19,7 +20,7 @@ PREFIX = "HONEYGUIDE_"
 """What the name of every environment variable begins with."""
 
 
-class Settings(BaseSettings, ExposureSettings, LoadSettings, NetworkSettings):
+class Settings(BaseSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings):
     """Settings of the server. Relative paths start at the working directory."""
 
     model_config = SettingsConfigDict(
@@ -33,7 +34,6 @@ class Settings(BaseSettings, ExposureSettings, LoadSettings, NetworkSettings):
         description="Port of the Prometheus metrics, -1–65,535. 0: any free one; -1: off.",
     )
     repository: Path = Field(default=Path("models"), description="Folder of the bundles.")
-    events: Path = Field(default=Path("events.db"), description="SQLite file of the events; made when missing.")
     state_cache_users: int = Field(
         default=10_000,
         ge=0,

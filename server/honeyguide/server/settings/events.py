@@ -1,0 +1,27 @@
+"""Settings of the store of events: where it is, how long it keeps what, and whether it knows who the users are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+__all__ = ["EventSettings"]
+
+
+class EventSettings(BaseModel):
+    """Store of events."""
+
+    events: Path = Field(default=Path("events.db"), description="SQLite file of the events; made when missing.")
+    events_keep_days: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        description="Days after which an event is deleted, 0–36,500, by its time and the server's clock. 0: never.",
+    )
+    events_keep_per_user: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest events of each user that are kept, 0–1,000,000,000; older ones are deleted. 0: all.",
+    )
