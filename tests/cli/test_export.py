@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import rewrite_manifest
 from typer.testing import CliRunner
 
 from honeyguide.cli.app import build
@@ -93,7 +94,7 @@ def test_a_trained_model_becomes_a_bundle(model: str, home: Path, exported: dict
     done = exported[model]
     assert done.exit_code == 0, (done.output, done.exception)
     text = " ".join(done.stdout.split())
-    for word in (f"{model} version 1", "user.onnx", "MB", "flat index", "retrieve/ndcg@10/served", "Proof"):
+    for word in (f"{model} version 1", "user.onnx", "MB", "flat index", "retrieve/ndcg@10/served", "Proof", "digest "):
         assert word in text
     assert f"next: honeyguide serve --repository {home / 'models'}" in done.stderr
     manifest = read_manifest(home / "models" / model / "1")
@@ -125,7 +126,7 @@ async def test_what_was_trained_answers_over_grpc(home: Path, models: Path, tmp_
 def test_a_joint_run_finds_the_bundles_of_its_retrievers(home: Path, joint: Path, models: Path) -> None:
     (models / "renamed").mkdir()
     newest = Path(shutil.copytree(models / "cf" / "1", models / "renamed" / "3"))
-    changed(newest, "bundle.json", name="renamed", version=3, created="9999")
+    rewrite_manifest(newest, name="renamed", version=3, created="9999-01-01")
     done = run("export", joint, home / "shop", "--repository", models)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "flat index" not in done.stdout

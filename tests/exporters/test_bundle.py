@@ -17,7 +17,7 @@ def test_a_bundle_verifies_and_describes_its_model(shared_repository: Path):
     assert manifest.candidates == 20
     graphs = {"explain.onnx", "rank.onnx", "step.onnx", "user.onnx"}
     assert set(manifest.files) == {"index.faiss", "item_vectors.npy", "items.parquet"} | graphs
-    assert json.loads((folder / "bundle.json").read_text())["format_version"] == 2
+    assert json.loads((folder / "bundle.json").read_text())["format_version"] == 3
 
 
 def test_vectors_are_plain_float32_rows(shared_repository: Path):

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -97,7 +98,6 @@ def test_another_precision_is_refused_before_the_run_is_read(tmp_path: Path) -> 
 
 
 def test_a_manifest_of_before_is_of_float32(shared_repository: Path) -> None:
-    text = read_manifest(shared_repository / "tiny" / "1").to_json()
-    before = text.replace(',\n  "precision": "float32"', "")
-    assert before != text
-    assert Manifest.from_json(before).precision == "float32"
+    raw = json.loads(read_manifest(shared_repository / "tiny" / "1").to_json()) | {"format_version": 2}
+    before = {name: value for name, value in raw.items() if name not in ("precision", "sizes", "digest")}
+    assert Manifest.from_json(json.dumps(before)).precision == "float32"

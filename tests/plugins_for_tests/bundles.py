@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,12 +18,20 @@ from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
-from honeyguide.sdk.manifest import Manifest
+from honeyguide.sdk.manifest import MANIFEST, Manifest
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["TINY_PLUGINS", "evaluation_set", "items_table", "make_bundle", "make_joint_bundle", "tiny_host"]
+__all__ = [
+    "TINY_PLUGINS",
+    "evaluation_set",
+    "items_table",
+    "make_bundle",
+    "make_joint_bundle",
+    "rewrite_manifest",
+    "tiny_host",
+]
 
 TINY_PLUGINS = tuple(metadata.EntryPoint(name, name, ENTRY_POINT_GROUP) for name in ("tiny_gru", "tiny_joint"))
 
@@ -127,6 +138,16 @@ def make_joint_bundle(
         retrievers=retrievers,
         host=tiny_host(),
     )
+
+
+def rewrite_manifest(folder: Path, **changes: Any) -> None:
+    """Changes fields of a bundle's manifest and gives it the digest it has then, as somebody with a purpose would."""
+    raw = json.loads((folder / MANIFEST).read_text("utf-8")) | changes
+    rest = {name: value for name, value in raw.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    with contextlib.suppress(UnicodeEncodeError):  # there is none of a text that is no UTF-8
+        raw["digest"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(raw), "utf-8")
 
 
 def _untrained(

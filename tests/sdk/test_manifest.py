@@ -1,7 +1,9 @@
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +41,8 @@ MANIFEST_WITH_ALL = Manifest(
     metrics={"retrieve/ndcg@10": 0.12},
     proof={"user_vector/max_abs_difference": 1e-7},
     files={"user.onnx": "ef" * 32},
-)
+    sizes={"user.onnx": 7},
+).sealed()
 
 
 def write(folder: Path, text: str) -> Path:
@@ -111,7 +114,7 @@ def test_a_bundle_in_another_s_place_is_foreign(name, version, tmp_path: Path):
         ("{", CorruptBundle, "bundle.json cannot be read"),
         ("[1]", ForeignBundle, "has no format_version: it is not a Honeyguide bundle"),
         ('{"model": "x"}', ForeignBundle, "has no format_version"),
-        ('{"format_version": 1}', ForeignBundle, "has format 1; this server reads 2: export the model again"),
+        ('{"format_version": 1}', ForeignBundle, "has format 1; this server reads 3: export the model again"),
         ('{"format_version": 2}', CorruptBundle, r"cannot be read \(KeyError: 'data'\)"),
     ],
 )
@@ -120,8 +123,7 @@ def test_text_that_is_no_manifest_is_refused(text, error, message):
         Manifest.from_json(text)
 
 
-# Bundles from before there was a choice of precision lack it, and go on serving.
-@pytest.mark.parametrize("field", sorted(json.loads(MANIFEST_WITH_ALL.to_json()).keys() - {"precision"}))
+@pytest.mark.parametrize("field", sorted(json.loads(MANIFEST_WITH_ALL.to_json())))
 def test_a_manifest_that_lacks_any_field_is_refused(field):
     raw = json.loads(MANIFEST_WITH_ALL.to_json())
     del raw[field]
@@ -129,10 +131,85 @@ def test_a_manifest_that_lacks_any_field_is_refused(field):
         Manifest.from_json(json.dumps(raw))
 
 
+def of_before(**changes: Any) -> str:
+    """Returns a manifest as it was before there were precisions, sizes and digests, with changes."""
+    raw = json.loads(MANIFEST_WITH_ALL.to_json())
+    for field in ("digest", "sizes", "precision"):
+        del raw[field]
+    return json.dumps(raw | {"format_version": 2} | changes)
+
+
+def test_a_manifest_of_before_there_were_digests_is_read():
+    manifest = Manifest.from_json(of_before())
+    assert manifest == replace(MANIFEST_WITH_ALL, digest="", sizes={}, precision="float32")
+
+
 def test_a_manifest_with_an_unknown_field_is_refused():
-    raw = json.loads(MANIFEST_WITH_ALL.to_json()) | {"extra": 1}
     with pytest.raises(CorruptBundle, match="extra"):
-        Manifest.from_json(json.dumps(raw))
+        Manifest.from_json(of_before(extra=1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 3},
+        {"version": "3"},
+        {"version": 2**63},
+        {"candidates": -1},
+        {"dimension": 64.5},
+        {"ranks": 1},
+        {"metrics": {"a": "b"}},
+        {"metrics": []},
+        {"files": {"user.onnx": None}},
+        {"retrievers": [["cf", "1"]]},
+        {"retrievers": 5},
+        {"index": {"kind": "flat", "recall_at_100": "all"}},
+        {"inputs": [{"name": "tokens"}]},
+        {"created": "soon"},
+        {"config": None},
+    ],
+)
+def test_a_field_of_another_type_or_range_is_refused(change: dict[str, Any]):
+    with pytest.raises(CorruptBundle, match=r"^bundle\.json cannot be read"):
+        Manifest.from_json(of_before(**change))
+
+
+def test_every_change_of_one_bit_that_changes_a_value_is_refused():
+    text = MANIFEST_WITH_ALL.to_json().encode()
+    meant = json.loads(text)
+    refused = 0
+    for place in range(0, len(text) * 8, 7):  # no power of two: every bit of a byte has its turn
+        changed = bytearray(text)
+        changed[place // 8] ^= 1 << place % 8
+        try:
+            manifest = Manifest.from_json(bytes(changed))
+        except (CorruptBundle, ForeignBundle):
+            refused += 1
+        else:  # as 1e-07 and 1E-07
+            assert json.loads(bytes(changed)) == meant
+            assert manifest == MANIFEST_WITH_ALL
+    assert refused > len(text)
+
+
+def test_the_digest_covers_everything_and_no_layout():
+    raw = json.loads(MANIFEST_WITH_ALL.to_json())
+    assert Manifest.from_json(json.dumps(dict(reversed(raw.items())))) == MANIFEST_WITH_ALL
+    for field in raw.keys() - {"digest"}:
+        with pytest.raises((CorruptBundle, ForeignBundle)):
+            Manifest.from_json(json.dumps(raw | {field: None}))
+    with pytest.raises(CorruptBundle, match=r"^bundle\.json was changed; export the model again$"):
+        Manifest.from_json(json.dumps(raw | {"candidates": 300}))
+    with pytest.raises(CorruptBundle, match="was changed"):  # nor is it taken for one of before there were digests
+        Manifest.from_json(json.dumps(raw | {"format_version": 2}))
+
+
+def test_a_file_of_another_size_is_refused_unread(repository: Path):
+    folder = repository / "tiny" / "1"
+    manifest = read_manifest(folder)
+    os.truncate(folder / "user.onnx", 1 << 40)  # a hole: a terabyte that takes no room, and would take all memory
+    for read in (lambda: verify(folder, manifest), lambda: read_verified(folder, manifest, "user.onnx")):
+        with pytest.raises(CorruptBundle, match=r"^tiny/1: file user\.onnx was changed; export the model again$"):
+            read()
 
 
 def test_a_manifest_that_is_not_text_is_refused(tmp_path: Path):

@@ -30,6 +30,7 @@ VERBS = (
     "record",
     "score",
     "models",
+    "keys",
     "plugins",
     "events",
     "demo",

@@ -24,6 +24,10 @@ def export(
     repository: Annotated[Path, typer.Option(help="Folder of bundles; made where it is missing.")] = Path("models"),
     name: Annotated[str, typer.Option(help="Name of the bundle.", show_default="the model's")] = "",
     precision: Annotated[str, typer.Option(help="What its graphs compute with: float32, float16 or int8.")] = "float32",
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(help="Private key to sign it with; `honeyguide keys new` makes one.", show_default="none"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Exports a checkpoint to ONNX + FAISS, proves that they compute what the network does, and publishes a version.
@@ -35,14 +39,23 @@ def export(
     import json as json_text
 
     from honeyguide import exporters
-    from honeyguide.cli.output import command_line, print_json, print_next, working
+    from honeyguide.cli.output import command_line, print_json, print_line, print_next, working
 
     with working("exporting") as progress:
-        bundle = exporters.export(run, data, repository=repository, name=name, precision=precision, progress=progress)
+        bundle = exporters.export(
+            run,
+            data,
+            repository=repository,
+            name=name,
+            precision=precision,
+            sign_key=sign_key,
+            progress=progress,
+        )
     if json:
         print_json(json_text.loads(bundle.manifest.to_json()))
     else:
         show_bundle(bundle)
+        print_line(f"digest {bundle.manifest.digest}{'' if sign_key is None else f', signed with {sign_key}'}")
     print_next(command_line("serve", repository=repository))
 
 

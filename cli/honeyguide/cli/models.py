@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -48,19 +49,32 @@ def list_models(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> N
     from dataclasses import asdict
 
     from honeyguide.cli.connection import connect
-    from honeyguide.cli.output import print_json, print_table
+    from honeyguide.cli.output import print_json, print_note, print_table
 
     with connect(server) as client:
         listed = client.models()
     if json:
         print_json([asdict(model) for model in listed])
         return
-    columns = ("model", "version", "state", "class", "items", "ranks", "provider", "problem")
+    columns = ("model", "state", "class", "items", "runs on", "memory", "digest", "signer", "ndcg@10")
     rows = [
-        (m.name, m.version, m.state.lower(), m.model_class, m.item_count, _yes(m.has_ranker), m.provider, m.problem)
-        for m in listed
+        (
+            f"{model.name} {model.version or ''}".rstrip(),
+            model.state.lower(),
+            model.model_class,
+            model.item_count or "",
+            " ".join(filter(None, (model.provider.removesuffix("ExecutionProvider"), model.precision))),
+            _megabytes(model.memory_bytes),
+            model.digest[:8],
+            model.signer,
+            _quality(model.metrics),
+        )
+        for model in listed
     ]
     print_table(f"Models of {server}", columns, rows)
+    for model in listed:
+        if model.last_error:
+            print_note(f"{model.name} {model.version or ''}".rstrip(), model.last_error)
 
 
 def show(
@@ -86,8 +100,11 @@ def show(
     if json:
         print_json(model)
         return
-    metrics, created = model.pop("metrics"), model.pop("create_time_ms")
-    model["created"] = datetime.fromtimestamp(created / 1000, UTC).isoformat(timespec="seconds") if created else ""
+    metrics, memory = model.pop("metrics"), model.pop("memory_bytes")
+    for field, label in (("create_time_ms", "created"), ("load_time_ms", "loaded")):
+        moment = model.pop(field)
+        model[label] = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="seconds") if moment else ""
+    model["memory"] = _megabytes(memory)
     rows = [(field.replace("_", " "), str(value)) for field, value in model.items() if value not in ("", None)]
     print_table(f"{name} {model['version']}", ("field", "value"), rows)
     if metrics:
@@ -97,6 +114,9 @@ def show(
 def load(
     name: Name,
     version: Annotated[int, typer.Option(min=0, max=_NEWEST, help="The version.", show_default="the newest")] = 0,
+    digest: Annotated[
+        str, typer.Option(help="Digest it must have, as `honeyguide export` prints it.", show_default="any")
+    ] = "",
     server: _Server = DEFAULT_SERVER,
     json: JsonOption = False,
 ) -> None:
@@ -110,7 +130,7 @@ def load(
     from honeyguide.cli.output import print_json, print_line
 
     with connect(server) as client:
-        loaded = client.load_model(name, version)
+        loaded = client.load_model(name, version, digest=digest)
     if json:
         print_json(asdict(loaded))
         return
@@ -161,6 +181,16 @@ def pipelines(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> Non
         for pipeline in listed
     ]
     print_table(f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "problem"), rows)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count else ""
+
+
+def _quality(metrics: Mapping[str, float]) -> str:
+    """Shows NDCG@10 on held-out users, of the ranking if it ranks."""
+    figures = [metrics[name] for name in ("rank/ndcg@10", "retrieve/ndcg@10", "ndcg@10") if name in metrics]
+    return f"{figures[0]:.4f}" if figures else ""
 
 
 def _yes(fact: bool) -> str:

@@ -41,6 +41,7 @@ from honeyguide.sdk.manifest import (
     IndexInfo,
     Manifest,
 )
+from honeyguide.sdk.signatures import SigningKey
 from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.target_folder import writing
 
@@ -70,6 +71,7 @@ def export_bundle(
     exact_up_to: int = EXACT_UP_TO,
     precision: Precision = EXACT,
     host: PluginHost | None = None,
+    sign_key: SigningKey | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Writes ``repository/name/<next version>/``, proven, or nothing at all (see `publish`).
@@ -93,6 +95,7 @@ def export_bundle(
         exact_up_to: the largest catalogue that gets an exact index.
         precision: what its graphs compute with; graphs that explain stay as they are.
         host: offers the retrievers' models; by default the installed plugins.
+        sign_key: signs the bundle; None: nobody does.
         progress: called with what is being done, for a person who waits.
 
     Returns:
@@ -123,7 +126,7 @@ def export_bundle(
         write_items(items, folder)
         return _write(folder, draft, model, network, sources, evaluation, exact_up_to, precision, progress)
 
-    return publish(repository, name, write)
+    return publish(repository, name, write, sign_key)
 
 
 def _write(

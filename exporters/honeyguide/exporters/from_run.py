@@ -13,6 +13,7 @@ from honeyguide.sdk.errors import DataError, ExportError, InvalidArgument
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.sdk.names import NAME_PATTERN
+from honeyguide.sdk.signatures import SigningKey
 from honeyguide.training.runs.checkpoint import Checkpoint, read_checkpoint
 from honeyguide.training.target_folder import check_makeable
 
@@ -50,6 +51,7 @@ def export(
     repository: str | os.PathLike[str] = "models",
     name: str = "",
     precision: str = "float32",
+    sign_key: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> PublishedBundle:
     """Exports a trained run to ONNX + FAISS, proves that they compute what the network does, publishes a version.
@@ -63,9 +65,11 @@ def export(
         name: what the bundle is called: lower-case letters, digits, "_" and "-", starting with a letter, at most 64;
             by default the model's name.
         precision: what its graphs compute with: "float32", "float16" or "int8" (weights of 8 bits, multiplied as such).
+        sign_key: file of the private key that signs the bundle, as `honeyguide keys new` writes it; None: nobody does.
         progress: called with what is being done, for a person who waits.
 
     Raises:
+        ConfigError: where the key is none.
         InvalidArgument: for a name that no bundle can have, or another precision.
         DataError: a folder is none of ours or cannot be written to, or the run was trained on other data.
         FailedPrecondition: this process was forked from one that had data sets open.
@@ -77,6 +81,7 @@ def export(
         raise InvalidArgument("name", name, f"text that matches {NAME_PATTERN.pattern}")
     if precision not in PRECISIONS:
         raise InvalidArgument("precision", precision, f"one of {', '.join(PRECISIONS)}")
+    signer = None if sign_key is None else SigningKey.read(Path(sign_key))
     folder, target = Path(run), Path(repository)
     check_makeable(target)
     checkpoint = read_checkpoint(folder)
@@ -114,6 +119,7 @@ def export(
         weights=checkpoint.weights,
         precision=PRECISIONS[precision],
         host=host,
+        sign_key=signer,
         progress=report,
     )
     return PublishedBundle(target / manifest.name / str(manifest.version), manifest)

@@ -14,8 +14,9 @@ from honeyguide.sdk import Model
 from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ExportError, InvalidArgument
 from honeyguide.sdk.history import EvaluationSet
-from honeyguide.sdk.manifest import ITEMS, MANIFEST, Manifest, file_sha256, vocabulary_hash
+from honeyguide.sdk.manifest import ITEMS, MANIFEST, SIGNATURE, Manifest, file_sha256, vocabulary_hash
 from honeyguide.sdk.names import NAME_PATTERN, versions_in
+from honeyguide.sdk.signatures import SigningKey
 from honeyguide.training.target_folder import writing
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def draft_manifest(
     )
 
 
-def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> Manifest:
+def publish(
+    repository: Path, name: str, write: Callable[[Path], Manifest], sign_key: SigningKey | None = None
+) -> Manifest:
     """Publishes ``repository/name/<next version>/``.
 
     Exporters of one name wait for each other. The folder appears by rename with every byte on disk, so a reader never
@@ -90,6 +93,7 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
         name: what the bundle is called.
         write: fills the folder it is given and returns the manifest, but for version, date and files. What it raises
             goes on, and nothing is published; so does the `DataError` where the disk refuses the rest.
+        sign_key: signs the manifest, which holds the digest of every file; None: nobody does.
 
     Returns:
         The published manifest.
@@ -110,9 +114,13 @@ def publish(repository: Path, name: str, write: Callable[[Path], Manifest]) -> M
                 version=max(versions_in(home), default=0) + 1,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
-            )
+                sizes={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+            ).sealed()
+            content = manifest.to_json().encode()
             with writing(folder, "the bundle"):
-                (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
+                (folder / MANIFEST).write_bytes(content)
+                if sign_key is not None:
+                    (folder / SIGNATURE).write_bytes(sign_key.sign(content))
                 for path in (*folder.iterdir(), folder):
                     _sync(path)
                 folder.rename(home / str(manifest.version))

@@ -14,7 +14,8 @@
     │   ├── BundleError             FAILED_PRECONDITION  BAD_BUNDLE
     │   │   ├── CorruptBundle       FAILED_PRECONDITION  CORRUPT_BUNDLE
     │   │   ├── ForeignBundle       FAILED_PRECONDITION  FOREIGN_BUNDLE
-    │   │   └── PluginMissing       FAILED_PRECONDITION  PLUGIN_MISSING
+    │   │   ├── PluginMissing       FAILED_PRECONDITION  PLUGIN_MISSING
+    │   │   └── UntrustedBundle     FAILED_PRECONDITION  UNTRUSTED_BUNDLE
     │   ├── ModelChanged            FAILED_PRECONDITION  MODEL_CHANGED
     │   └── ModelInUse              FAILED_PRECONDITION  MODEL_IN_USE
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
@@ -35,6 +36,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
+
+from honeyguide.sdk.scrub import printable
 
 __all__ = [
     "BundleError",
@@ -64,6 +67,7 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
+    "UntrustedBundle",
 ]
 
 
@@ -191,6 +195,10 @@ class BundleError(FailedPrecondition):
 
     reason = "BAD_BUNDLE"
 
+    def __init__(self, message: str) -> None:
+        """Takes what to say; anything may lie in a repository, so it is made `printable`."""
+        super().__init__(printable(message))
+
 
 class CorruptBundle(BundleError):
     """Bundle with a missing, added or changed byte."""
@@ -208,6 +216,12 @@ class PluginMissing(BundleError):
     """Bundle whose model class no installed plugin registers."""
 
     reason = "PLUGIN_MISSING"
+
+
+class UntrustedBundle(BundleError):
+    """Bundle that no trusted key has signed, or that has another digest than the caller pinned."""
+
+    reason = "UNTRUSTED_BUNDLE"
 
 
 class ModelChanged(FailedPrecondition):

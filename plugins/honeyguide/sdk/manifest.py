@@ -5,29 +5,42 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from honeyguide.sdk.data import DataSpec
-from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
+from honeyguide.sdk.errors import BundleError, CorruptBundle, ForeignBundle
 from honeyguide.sdk.model import TensorSpec
+from honeyguide.sdk.untrusted import open_regular, parse_json, read_bounded
 
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST",
+    "SIGNATURE",
     "IndexInfo",
     "Manifest",
     "file_sha256",
+    "manifest_bytes",
+    "parse_manifest",
     "read_manifest",
     "read_verified",
     "verify",
     "vocabulary_hash",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_WITHOUT_DIGEST = 2
+"""Format of before manifests had a digest; such bundles go on serving."""
 MANIFEST = "bundle.json"
+SIGNATURE = "bundle.sig"
+_LARGEST = 1_048_576
+"""Bytes of a manifest; those we write have a few thousand."""
 USER_GRAPH = "user.onnx"
 RANK_GRAPH = "rank.onnx"
 STEP_GRAPH = "step.onnx"
@@ -101,6 +114,10 @@ class Manifest:
     """SHA-256 of every other file of the bundle, by name."""
     precision: str = "float32"
     """What its graphs compute with: "float32", "float16" or "int8"; the proof says what that costs."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of every other file, by name; empty in format 2."""
+    digest: str = ""
+    """SHA-256 of all the above as `sealed` computes it, and so of every byte of the bundle; "" in format 2."""
 
     def differences(self, other: Manifest) -> tuple[str, ...]:
         """Names what keeps two bundles from being used together: in what their data or their item ids differ.
@@ -111,32 +128,69 @@ class Manifest:
         names = [name for name in own if name != "fingerprint" and own[name] != others[name]]
         return (*names, *["item ids"] * (self.vocabulary != other.vocabulary))
 
+    def sealed(self) -> Manifest:
+        """Returns it with its digest."""
+        return dataclasses.replace(self, digest=_digest(json.loads(self.to_json())))
+
     def to_json(self) -> str:
         """Returns the manifest as JSON text."""
         plain = dataclasses.asdict(self) | {"config": dict(self.config)}
         return json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
-        """Parses a manifest; raises `ForeignBundle` for another format, `CorruptBundle` where it is broken."""
+    def from_json(cls, content: str | bytes) -> Manifest:
+        """Parses a manifest; raises `ForeignBundle` for another format, `CorruptBundle` for a broken or changed one."""
         try:
-            raw = json.loads(text)
+            raw = parse_json(content.encode() if isinstance(content, str) else content)
             if not isinstance(raw, dict) or "format_version" not in raw:
                 raise ForeignBundle(f"{MANIFEST} has no format_version: it is not a Honeyguide bundle")
-            version = raw.pop("format_version")
-            if version != FORMAT_VERSION:
+            version = raw["format_version"]
+            if version not in (FORMAT_VERSION, _WITHOUT_DIGEST):
                 raise ForeignBundle(
                     f"{MANIFEST} has format {version!r}; this server reads {FORMAT_VERSION}: export the model again"
                 )
+            if (version == FORMAT_VERSION or "digest" in raw) and raw["digest"] != _digest(raw):
+                raise CorruptBundle(f"{MANIFEST} was changed; export the model again")
+            del raw["format_version"]
             raw["data"] = DataSpec.from_dict(raw["data"])
             raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])
             raw["index"] = None if raw["index"] is None else IndexInfo(**raw["index"])
             raw["retrievers"] = tuple((name, version) for name, version in raw["retrievers"])
-            return cls(**raw)
+            return _of_its_types(cls(**raw))
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptBundle(
                 f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again"
             ) from error
+
+
+def _digest(raw: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a parsed manifest, but for the digest in it, in the one form that its values have."""
+    rest = {name: value for name, value in raw.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _of_its_types(manifest: Manifest) -> Manifest:
+    """Returns the manifest; raises `TypeError` naming the first field of another type, or range, than it says."""
+    kinds = {"str": str, "int": int, "bool": bool}
+    mappings = {"metrics": int | float, "proof": int | float, "files": str, "sizes": int, "config": object}
+    for each in dataclasses.fields(manifest):
+        value = getattr(manifest, each.name)
+        kind: Any = kinds.get(str(each.type))
+        if each.name in mappings:
+            fits = isinstance(value, dict) and all(isinstance(v, mappings[each.name]) for v in value.values())
+        elif each.name == "retrievers":
+            fits = all(type(name) is str and type(version) is int for name, version in value)
+        else:
+            fits = kind is None or (type(value) is kind and (kind is not int or 0 <= value < 2**63))
+        if not fits:
+            raise TypeError(f"{each.name} is {value!r:.80}")
+    if manifest.index is not None and not (
+        isinstance(manifest.index.kind, str) and isinstance(manifest.index.recall_at_100, int | float)
+    ):
+        raise TypeError(f"index is {manifest.index!r:.80}")
+    datetime.fromisoformat(manifest.created)
+    return manifest
 
 
 def vocabulary_hash(item_ids: Iterable[str]) -> str:
@@ -145,46 +199,60 @@ def vocabulary_hash(item_ids: Iterable[str]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Returns a file's SHA-256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """Returns a file's SHA-256 as 64 hexadecimal digits; raises `OSError` for anything but a regular file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads a folder's manifest; raises `ForeignBundle` or `CorruptBundle`."""
+    return parse_manifest(folder, manifest_bytes(folder))
+
+
+def manifest_bytes(folder: Path) -> bytes:
+    """Reads the bytes of a folder's manifest, which are what is signed; raises `ForeignBundle` or `CorruptBundle`."""
     try:
-        text = (folder / MANIFEST).read_text("utf-8")
+        return read_bounded(folder / MANIFEST, _LARGEST)
     except FileNotFoundError:
-        raise ForeignBundle(
-            f"no {MANIFEST} in {folder.parent.name}/{folder.name}: it is not a Honeyguide bundle"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorruptBundle(f"{MANIFEST} cannot be read: {type(error).__name__}; export the model again") from error
-    manifest = Manifest.from_json(text)
+        raise ForeignBundle(f"no {MANIFEST} in {_place(folder)}: it is not a Honeyguide bundle") from None
+    except OSError as error:
+        raise CorruptBundle(f"{_place(folder)}: {MANIFEST} {_problem(error)}; export the model again") from error
+
+
+def parse_manifest(folder: Path, content: bytes) -> Manifest:
+    """Parses what `manifest_bytes` read of a folder; raises `ForeignBundle` or `CorruptBundle`."""
+    try:
+        manifest = Manifest.from_json(content)
+    except BundleError as error:
+        raise type(error)(f"{_place(folder)}: {error.message}") from error.__cause__
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise ForeignBundle(
-            f"the bundle in {folder.parent.name}/{folder.name} says it is {manifest.name}/{manifest.version}: "
+            f"the bundle in {_place(folder)} says it is {manifest.name}/{manifest.version}: "
             "put it back where it belongs"
         )
     return manifest
 
 
 def verify(folder: Path, manifest: Manifest, later: Container[str] = ()) -> None:
-    """Raises `CorruptBundle` naming the first file that is missing, added or changed.
+    """Raises `CorruptBundle` naming the first file that is missing, added, changed or no file at all.
 
     Args:
         folder: the bundle.
         manifest: its manifest.
         later: files of which only the names are looked at, since `read_verified` will read them.
     """
-    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    try:
+        present = {path.name for path in folder.iterdir()} - {MANIFEST, SIGNATURE}
+    except OSError as error:
+        raise CorruptBundle(f"{manifest.name}/{manifest.version} {_problem(error)}; export the model again") from error
     if missing := sorted(set(manifest.files) - present):
         raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {missing[0]} is missing; export the model again")
     if added := sorted(present - set(manifest.files)):
         raise CorruptBundle(f"{manifest.name}/{manifest.version}: file {added[0]} is not in the manifest; remove it")
     for name in manifest.files:
         if name not in later:
-            _compare(manifest, name, file_sha256(folder / name))
+            with _opened(folder, manifest, name) as file:
+                _compare(manifest, name, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
@@ -192,9 +260,34 @@ def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
 
     So nothing can come between the proof and the use, and the file may change as soon as it is read.
     """
-    content = (folder / name).read_bytes()
+    with _opened(folder, manifest, name) as file:
+        content = file.read()
     _compare(manifest, name, hashlib.sha256(content).hexdigest())
     return content
+
+
+@contextmanager
+def _opened(folder: Path, manifest: Manifest, name: str) -> Iterator[BufferedReader]:
+    """Opens a file of a bundle; of another size than the manifest says it is not even read."""
+    label = f"{manifest.name}/{manifest.version}"
+    try:
+        with open_regular(folder / name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != manifest.sizes.get(name, size):
+                raise CorruptBundle(f"{label}: file {name} was changed; export the model again")
+            yield file
+    except OSError as error:
+        raise CorruptBundle(f"{label}: file {name} {_problem(error)}; export the model again") from error
+
+
+def _place(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _problem(error: OSError) -> str:
+    """Says what is wrong with a file: what it is, in `open_regular`'s words, or what the system says."""
+    text = error.strerror or type(error).__name__
+    return text if text.startswith("is ") else f"cannot be read ({text})"
 
 
 def _compare(manifest: Manifest, name: str, digest: str) -> None:

@@ -321,6 +321,18 @@ class Model:
     data_fingerprint: str
     retrievers: tuple[ModelVersion, ...]
     """What retrieves for a joint bundle; empty: it retrieves itself."""
+    precision: str
+    """What its graphs compute with: float32, float16 or int8."""
+    digest: str
+    """Of its manifest, and so of every byte of it; "": it has none."""
+    signer: str
+    """The trusted key that signed it; "": none."""
+    memory_bytes: int
+    """What the server holds for it, about; 0: it is not in memory."""
+    load_time_ms: int
+    """When it was loaded: milliseconds since 1970-01-01 UTC; 0: it is not in memory."""
+    last_error: str
+    """Why it last failed to load, also where an earlier load serves on; "": it did not."""
 
 
 @dataclass(frozen=True)

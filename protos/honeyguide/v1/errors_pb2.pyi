@@ -35,6 +35,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UNAUTHENTICATED: _ClassVar[ErrorReason]
     ERROR_REASON_ROLE_REQUIRED: _ClassVar[ErrorReason]
     ERROR_REASON_RATE_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_UNTRUSTED_BUNDLE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -63,6 +64,7 @@ ERROR_REASON_NOTHING_SERVED: ErrorReason
 ERROR_REASON_UNAUTHENTICATED: ErrorReason
 ERROR_REASON_ROLE_REQUIRED: ErrorReason
 ERROR_REASON_RATE_EXCEEDED: ErrorReason
+ERROR_REASON_UNTRUSTED_BUNDLE: ErrorReason
 
 class RowError(_message.Message):
     __slots__ = ("code", "reason", "field", "message")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from honeyguide.v1 import history_pb2 as honeyguide_dot_v1_dot_history__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/model_service.proto\x12\rhoneyguide.v1\x1a\x1bhoneyguide/v1/history.proto\"\xd8\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.honeyguide.v1.ModelState\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x13\n\x0bmodel_class\x18\x05 \x01(\t\x12\x0e\n\x06plugin\x18\x06 \x01(\t\x12\x11\n\tdimension\x18\x07 \x01(\x05\x12\x12\n\nitem_count\x18\x08 \x01(\x03\x12\x12\n\nhas_ranker\x18\t \x01(\x08\x12\x12\n\nmax_length\x18\n \x01(\x05\x12\x10\n\x08provider\x18\x0b \x01(\t\x12\x12\n\nindex_kind\x18\x0c \x01(\t\x12\x14\n\x0cindex_recall\x18\r \x01(\x02\x12\x32\n\x07metrics\x18\x0e \x03(\x0b\x32!.honeyguide.v1.Model.MetricsEntry\x12\x16\n\x0e\x63reate_time_ms\x18\x0f \x01(\x03\x12\x18\n\x10\x64\x61ta_fingerprint\x18\x10 \x01(\t\x12/\n\nretrievers\x18\x11 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.honeyguide.v1.Model\"1\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"R\n\x11LoadModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.honeyguide.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x13UnloadModelResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\xbd\x01\n\x08Pipeline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12/\n\nretrievers\x18\x03 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12+\n\x06ranker\x18\x04 \x01(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\r\n\x05rules\x18\x05 \x03(\t\x12\x11\n\tdrop_seen\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\"=\n\x14ListPipelinesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x15ListPipelinesResponse\x12*\n\tpipelines\x18\x01 \x03(\x0b\x32\x17.honeyguide.v1.Pipeline\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06models\x18\x04 \x03(\t\x12\r\n\x05rules\x18\x05 \x03(\t\x12\x13\n\x0b\x65rror_class\x18\x06 \x01(\t\x12\x15\n\rerror_message\x18\x07 \x01(\t\";\n\x12ListPluginsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListPluginsResponse\x12&\n\x07plugins\x18\x01 \x03(\x0b\x32\x15.honeyguide.v1.Plugin\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*u\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_SERVING\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\x86\x04\n\x0cModelService\x12Q\n\nListModels\x12 .honeyguide.v1.ListModelsRequest\x1a!.honeyguide.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.honeyguide.v1.GetModelRequest\x1a\x1f.honeyguide.v1.GetModelResponse\x12N\n\tLoadModel\x12\x1f.honeyguide.v1.LoadModelRequest\x1a .honeyguide.v1.LoadModelResponse\x12T\n\x0bUnloadModel\x12!.honeyguide.v1.UnloadModelRequest\x1a\".honeyguide.v1.UnloadModelResponse\x12Z\n\rListPipelines\x12#.honeyguide.v1.ListPipelinesRequest\x1a$.honeyguide.v1.ListPipelinesResponse\x12T\n\x0bListPlugins\x12!.honeyguide.v1.ListPluginsRequest\x1a\".honeyguide.v1.ListPluginsResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!honeyguide/v1/model_service.proto\x12\rhoneyguide.v1\x1a\x1bhoneyguide/v1/history.proto\"\xcb\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.honeyguide.v1.ModelState\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x13\n\x0bmodel_class\x18\x05 \x01(\t\x12\x0e\n\x06plugin\x18\x06 \x01(\t\x12\x11\n\tdimension\x18\x07 \x01(\x05\x12\x12\n\nitem_count\x18\x08 \x01(\x03\x12\x12\n\nhas_ranker\x18\t \x01(\x08\x12\x12\n\nmax_length\x18\n \x01(\x05\x12\x10\n\x08provider\x18\x0b \x01(\t\x12\x12\n\nindex_kind\x18\x0c \x01(\t\x12\x14\n\x0cindex_recall\x18\r \x01(\x02\x12\x32\n\x07metrics\x18\x0e \x03(\x0b\x32!.honeyguide.v1.Model.MetricsEntry\x12\x16\n\x0e\x63reate_time_ms\x18\x0f \x01(\x03\x12\x18\n\x10\x64\x61ta_fingerprint\x18\x10 \x01(\t\x12/\n\nretrievers\x18\x11 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\x11\n\tprecision\x18\x12 \x01(\t\x12\x0e\n\x06\x64igest\x18\x13 \x01(\t\x12\x0e\n\x06signer\x18\x14 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x15 \x01(\x03\x12\x14\n\x0cload_time_ms\x18\x16 \x01(\x03\x12\x12\n\nlast_error\x18\x17 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.honeyguide.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.honeyguide.v1.Model\"A\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"R\n\x11LoadModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.honeyguide.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x13UnloadModelResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\xbd\x01\n\x08Pipeline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12/\n\nretrievers\x18\x03 \x03(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12+\n\x06ranker\x18\x04 \x01(\x0b\x32\x1b.honeyguide.v1.ModelVersion\x12\r\n\x05rules\x18\x05 \x03(\t\x12\x11\n\tdrop_seen\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\"=\n\x14ListPipelinesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x15ListPipelinesResponse\x12*\n\tpipelines\x18\x01 \x03(\x0b\x32\x17.honeyguide.v1.Pipeline\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06models\x18\x04 \x03(\t\x12\r\n\x05rules\x18\x05 \x03(\t\x12\x13\n\x0b\x65rror_class\x18\x06 \x01(\t\x12\x15\n\rerror_message\x18\x07 \x01(\t\";\n\x12ListPluginsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListPluginsResponse\x12&\n\x07plugins\x18\x01 \x03(\x0b\x32\x15.honeyguide.v1.Plugin\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*u\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_SERVING\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\x86\x04\n\x0cModelService\x12Q\n\nListModels\x12 .honeyguide.v1.ListModelsRequest\x1a!.honeyguide.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.honeyguide.v1.GetModelRequest\x1a\x1f.honeyguide.v1.GetModelResponse\x12N\n\tLoadModel\x12\x1f.honeyguide.v1.LoadModelRequest\x1a .honeyguide.v1.LoadModelResponse\x12T\n\x0bUnloadModel\x12!.honeyguide.v1.UnloadModelRequest\x1a\".honeyguide.v1.UnloadModelResponse\x12Z\n\rListPipelines\x12#.honeyguide.v1.ListPipelinesRequest\x1a$.honeyguide.v1.ListPipelinesResponse\x12T\n\x0bListPlugins\x12!.honeyguide.v1.ListPluginsRequest\x1a\".honeyguide.v1.ListPluginsResponseBu\n\x10io.honeyguide.v1P\x01Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\xaa\x02\rHoneyguide.V1\xea\x02\x0eHoneyguide::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,40 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.honeyguide.v1P\001Z>github.com/honeyguide/honeyguide/go/honeyguide/v1;honeyguidev1\252\002\rHoneyguide.V1\352\002\016Honeyguide::V1'
   _globals['_MODEL_METRICSENTRY']._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELSTATE']._serialized_start=1656
-  _globals['_MODELSTATE']._serialized_end=1773
+  _globals['_MODELSTATE']._serialized_start=1787
+  _globals['_MODELSTATE']._serialized_end=1904
   _globals['_MODEL']._serialized_start=82
-  _globals['_MODEL']._serialized_end=554
-  _globals['_MODEL_METRICSENTRY']._serialized_start=508
-  _globals['_MODEL_METRICSENTRY']._serialized_end=554
-  _globals['_LISTMODELSREQUEST']._serialized_start=556
-  _globals['_LISTMODELSREQUEST']._serialized_end=614
-  _globals['_LISTMODELSRESPONSE']._serialized_start=616
-  _globals['_LISTMODELSRESPONSE']._serialized_end=699
-  _globals['_GETMODELREQUEST']._serialized_start=701
-  _globals['_GETMODELREQUEST']._serialized_end=749
-  _globals['_GETMODELRESPONSE']._serialized_start=751
-  _globals['_GETMODELRESPONSE']._serialized_end=806
-  _globals['_LOADMODELREQUEST']._serialized_start=808
-  _globals['_LOADMODELREQUEST']._serialized_end=857
-  _globals['_LOADMODELRESPONSE']._serialized_start=859
-  _globals['_LOADMODELRESPONSE']._serialized_end=941
-  _globals['_UNLOADMODELREQUEST']._serialized_start=943
-  _globals['_UNLOADMODELREQUEST']._serialized_end=977
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=979
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1017
-  _globals['_PIPELINE']._serialized_start=1020
-  _globals['_PIPELINE']._serialized_end=1209
-  _globals['_LISTPIPELINESREQUEST']._serialized_start=1211
-  _globals['_LISTPIPELINESREQUEST']._serialized_end=1272
-  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1274
-  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1366
-  _globals['_PLUGIN']._serialized_start=1369
-  _globals['_PLUGIN']._serialized_end=1505
-  _globals['_LISTPLUGINSREQUEST']._serialized_start=1507
-  _globals['_LISTPLUGINSREQUEST']._serialized_end=1566
-  _globals['_LISTPLUGINSRESPONSE']._serialized_start=1568
-  _globals['_LISTPLUGINSRESPONSE']._serialized_end=1654
-  _globals['_MODELSERVICE']._serialized_start=1776
-  _globals['_MODELSERVICE']._serialized_end=2294
+  _globals['_MODEL']._serialized_end=669
+  _globals['_MODEL_METRICSENTRY']._serialized_start=623
+  _globals['_MODEL_METRICSENTRY']._serialized_end=669
+  _globals['_LISTMODELSREQUEST']._serialized_start=671
+  _globals['_LISTMODELSREQUEST']._serialized_end=729
+  _globals['_LISTMODELSRESPONSE']._serialized_start=731
+  _globals['_LISTMODELSRESPONSE']._serialized_end=814
+  _globals['_GETMODELREQUEST']._serialized_start=816
+  _globals['_GETMODELREQUEST']._serialized_end=864
+  _globals['_GETMODELRESPONSE']._serialized_start=866
+  _globals['_GETMODELRESPONSE']._serialized_end=921
+  _globals['_LOADMODELREQUEST']._serialized_start=923
+  _globals['_LOADMODELREQUEST']._serialized_end=988
+  _globals['_LOADMODELRESPONSE']._serialized_start=990
+  _globals['_LOADMODELRESPONSE']._serialized_end=1072
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1074
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1108
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=1110
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=1148
+  _globals['_PIPELINE']._serialized_start=1151
+  _globals['_PIPELINE']._serialized_end=1340
+  _globals['_LISTPIPELINESREQUEST']._serialized_start=1342
+  _globals['_LISTPIPELINESREQUEST']._serialized_end=1403
+  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1405
+  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1497
+  _globals['_PLUGIN']._serialized_start=1500
+  _globals['_PLUGIN']._serialized_end=1636
+  _globals['_LISTPLUGINSREQUEST']._serialized_start=1638
+  _globals['_LISTPLUGINSREQUEST']._serialized_end=1697
+  _globals['_LISTPLUGINSRESPONSE']._serialized_start=1699
+  _globals['_LISTPLUGINSRESPONSE']._serialized_end=1785
+  _globals['_MODELSERVICE']._serialized_start=1907
+  _globals['_MODELSERVICE']._serialized_end=2425
 # @@protoc_insertion_point(module_scope)

@@ -20,7 +20,7 @@ MODEL_STATE_SERVING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "item_count", "has_ranker", "max_length", "provider", "index_kind", "index_recall", "metrics", "create_time_ms", "data_fingerprint", "retrievers")
+    __slots__ = ("name", "version", "state", "problem", "model_class", "plugin", "dimension", "item_count", "has_ranker", "max_length", "provider", "index_kind", "index_recall", "metrics", "create_time_ms", "data_fingerprint", "retrievers", "precision", "digest", "signer", "memory_bytes", "load_time_ms", "last_error")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,12 @@ class Model(_message.Message):
     CREATE_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     DATA_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVERS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNER_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOAD_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     state: ModelState
@@ -62,7 +68,13 @@ class Model(_message.Message):
     create_time_ms: int
     data_fingerprint: str
     retrievers: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., item_count: _Optional[int] = ..., has_ranker: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index_kind: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time_ms: _Optional[int] = ..., data_fingerprint: _Optional[str] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ...) -> None: ...
+    precision: str
+    digest: str
+    signer: str
+    memory_bytes: int
+    load_time_ms: int
+    last_error: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., problem: _Optional[str] = ..., model_class: _Optional[str] = ..., plugin: _Optional[str] = ..., dimension: _Optional[int] = ..., item_count: _Optional[int] = ..., has_ranker: _Optional[bool] = ..., max_length: _Optional[int] = ..., provider: _Optional[str] = ..., index_kind: _Optional[str] = ..., index_recall: _Optional[float] = ..., metrics: _Optional[_Mapping[str, float]] = ..., create_time_ms: _Optional[int] = ..., data_fingerprint: _Optional[str] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., precision: _Optional[str] = ..., digest: _Optional[str] = ..., signer: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., load_time_ms: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -95,12 +107,14 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class LoadModelRequest(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "digest")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    digest: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class LoadModelResponse(_message.Message):
     __slots__ = ("model", "previous_version")

@@ -93,7 +93,8 @@ class ModelServiceServicer:
 
     def LoadModel(self, request, context):
         """Loads a bundle, proves it on a warm-up batch, then swaps it in. Calls under way finish on the old version.
-        FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
+        FAILED_PRECONDITION when the bundle is corrupt or foreign, or not the pinned one; the version that serves goes on
+        serving.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

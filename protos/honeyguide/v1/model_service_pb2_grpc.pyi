@@ -43,7 +43,8 @@ class ModelServiceStub:
     """Describes one bundle."""
     LoadModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.LoadModelRequest, _model_service_pb2.LoadModelResponse]
     """Loads a bundle, proves it on a warm-up batch, then swaps it in. Calls under way finish on the old version.
-    FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
+    FAILED_PRECONDITION when the bundle is corrupt or foreign, or not the pinned one; the version that serves goes on
+    serving.
     """
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]
     """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
@@ -69,7 +70,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Describes one bundle."""
     LoadModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.LoadModelRequest, _model_service_pb2.LoadModelResponse]  # type: ignore[assignment]
     """Loads a bundle, proves it on a warm-up batch, then swaps it in. Calls under way finish on the old version.
-    FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
+    FAILED_PRECONDITION when the bundle is corrupt or foreign, or not the pinned one; the version that serves goes on
+    serving.
     """
     UnloadModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]  # type: ignore[assignment]
     """Stops serving a model under its own name; joint bundles keep the versions they pin. FAILED_PRECONDITION when a
@@ -110,7 +112,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.LoadModelResponse, _abc.Awaitable[_model_service_pb2.LoadModelResponse]]:
         """Loads a bundle, proves it on a warm-up batch, then swaps it in. Calls under way finish on the old version.
-        FAILED_PRECONDITION when the bundle is corrupt or foreign; the version that serves goes on serving.
+        FAILED_PRECONDITION when the bundle is corrupt or foreign, or not the pinned one; the version that serves goes on
+        serving.
         """
 
     @_abc_1.abstractmethod

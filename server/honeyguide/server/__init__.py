@@ -24,6 +24,8 @@ def open_repository(
     state_cache_users: int | None = None,
     threads: int | None = None,
     strict_plugins: bool = False,
+    trusted_keys: str | os.PathLike[str] | None = None,
+    require_signature: bool = False,
     plugins: PluginHost | None = None,
 ) -> LocalRecommender:
     """Opens a repository of bundles in this process: what a server answers, without a network.
@@ -44,6 +46,8 @@ def open_repository(
         state_cache_users: users whose vectors each model keeps, 0–10,000,000; None: the server's default.
         threads: that compute, 1–1,024; None: one for each core.
         strict_plugins: whether a plugin that does not load is an error.
+        trusted_keys: TOML file of the keys whose signatures of bundles are believed.
+        require_signature: whether a bundle is used only when one of them has signed it.
         plugins: None: all that are installed.
 
     Raises `ConfigError` where there is no repository or a keyword is out of its range, before anything heavy is loaded.
@@ -56,12 +60,14 @@ def open_repository(
         "max_batch_rows": max_batch_rows,
         "state_cache_users": state_cache_users,
         "threads": threads,
+        "trusted_keys": None if trusted_keys is None else Path(trusted_keys),
     }
     settings = make_settings(
         repository=Path(repository),
         pipelines=dict(pipelines or {}),
         default_pipeline=default_pipeline,
         strict_plugins=strict_plugins,
+        require_signature=require_signature,
         **{name: value for name, value in optional.items() if value is not None},
     )
     check_folder(settings.repository)

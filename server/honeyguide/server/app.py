@@ -29,6 +29,7 @@ from honeyguide.server.api.unary import UnaryMethods
 from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.events.opening import open_store
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
@@ -51,6 +52,8 @@ __all__ = ["Server", "serve"]
 _RECOMMENDER = "honeyguide.v1.RecommenderService"
 _MODELS = "honeyguide.v1.ModelService"
 """Answers although no model is loaded."""
+_MOST_FAILED = 20
+"""Lines of the summary about bundles that do not serve."""
 
 
 class Server:
@@ -93,7 +96,12 @@ class Server:
         self.runtime = Runtime.detect(settings.threads)
         self.metrics = Metrics()
         self.repository = Repository(
-            settings.repository, host, self.runtime, self.metrics.serving, settings.state_cache_users
+            settings.repository,
+            host,
+            self.runtime,
+            self.metrics.serving,
+            settings.state_cache_users,
+            Trust(settings.trusted_keys, settings.require_signature),
         )
         # Before the slow part.
         if settings.processes == 1:  # several share it
@@ -192,8 +200,8 @@ class Server:
     async def apply(self, change: Change) -> None:
         """Does what another process did; raises as it would have there."""
         match change:
-            case {"load": str(name), "version": int(version)}:
-                await asyncio.to_thread(self.repository.load, name, version)
+            case {"load": str(name), "version": int(version), "digest": str(digest)}:
+                await asyncio.to_thread(self.repository.load, name, version, digest)
             case {"unload": str(name)}:
                 await asyncio.to_thread(self.repository.unload, name)
             case {"forget": str(user_id)}:
@@ -216,9 +224,10 @@ class Server:
             manifests = [bundle.manifest for bundle in plan.bundles]
             is_default = name == self.pipelines.default
             lines.append(describe_pipeline(name, plan.stages, manifests, plan.bundle.provider, is_default=is_default))
-        lines += [
-            f"not served: {entry.problem}" for entry in self.repository.entries() if entry.state == BundleState.FAILED
-        ]
+        failed = [entry for entry in self.repository.entries() if entry.state == BundleState.FAILED]
+        lines += [f"not served: {entry.problem}" for entry in failed[:_MOST_FAILED]]
+        if len(failed) > _MOST_FAILED:
+            lines.append(f"not served: {len(failed) - _MOST_FAILED:,} more; `honeyguide models` lists them")
         lines.append(
             describe_addresses(
                 address_of(self.settings.host, self.port),

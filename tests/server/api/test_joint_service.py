@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from bundles import rewrite_manifest
 
 from honeyguide.sdk.errors import BundleError
 from honeyguide.sdk.host import PluginHost
@@ -35,15 +35,9 @@ def named(models: Any) -> list[tuple[str, int]]:
     return [(model.name, model.version) for model in models]
 
 
-def change(repository: Path, bundle: str, **fields: Any) -> None:
-    """Changes fields of a manifest."""
-    file = repository / bundle / "bundle.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | fields), "utf-8")
-
-
 def copy_version(repository: Path, name: str, version: int) -> None:
     shutil.copytree(repository / name / "1", repository / name / str(version))
-    change(repository, f"{name}/{version}", version=version)
+    rewrite_manifest(repository / name / str(version), version=version)
 
 
 async def test_every_rpc_answers_from_all_its_bundles(start: Any, shared_joint_repository: Path) -> None:
@@ -164,7 +158,7 @@ async def test_a_joint_bundle_that_does_not_fit_is_listed_with_its_reason_and_th
     start: Any, joint_repository: Path, what: str
 ) -> None:
     fields, says = BROKEN[what]
-    change(joint_repository, "joint/1", **fields)
+    rewrite_manifest(joint_repository / "joint/1", **fields)
     async with start(joint_repository) as running:
         listed = {m.name: m for m in (await running.models.ListModels(pb.ListModelsRequest())).models}
         assert (await running.recommender.Recommend(RecommendRequest(history=KNOWN, pipeline="tiny"))).items

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from bundles import rewrite_manifest
 
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import History
@@ -124,11 +125,12 @@ async def test_manifest_of_wrong_values_spoils_no_list(
 ) -> None:
     async with start(repository) as running:
         add_version(repository)
-        file = repository / "tiny" / "2" / "bundle.json"
-        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
+        rewrite_manifest(repository / "tiny" / "2", **change)
         listed = (await running.models.ListModels(pb.ListModelsRequest())).models
     assert [m.state for m in listed] == [pb.MODEL_STATE_FAILED, pb.MODEL_STATE_SERVING, pb.MODEL_STATE_SERVING]
-    assert listed[0].problem == "tiny/2: its manifest holds wrong values; export the model again"
+    assert listed[0].problem.startswith("tiny/2: ")
+    assert listed[0].problem.endswith("; export the model again")
+    assert listed[0].last_error == listed[0].problem
 
 
 async def test_unload_refuses_what_a_pipeline_needs(start: Any) -> None:

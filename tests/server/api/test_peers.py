@@ -11,6 +11,7 @@ import pytest
 
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.sdk.host import PluginHost
+from honeyguide.sdk.manifest import read_manifest
 from honeyguide.server.api.peers import Change
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
@@ -50,13 +51,14 @@ async def test_peers_are_told_of_what_was_done_and_of_nothing_that_failed(
     ):
         models = ModelServiceStub(channel)
         add_version(repository)
+        digest = read_manifest(repository / "tiny" / "2").digest
         await models.LoadModel(LoadModelRequest(name="tiny"))
         with pytest.raises(grpc.aio.AioRpcError):
             await models.LoadModel(LoadModelRequest(name="tiny", version=9))
         await EventServiceStub(channel).DeleteUser(DeleteUserRequest(user_id="u"))
         assert peers.noted == [
             "turn",
-            {"load": "tiny", "version": 2, "subject": "model tiny"},
+            {"load": "tiny", "version": 2, "digest": digest, "subject": "model tiny"},
             "over",
             "turn",
             {"forget": "u"},
@@ -73,7 +75,7 @@ async def test_what_a_peer_did_is_done_here(
     settings = Settings(port=0, metrics_port=-1, repository=repository, events=tmp_path / "events.db")
     async with Server(settings, host) as server:
         add_version(repository)
-        await server.apply({"load": "tiny", "version": 2, "subject": "model tiny"})
+        await server.apply({"load": "tiny", "version": 2, "digest": "", "subject": "model tiny"})
         assert server.repository.serving["tiny"].key == ("tiny", 2)
         await server.apply({"unload": "tiny", "subject": "model tiny"})
         assert set(server.repository.serving) == {"tiny_ranker"}

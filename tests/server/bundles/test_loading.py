@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +11,21 @@ import faiss
 import numpy as np
 import onnx
 import pytest
+from bundles import rewrite_manifest
 
 from honeyguide.sdk import HistoryBatch
 from honeyguide.sdk.errors import CorruptBundle
 from honeyguide.sdk.host import PluginHost
-from honeyguide.sdk.manifest import INDEX, ITEM_VECTORS, ITEMS, MANIFEST, RANK_GRAPH, USER_GRAPH
+from honeyguide.sdk.manifest import (
+    INDEX,
+    ITEM_VECTORS,
+    ITEMS,
+    MANIFEST,
+    RANK_GRAPH,
+    USER_GRAPH,
+    file_sha256,
+    read_manifest,
+)
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.retrieval import ExactSearch, IndexSearch
@@ -86,9 +94,7 @@ def test_file_that_changes_while_its_bundle_is_read_is_refused(repository: Path,
 def test_file_that_nothing_reads_is_verified_as_well(repository: Path, host: PluginHost) -> None:
     folder = repository / "tiny" / "1"
     (folder / "notes").write_text("changed", "utf-8")
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    manifest["files"]["notes"] = "0" * 64
-    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    rewrite_manifest(folder, files=read_manifest(folder).files | {"notes": "0" * 64})
     with pytest.raises(CorruptBundle, match="file notes was changed"):
         load_bundle(folder, host, Runtime(1, 1))
 
@@ -105,10 +111,8 @@ def test_weights_beside_a_graph_are_read_and_verified_with_it(repository: Path, 
         location=beside,
         size_threshold=1024,
     )
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    for name in (USER_GRAPH, beside):
-        manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    hashes = {name: file_sha256(folder / name) for name in (USER_GRAPH, beside)}
+    rewrite_manifest(folder, files=read_manifest(folder).files | hashes, sizes={})
     np.testing.assert_array_equal(vectors_of(folder, host, users), expected)
     overwrite(folder / beside)
     with pytest.raises(CorruptBundle, match=f"file {beside} was changed"):
@@ -150,14 +154,11 @@ def test_index_is_kept_where_it_is_faster_and_compared_in_any_case(
     repository: Path, host: PluginHost, kind: str, search: type
 ) -> None:
     folder = repository / "tiny" / "1"
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    manifest["index"]["kind"] = kind
-    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    rewrite_manifest(folder, index={"kind": kind, "recall_at_100": 1.0})
     (bundle,) = load_bundle(folder, host, Runtime(1, 1)).retrievers
     assert isinstance(bundle.retriever, search)
     faiss.write_index(faiss.IndexFlatIP(16), str(folder / INDEX))
-    manifest["files"][INDEX] = hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    rewrite_manifest(folder, files=read_manifest(folder).files | {INDEX: file_sha256(folder / INDEX)}, sizes={})
     with pytest.raises(CorruptBundle, match=r"index are \(0, 16\), the manifest says \(60, 16\)"):
         load_bundle(folder, host, Runtime(1, 1))
 

@@ -5,11 +5,11 @@ It reads bundles with `loading.py` and hands out what `bundle.py` describes.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from bundles import rewrite_manifest
 
 from honeyguide.sdk.errors import ConfigError, CorruptBundle, ForeignBundle, ModelNotFound, NothingServed, PluginMissing
 from honeyguide.sdk.host import PluginHost
@@ -23,8 +23,7 @@ def copy_version(repository: Path, version: int, name: str = "tiny") -> Path:
     """Adds version 1 again as another version: a good bundle of the same content."""
     to = repository / name / str(version)
     shutil.copytree(repository / name / "1", to)
-    manifest = json.loads((to / "bundle.json").read_text("utf-8"))
-    (to / "bundle.json").write_text(json.dumps(manifest | {"version": version}), "utf-8")
+    rewrite_manifest(to, version=version)
     return to
 
 
@@ -107,8 +106,7 @@ def test_bundle_without_its_plugin_says_what_to_install(repository: Path) -> Non
 def test_foreign_bundle_is_refused_by_name(
     repository: Path, host: PluginHost, change: dict[str, object], says: str
 ) -> None:
-    file = repository / "tiny" / "1" / "bundle.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
+    rewrite_manifest(repository / "tiny" / "1", **change)
     with pytest.raises(ForeignBundle, match=says):
         Repository(repository, host, RUNTIME).load("tiny")
 
@@ -119,8 +117,7 @@ def test_foreign_bundle_is_refused_by_name(
 def test_manifest_that_disagrees_with_its_files_is_refused(
     repository: Path, host: PluginHost, change: dict[str, object]
 ) -> None:
-    file = repository / "tiny" / "1" / "bundle.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
+    rewrite_manifest(repository / "tiny" / "1", **change)
     with pytest.raises(CorruptBundle, match="export"):
         Repository(repository, host, RUNTIME).load("tiny")
 
@@ -138,7 +135,7 @@ def test_unknown_names_are_answered_with_those_that_exist(repository: Path, host
 
 
 def test_hidden_and_foreign_names_are_no_versions(repository: Path, host: PluginHost) -> None:
-    for name in ("tiny/.2-writing", "tiny/notes", "tiny/02", ".hidden/1"):
+    for name in ("tiny/.2-writing", "tiny/notes", "notes/of-mine", ".hidden/1"):
         (repository / name).mkdir(parents=True)
     (repository / "README").touch()
     assert [(e.name, e.version) for e in Repository(repository, host, RUNTIME).entries()] == [

@@ -241,9 +241,16 @@ def model(name: str, version: int = 0, *, timeout: float | None = None) -> Call[
     return Call("GetModel", request, lambda response: messages.model(response.model), timeout)
 
 
-def load_model(name: str, version: int = 0, *, timeout: float | None = None) -> Call[answers.LoadedModel]:
-    """Loads a bundle and swaps it in without a failed call; version 0: the newest; `timeout` None: 60 seconds."""
-    request = model_service_pb2.LoadModelRequest(name=as_text("name", name), version=as_whole("version", version))
+def load_model(
+    name: str, version: int = 0, *, digest: str = "", timeout: float | None = None
+) -> Call[answers.LoadedModel]:
+    """Loads a bundle and swaps it in without a failed call; version 0: the newest; `timeout` None: 60 seconds.
+
+    With a `digest`, as `honeyguide export` prints it, it is that very bundle or none.
+    """
+    request = model_service_pb2.LoadModelRequest(
+        name=as_text("name", name), version=as_whole("version", version), digest=as_text("digest", digest)
+    )
     return Call("LoadModel", request, _loaded, LOAD_SECONDS if timeout is None else timeout, safe=False)
 
 

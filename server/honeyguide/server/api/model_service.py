@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
 from honeyguide.server.api.peers import Peers
+from honeyguide.server.bundles.folder import Oddity
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
@@ -24,6 +26,7 @@ from honeyguide.v1.model_service_pb2_grpc import ModelServiceServicer
 
 __all__ = ["ModelServicer"]
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -44,9 +47,8 @@ class ModelServicer(ModelServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: _Context) -> pb.ListModelsResponse:
         """Lists the bundles."""
-        entries = await asyncio.to_thread(self._repository.entries)
-        shown, token = page(entries, "models", request.page_size, request.page_token)
-        return pb.ListModelsResponse(models=map(_model, shown), next_page_token=token)
+        models, token = await asyncio.to_thread(self._models, request)
+        return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def GetModel(self, request: pb.GetModelRequest, context: _Context) -> pb.GetModelResponse:
         """Describes one bundle."""
@@ -57,11 +59,15 @@ class ModelServicer(ModelServiceServicer):
     async def LoadModel(self, request: pb.LoadModelRequest, context: _Context) -> pb.LoadModelResponse:
         """Loads a bundle and swaps it in."""
         _check(request.version)
+        if request.digest and not _DIGEST.fullmatch(request.digest):
+            raise InvalidArgument("digest", request.digest, "64 hexadecimal digits, in lower case")
         async with self._peers.turn():
-            bundle, previous = await asyncio.to_thread(self._repository.load, request.name, request.version)
+            load = self._repository.load
+            bundle, previous = await asyncio.to_thread(load, request.name, request.version, request.digest)
             await self._changed()
             name, version = bundle.key
-            await self._peers.tell({"load": name, "version": version, "subject": f"model {name}"})
+            change = {"load": name, "version": version, "digest": bundle.manifest.digest}
+            await self._peers.tell({**change, "subject": f"model {name}"})
         entry = await asyncio.to_thread(self._repository.entry, *bundle.key)
         return pb.LoadModelResponse(model=_model(entry), previous_version=previous)
 
@@ -79,13 +85,20 @@ class ModelServicer(ModelServiceServicer):
 
     async def ListPipelines(self, request: pb.ListPipelinesRequest, context: _Context) -> pb.ListPipelinesResponse:
         """Lists the pipelines, the default first."""
-        shown, token = page(self._pipelines.all(), "pipelines", request.page_size, request.page_token)
-        return pb.ListPipelinesResponse(pipelines=map(self._pipeline, shown), next_page_token=token)
+        everything = self._pipelines.all()
+        shown, token = page(everything, "pipelines", request.page_size, request.page_token, self._pipeline)
+        return pb.ListPipelinesResponse(pipelines=shown, next_page_token=token)
 
     async def ListPlugins(self, request: pb.ListPluginsRequest, context: _Context) -> pb.ListPluginsResponse:
         """Lists the plugins, broken ones too."""
-        shown, token = page(self._host.plugins, "plugins", request.page_size, request.page_token)
-        return pb.ListPluginsResponse(plugins=map(_plugin, shown), next_page_token=token)
+        shown, token = page(self._host.plugins, "plugins", request.page_size, request.page_token, _plugin)
+        return pb.ListPluginsResponse(plugins=shown, next_page_token=token)
+
+    def _models(self, request: pb.ListModelsRequest) -> tuple[list[pb.Model], str]:
+        def described(place: tuple[str, int] | Oddity) -> pb.Model:
+            return _model(self._repository.describe(place))
+
+        return page(self._repository.places(), "models", request.page_size, request.page_token, described)
 
     def _pipeline(self, pipeline: ServedPipeline) -> pb.Pipeline:
         options = pipeline.options
@@ -122,14 +135,19 @@ def _model(entry: BundleEntry) -> pb.Model:
         state=int(entry.state),  # type: ignore[arg-type]  # BundleState holds the proto's numbers
         problem=entry.problem,
         provider=entry.provider,
+        signer=entry.signer,
+        memory_bytes=entry.memory_bytes,
+        load_time_ms=entry.load_time_ms,
+        last_error=entry.last_error,
     )
     if entry.manifest is None:
         return message
     try:
         message.MergeFrom(_described(entry.manifest))
-    except (ValueError, TypeError):  # the manifest of a bundle that was never loaded may hold anything
+    except (ValueError, TypeError, OverflowError):  # figures beyond what a field holds
         message.state = pb.MODEL_STATE_FAILED
         message.problem = f"{entry.name}/{entry.version}: its manifest holds wrong values; export the model again"
+        message.last_error = message.problem
     return message
 
 
@@ -147,6 +165,8 @@ def _described(manifest: Manifest) -> pb.Model:
         create_time_ms=int(datetime.fromisoformat(manifest.created).timestamp() * 1000),
         data_fingerprint=manifest.data.fingerprint,
         retrievers=map(_version, manifest.retrievers),
+        precision=manifest.precision,
+        digest=manifest.digest,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.server.api.violations import Violations
@@ -14,26 +16,39 @@ from honeyguide.server.api.violations import Violations
 __all__ = ["page", "size_of_page"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 _LARGEST, _DEFAULT = 1000, 100
+_MOST_BYTES = 3_000_000
+"""Bytes of a page's entries: with one more, which has less than 1 MiB, it stays below gRPC's 4 MiB."""
 
 
-def page(items: Sequence[T], kind: str, page_size: int, page_token: str) -> tuple[Sequence[T], str]:
-    """Returns one page of a list and the next page's token, "" after the last.
+def page(
+    items: Sequence[T], kind: str, page_size: int, page_token: str, message: Callable[[T], M]
+) -> tuple[list[M], str]:
+    """Returns one page of a list as messages, and the next page's token, "" after the last.
 
     Args:
         items: the whole list, in its fixed order.
         kind: what is listed; a token of another list is refused.
-        page_size: 1–1,000, and no more whatever is asked; 0 is 100.
+        page_size: 1–1,000, and no more whatever is asked; 0 is 100. The page ends sooner where its entries are large.
         page_token: "" is the first page.
+        message: makes an item's message; it is called for those of the page alone.
 
     Raises `InvalidArgument`.
     """
     violations = Violations()
     start, size = violations.check(_place, kind, page_token), violations.check(size_of_page, page_size)
     violations.refuse()
-    end = start + size
+    messages: list[M] = []
+    total = 0
+    for item in items[start : start + size]:
+        messages.append(message(item))
+        total += messages[-1].ByteSize()
+        if total > _MOST_BYTES:
+            break
+    end = start + len(messages)
     token = base64.urlsafe_b64encode(json.dumps([kind, end]).encode()).decode() if end < len(items) else ""
-    return items[start:end], token
+    return messages, token
 
 
 def size_of_page(page_size: int) -> int:

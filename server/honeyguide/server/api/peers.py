@@ -9,8 +9,9 @@ from typing import Protocol
 __all__ = ["Alone", "Change", "Peers"]
 
 Change = Mapping[str, str | int]
-"""What every process must do: ``{"load": name, "version": 3}``, ``{"unload": name}``, ``{"forget": user_id}``.
+"""What every process must do.
 
+``{"load": name, "version": 3, "digest": …}`` (of its manifest), ``{"unload": name}`` or ``{"forget": user_id}``;
 `Server.apply` does it. Of changes with one ``subject``, a process that starts later is told the newest.
 """
 

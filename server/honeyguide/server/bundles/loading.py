@@ -64,6 +64,7 @@ def load_bundle(
     runtime: Runtime,
     retriever: Callable[[str, int], RetrievingBundle] = _no_retriever,
     cache_users: int = 0,
+    manifest: Manifest | None = None,
 ) -> LoadedBundle:
     """Loads and proves a bundle. Its files may change afterwards: everything is in memory of this process's own.
 
@@ -75,12 +76,13 @@ def load_bundle(
         runtime: opens the graphs.
         retriever: returns the bundle of that name and version, for a joint bundle; raises `BundleError`.
         cache_users: how many users' vectors it keeps.
+        manifest: its manifest, as it was read and found to be signed; None: it is read here.
 
     Raises `BundleError`, naming the bundle and what to do.
     """
     label = f"{folder.parent.name}/{folder.name}"
     try:
-        manifest = read_manifest(folder)
+        manifest = manifest or read_manifest(folder)
         graphs = _graph_files(manifest)
         vectors = [] if manifest.retrievers else [ITEM_VECTORS, INDEX]
         verify(folder, manifest, later={ITEMS, *vectors, *graphs, *chain.from_iterable(graphs.values())})
@@ -96,8 +98,10 @@ def load_bundle(
             bundle = RetrievingBundle(*parts, item_vectors, _open_index(manifest, read(INDEX), item_vectors), cache)
         _check(bundle)
         _warm(bundle)
-    except HoneyguideError:
+    except BundleError:
         raise
+    except HoneyguideError as error:  # of a plugin, say: it is this bundle's alone
+        raise BundleError(f"{label}: {error.message}") from error
     except Exception as error:  # boundary: three libraries and a plugin, each with errors of its own
         raise CorruptBundle(
             f"{label} does not load or does not answer its warm-up batch ({type(error).__name__}): "

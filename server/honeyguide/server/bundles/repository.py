@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -13,13 +15,15 @@ from types import MappingProxyType
 
 import structlog
 
-from honeyguide.sdk.errors import BundleError, ModelNotFound, NothingServed
+from honeyguide.sdk.errors import BundleError, ModelNotFound, NothingServed, UntrustedBundle
 from honeyguide.sdk.host import PluginHost
-from honeyguide.sdk.manifest import Manifest, read_manifest, verify
+from honeyguide.sdk.manifest import Manifest, verify
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
-from honeyguide.server.bundles.folder import check_folder, list_versions
+from honeyguide.server.bundles.folder import Oddity, check_folder, list_oddities, list_versions
 from honeyguide.server.bundles.loading import load_bundle
+from honeyguide.server.bundles.memory import held_bytes
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.bundles.trust import Trust
 
 __all__ = ["BundleEntry", "BundleState", "Repository"]
 
@@ -34,10 +38,11 @@ class BundleState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
-    """Description of one bundle of the repository."""
+    """Description of one bundle of the repository, or of what lies there and cannot be one."""
 
     name: str
     version: int
+    """0 where the folder names none."""
     state: BundleState
     problem: str = ""
     """Why it failed; "" unless it did."""
@@ -45,6 +50,24 @@ class BundleEntry:
     """None where it cannot be read."""
     provider: str = ""
     """Where its graphs run; "" where it is not loaded."""
+    signer: str = ""
+    """Name of the trusted key that signed it; "": none, or nobody asked."""
+    memory_bytes: int = 0
+    """What is held for it, about; 0 where it is not loaded."""
+    load_time_ms: int = 0
+    """When it was loaded, milliseconds since 1970; 0 where it is not."""
+    last_error: str = ""
+    """Why it last failed to load, or why it could not be loaded now; "" unless it did. It may serve all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """What is known of how a bundle came into memory."""
+
+    provider: str
+    signer: str
+    memory_bytes: int
+    load_time_ms: int
 
 
 class Repository:
@@ -62,6 +85,7 @@ class Repository:
         runtime: Runtime,
         changed: Callable[[str, int], None] = lambda _name, _version: None,
         cache_users: int = 0,
+        trust: Trust | None = None,
     ) -> None:
         """Loads nothing yet; raises `ConfigError` where there is no bundle at all.
 
@@ -71,12 +95,14 @@ class Repository:
             runtime: opens the graphs.
             changed: called with the name and the version that serves now, 0: none.
             cache_users: how many users' vectors each bundle keeps.
+            trust: whose bundles are served; None: anybody's.
         """
         check_folder(folder)
         self._folder, self._host, self._runtime, self._changed = folder, host, runtime, changed
-        self._cache_users = cache_users
+        self._cache_users, self._trust = cache_users, trust or Trust()
         self._serving: Mapping[str, LoadedBundle] = MappingProxyType({})
         self._loaded: weakref.WeakValueDictionary[tuple[str, int], LoadedBundle] = weakref.WeakValueDictionary()
+        self._loadings: weakref.WeakKeyDictionary[LoadedBundle, _Loading] = weakref.WeakKeyDictionary()
         self._problems: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
         self._log = structlog.get_logger("honeyguide.repository")
@@ -108,12 +134,13 @@ class Repository:
                     self.load(name, version)
                     break
 
-    def load(self, name: str, version: int = 0) -> tuple[LoadedBundle, int]:
+    def load(self, name: str, version: int = 0, digest: str = "") -> tuple[LoadedBundle, int]:
         """Loads and proves a bundle, then swaps it in. Blocks: call it from a thread.
 
         Args:
             name: the model.
             version: 0 is the newest.
+            digest: what its manifest's must be; "": any.
 
         Returns:
             The bundle, and the version that served before, 0: none.
@@ -122,15 +149,8 @@ class Repository:
         """
         with self._lock:
             versions = self._find(name)
-            version = version or versions[0]
-            if version not in versions:
-                raise ModelNotFound(
-                    f"no version {version} of model {name!r}; there are: {_listed(versions)}",
-                    "version",
-                    version,
-                    versions,
-                )
-            bundle = self._open(name, version)
+            version = self._choose(name, version or versions[0], versions)
+            bundle = self._open(name, version, digest)
             before = self._serving.get(name)
             self._serving = MappingProxyType({**self._serving, name: bundle})
             self._changed(name, version)
@@ -156,17 +176,103 @@ class Repository:
             for retriever in bundle.retrievers:
                 retriever.cache.forget(user_id)
 
+    def places(self) -> list[tuple[str, int] | Oddity]:
+        """Lists what there is to `describe`: bundles by name, then newest version first; then what cannot be one."""
+        known = {(name, bundle.manifest.version) for name, bundle in self._serving.items()}
+        oddities: list[Oddity] = []
+        with contextlib.suppress(BundleError):  # the repository is gone: what serves is in memory
+            versions = list_versions(self._folder)
+            known |= {(name, version) for name in versions for version in versions[name]}
+            oddities = list_oddities(self._folder)
+        return [*sorted(known, key=lambda key: (key[0], -key[1])), *oddities]
+
+    def describe(self, place: tuple[str, int] | Oddity) -> BundleEntry:
+        """Describes one of the `places`; whatever lies there, this raises nothing."""
+        if isinstance(place, Oddity):
+            return BundleEntry(place.name, 0, BundleState.FAILED, place.problem, last_error=place.problem)
+        name, version = place
+        loaded, serving = self._loaded.get(place), self._serving.get(name)
+        serves = serving is not None and serving.manifest.version == version
+        entry = BundleEntry(name, version, BundleState.SERVING if serves else BundleState.AVAILABLE)
+        if (loaded := serving if serves else loaded) is not None and (how := self._loadings.get(loaded)) is not None:
+            entry = replace(entry, **dataclasses.asdict(how))
+        problem = self._problems.get(place, "")
+        if serving is not None and serves:
+            return replace(entry, manifest=serving.manifest, last_error=problem)
+        try:
+            manifest, signer = self._trust.read(self._folder / name / str(version))
+        except BundleError as error:
+            return replace(entry, state=BundleState.FAILED, problem=error.message, last_error=error.message)
+        state = BundleState.FAILED if problem else BundleState.AVAILABLE
+        return replace(entry, state=state, problem=problem, last_error=problem, manifest=manifest, signer=signer)
+
     def entries(self) -> list[BundleEntry]:
-        """Lists every bundle, by name, then newest version first."""
-        return [
-            self._entry(name, version) for name, versions in list_versions(self._folder).items() for version in versions
-        ]
+        """Describes all `places`."""
+        return list(map(self.describe, self.places()))
 
     def entry(self, name: str, version: int = 0) -> BundleEntry:
         """Describes one bundle; version 0 is the one that serves, or the newest. Raises `ModelNotFound`."""
+        serving = self._serving.get(name)
+        if serving is not None and version in (0, serving.manifest.version):
+            return self.describe((name, serving.manifest.version))
         versions = self._find(name)
-        if not version:
-            version = self._serving[name].manifest.version if name in self._serving else versions[0]
+        return self.describe((name, self._choose(name, version or versions[0], versions)))
+
+    def _open(self, name: str, version: int, digest: str = "") -> LoadedBundle:
+        """Returns a bundle, the one in memory if that is what lies on disk; raises `BundleError`, and notes why."""
+        folder, key = self._folder / name / str(version), (name, version)
+        try:
+            manifest, signer = self._trust.read(folder)
+        except BundleError as error:
+            self._note(key, error)
+            raise
+        if digest and digest != manifest.digest:  # no fault of the bundle's
+            own = f"digest {manifest.digest}" if manifest.digest else "no digest, as those of older exports"
+            raise UntrustedBundle(f"{name}/{version} has {own}, not {digest}")
+        try:
+            bundle = self._loaded.get(key)
+            if bundle is not None and bundle.manifest == manifest:
+                verify(folder, manifest)
+            else:
+                bundle = load_bundle(
+                    folder, self._host, self._runtime, self._retriever, self._cache_users, manifest=manifest
+                )
+        except BundleError as error:
+            self._note(key, error)
+            raise
+        if not manifest.digest:
+            self._log.warning("bundle has no digest; export the model again", model=name, version=version)
+        self._problems.pop(key, None)
+        self._loaded[key] = bundle
+        now = time.time_ns() // 1_000_000
+        self._loadings[bundle] = _Loading(bundle.provider, signer, held_bytes(bundle), now)
+        return bundle
+
+    def _note(self, key: tuple[str, int], error: BundleError) -> None:
+        self._problems[key] = error.message
+        self._log.error(
+            "bundle does not load", model=key[0], version=key[1], problem=error.message, exc_info=error.__cause__
+        )
+
+    def _retriever(self, name: str, version: int) -> RetrievingBundle:
+        """Returns what a joint bundle pins; raises `BundleError`."""
+        if version not in list_versions(self._folder).get(name, ()):
+            raise BundleError("the repository lacks it; put it back, or train and export the joint model again")
+        # Asked before it is opened: a bundle that pins itself would never be done.
+        if self._trust.read(self._folder / name / str(version))[0].retrievers:
+            raise BundleError(
+                "it ranks what others retrieve and retrieves nothing itself; train and export the joint model again, "
+                "over models that retrieve"
+            )
+        return self._open(name, version).retrievers[0]
+
+    def _find(self, name: str) -> list[int]:
+        versions = list_versions(self._folder)
+        if name not in versions:
+            raise ModelNotFound(f"no model {name!r}; there are: {_listed(versions)}", "name", name, versions)
+        return versions[name]
+
+    def _choose(self, name: str, version: int, versions: Sequence[int]) -> int:
         if version not in versions:
             raise ModelNotFound(
                 f"no version {version} of model {name!r}; there are: {_listed(versions)}",
@@ -174,58 +280,7 @@ class Repository:
                 version,
                 versions,
             )
-        return self._entry(name, version)
-
-    def _open(self, name: str, version: int) -> LoadedBundle:
-        """Returns a bundle, the one in memory if that is what lies on disk; raises `BundleError`, and notes why."""
-        folder, key = self._folder / name / str(version), (name, version)
-        try:
-            bundle = self._loaded.get(key)
-            if bundle is not None and bundle.manifest == read_manifest(folder):
-                verify(folder, bundle.manifest)
-            else:
-                bundle = load_bundle(folder, self._host, self._runtime, self._retriever, self._cache_users)
-        except BundleError as error:
-            self._problems[key] = error.message
-            self._log.error(
-                "bundle does not load", model=name, version=version, problem=error.message, exc_info=error.__cause__
-            )
-            raise
-        self._problems.pop(key, None)
-        self._loaded[key] = bundle
-        return bundle
-
-    def _retriever(self, name: str, version: int) -> RetrievingBundle:
-        """Returns what a joint bundle pins; raises `BundleError`."""
-        if version not in list_versions(self._folder).get(name, ()):
-            raise BundleError("the repository lacks it; put it back, or train and export the joint model again")
-        # Asked before it is opened: a bundle that pins itself would never be done.
-        if read_manifest(self._folder / name / str(version)).retrievers:
-            raise BundleError(
-                "it ranks what others retrieve and retrieves nothing itself; train and export the joint model again, "
-                "over models that retrieve"
-            )
-        return self._open(name, version).retrievers[0]
-
-    def _entry(self, name: str, version: int) -> BundleEntry:
-        loaded, serving = self._loaded.get((name, version)), self._serving.get(name)
-        provider = loaded.provider if loaded is not None else ""
-        if serving is not None and serving.manifest.version == version:
-            return BundleEntry(name, version, BundleState.SERVING, "", serving.manifest, provider)
-        try:
-            manifest = read_manifest(self._folder / name / str(version))
-        except BundleError as error:
-            return BundleEntry(name, version, BundleState.FAILED, error.message)
-        entry = BundleEntry(name, version, BundleState.AVAILABLE, manifest=manifest, provider=provider)
-        if problem := self._problems.get((name, version)):
-            return replace(entry, state=BundleState.FAILED, problem=problem)
-        return entry
-
-    def _find(self, name: str) -> list[int]:
-        versions = list_versions(self._folder)
-        if name not in versions:
-            raise ModelNotFound(f"no model {name!r}; there are: {_listed(versions)}", "name", name, versions)
-        return versions[name]
+        return version
 
 
 def _listed(names: Iterable[object]) -> str:

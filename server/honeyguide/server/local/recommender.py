@@ -38,6 +38,7 @@ from honeyguide.server.api.peers import Alone
 from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.events.opening import open_store
 from honeyguide.server.local.translation import (
     checked,
@@ -98,7 +99,10 @@ class LocalRecommender:
         """
         plugins = plugins or PluginHost.load(strict=settings.strict_plugins)
         runtime, metrics = Runtime.detect(settings.threads, workers=1), Metrics()
-        repository = Repository(settings.repository, plugins, runtime, cache_users=settings.state_cache_users)
+        trust = Trust(settings.trusted_keys, settings.require_signature)
+        repository = Repository(
+            settings.repository, plugins, runtime, cache_users=settings.state_cache_users, trust=trust
+        )
         self._closed = False
         with contextlib.ExitStack() as parts:
             store = open_store(settings) if with_events else None

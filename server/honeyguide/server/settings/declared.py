@@ -13,6 +13,7 @@ from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
 from honeyguide.server.settings.network import NetworkSettings
 from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
+from honeyguide.server.settings.trust import TrustSettings
 
 __all__ = ["PREFIX", "Settings"]
 
@@ -20,7 +21,7 @@ PREFIX = "HONEYGUIDE_"
 """What the name of every environment variable begins with."""
 
 
-class Settings(BaseSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings):
+class Settings(BaseSettings, TrustSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings):
     """Settings of the server. Relative paths start at the working directory."""
 
     model_config = SettingsConfigDict(
