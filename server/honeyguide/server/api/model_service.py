@@ -15,7 +15,7 @@ from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
-from honeyguide.server.api.peers import Peers
+from honeyguide.server.api.peers import Change, Peers
 from honeyguide.server.bundles.folder import Oddity
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import ServedPipeline
@@ -66,8 +66,8 @@ class ModelServicer(ModelServiceServicer):
             bundle, previous = await asyncio.to_thread(load, request.name, request.version, request.digest)
             await self._changed()
             name, version = bundle.key
-            change = {"load": name, "version": version, "digest": bundle.manifest.digest}
-            await self._peers.tell({**change, "subject": f"model {name}"})
+            same: Change = {"load": name, "version": version, "digest": bundle.manifest.digest}
+            await self._peers.tell({**same, "subject": f"model {name}"})
         entry = await asyncio.to_thread(self._repository.entry, *bundle.key)
         return pb.LoadModelResponse(model=_model(entry), previous_version=previous)
 

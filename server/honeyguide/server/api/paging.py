@@ -19,7 +19,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 _LARGEST, _DEFAULT = 1000, 100
 _MOST_BYTES = 3_000_000
-"""Bytes of a page's entries: with one more, which has less than 1 MiB, it stays below gRPC's 4 MiB."""
+"""Bytes of a page's entries, so that it stays below the 4 MiB that gRPC's clients take."""
 
 
 def page(
@@ -42,10 +42,11 @@ def page(
     messages: list[M] = []
     total = 0
     for item in items[start : start + size]:
-        messages.append(message(item))
-        total += messages[-1].ByteSize()
-        if total > _MOST_BYTES:
+        made = message(item)
+        total += made.ByteSize()
+        if messages and total > _MOST_BYTES:
             break
+        messages.append(made)
     end = start + len(messages)
     token = base64.urlsafe_b64encode(json.dumps([kind, end]).encode()).decode() if end < len(items) else ""
     return messages, token
