@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import read_manifest
-from honeyguide.server.api.peers import Change
+from honeyguide.server.api.peers import Change, to_its_end
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2 import DeleteUserRequest
@@ -79,3 +80,30 @@ async def test_what_a_peer_did_is_done_here(
         assert server.repository.serving["tiny"].key == ("tiny", 2)
         await server.apply({"unload": "tiny", "subject": "model tiny"})
         assert set(server.repository.serving) == {"tiny_ranker"}
+
+
+async def test_a_change_goes_on_when_its_caller_leaves_and_a_refusal_is_told() -> None:
+    steps: list[str] = []
+
+    @to_its_end
+    async def change(step: str) -> str:
+        steps.append("begun")
+        await asyncio.sleep(0.01)
+        steps.append(step)
+        if step == "wrong":
+            raise ValueError(step)
+        return step
+
+    assert await change("made") == "made"
+    with pytest.raises(ValueError, match="wrong"):
+        await change("wrong")
+    for step in ("left", "wrong"):
+        calling = asyncio.create_task(change(step))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+    assert steps[4:] == ["begun", "begun"]
+    await asyncio.sleep(0.05)
+    assert steps[6:] == ["left", "wrong"]

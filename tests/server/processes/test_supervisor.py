@@ -18,6 +18,7 @@ from bundles import make_bundle
 from shared import make_once
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.processes import supervisor as supervisor_module
 from honeyguide.server.processes.merged_metrics import MergedMetrics
 from honeyguide.server.processes.supervisor import Supervisor
 from honeyguide.server.settings import Settings
@@ -32,6 +33,8 @@ from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 pytestmark = pytest.mark.slow(20)
 
 INLINE = RecommendRequest(history=History(item_ids=["item-1"]))
+OWN = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+"""Options of a channel that shares its connection with no other."""
 CONNECTIONS = 12
 """By which each of two processes is as good as sure to be met."""
 
@@ -57,8 +60,7 @@ async def serving(models: Path, folder: Path, **settings: Any) -> AsyncIterator[
 @asynccontextmanager
 async def connection(supervisor: Supervisor) -> AsyncIterator[grpc.aio.Channel]:
     """A connection of its own, to whichever process it comes."""
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.port}", options) as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.port}", OWN) as channel:
         yield channel
 
 
@@ -198,3 +200,27 @@ async def test_no_process_outlives_its_supervisor(models: Path, tmp_path: Path, 
     async with asyncio.timeout(20):
         while any(map(runs, members)):  # noqa: ASYNC110  # no longer our children
             await asyncio.sleep(0.05)
+
+
+async def test_a_process_that_hangs_is_killed_and_its_successor_knows_the_change(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_FOLLOW_SECONDS", 1.0)
+    async with serving(models, tmp_path) as supervisor:
+        channels = [grpc.aio.insecure_channel(f"127.0.0.1:{supervisor.port}", OWN) for _ in range(CONNECTIONS)]
+        for channel in channels:
+            await version(channel)  # connected, so that each has its process
+        hanging = supervisor.pids[0]
+        os.kill(hanging, signal.SIGSTOP)
+        calls = [
+            ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1), timeout=20)
+            for channel in channels
+        ]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert any(not isinstance(answer, BaseException) for answer in answers)
+        async with asyncio.timeout(30):
+            while len(supervisor.pids) < 2 or hanging in supervisor.pids:  # noqa: ASYNC110  # another process's doing
+                await asyncio.sleep(0.05)
+        assert set(await over_connections(supervisor, version)) == {1}
+        for channel in channels:
+            await channel.close()

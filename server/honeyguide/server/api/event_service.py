@@ -14,6 +14,7 @@ import grpc
 from honeyguide.sdk.errors import InvalidArgument, OverCapacity
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
 from honeyguide.server.api.paging import size_of_page
+from honeyguide.server.api.peers import to_its_end
 from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.api.validation import check_text, check_time
 from honeyguide.server.api.violations import Violations
@@ -168,6 +169,7 @@ class EventServicer:
         violations.refuse()
         return pb.ListUsersResponse(user_ids=page.user_ids, next_page_token=page.next_token)
 
+    @to_its_end
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:  # noqa: ARG002, N802  # gRPC's
         """Forgets a user."""
         check_text("user_id", request.user_id, 1, MAX_ID_BYTES)

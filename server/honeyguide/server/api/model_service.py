@@ -15,7 +15,7 @@ from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
 from honeyguide.server.api.paging import page
-from honeyguide.server.api.peers import Change, Peers
+from honeyguide.server.api.peers import Change, Peers, to_its_end
 from honeyguide.server.bundles.folder import Oddity
 from honeyguide.server.bundles.repository import BundleEntry, Repository
 from honeyguide.server.serving.pipeline import ServedPipeline
@@ -56,6 +56,7 @@ class ModelServicer(ModelServiceServicer):
         entry = await asyncio.to_thread(self._repository.entry, request.name, request.version)
         return pb.GetModelResponse(model=_model(entry))
 
+    @to_its_end
     async def LoadModel(self, request: pb.LoadModelRequest, context: _Context) -> pb.LoadModelResponse:
         """Loads a bundle and swaps it in."""
         _check(request.version)
@@ -71,6 +72,7 @@ class ModelServicer(ModelServiceServicer):
         entry = await asyncio.to_thread(self._repository.entry, *bundle.key)
         return pb.LoadModelResponse(model=_model(entry), previous_version=previous)
 
+    @to_its_end
     async def UnloadModel(self, request: pb.UnloadModelRequest, context: _Context) -> pb.UnloadModelResponse:
         """Stops serving a model."""
         if needed := self._pipelines.needed_by(request.name):

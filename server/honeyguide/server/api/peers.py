@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-__all__ = ["Alone", "Change", "Peers"]
+__all__ = ["Alone", "Change", "Peers", "to_its_end"]
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 Change = Mapping[str, str | int]
 """What every process must do.
@@ -37,3 +42,24 @@ class Alone:
 
     async def tell(self, change: Change) -> None:
         """See `Peers`."""
+
+
+def to_its_end(
+    method: Callable[_Arguments, Coroutine[Any, Any, _Result]],
+) -> Callable[_Arguments, Awaitable[_Result]]:
+    """Lets a method that changes something go on when its caller goes away: half a change is known to half of all."""
+    running: set[asyncio.Task[_Result]] = set()  # the event loop alone would forget them
+
+    def end(task: asyncio.Task[_Result]) -> None:
+        running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: who asked may be gone
+
+    @wraps(method)
+    async def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        task = asyncio.create_task(method(*args, **kwargs))
+        running.add(task)
+        task.add_done_callback(end)
+        return await asyncio.shield(task)
+
+    return run

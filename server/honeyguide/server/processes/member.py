@@ -59,7 +59,7 @@ class _Member:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """See `Peers`."""
+        """See `Peers`; it is not to be cancelled while it waits, as `to_its_end` sees to."""
         await self.line.ask({"turn": True})
         try:
             yield

@@ -25,6 +25,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a process that ended is replaced; twice as long each time it did not serve for as long."""
 _KILL_SECONDS = 5.0
 """What a process gets beyond its time to drain before it is killed."""
+_FOLLOW_SECONDS = 60.0
+"""What a process gets to do what another did: a model takes seconds to load."""
 
 
 class _Process:
@@ -183,15 +185,23 @@ class Supervisor:
         if subject := change.get("subject"):
             self._lasting[subject] = change
         others = [other for other in self._processes.values() if other is not process and other.ready]
-        outcomes = await asyncio.gather(
-            *(other.line.ask({"change": change}) for other in others), return_exceptions=True
-        )
-        for other, outcome in zip(others, outcomes, strict=True):
-            # One that is gone meanwhile starts with the change.
-            if isinstance(outcome, HoneyguideError) and other.ready:
-                self._log.error("a process could not follow a change", process=other.number, problem=outcome.message)
-                raise Unavailable(f"process {other.number} could not do the same: {outcome.message}")
+        outcomes = await asyncio.gather(*(self._follow(other, change) for other in others), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
         return {}
+
+    async def _follow(self, process: _Process, change: Message) -> None:
+        """Makes a process do what another did; raises `Unavailable` where it cannot, and kills one that hangs."""
+        try:
+            await asyncio.wait_for(process.line.ask({"change": change}), _FOLLOW_SECONDS)
+        except TimeoutError:
+            self._log.error("a process hangs, and is killed", process=process.number)
+            process.process.kill()  # the one in its place starts with the change
+        except HoneyguideError as error:
+            if process.ready:  # else it is gone, and another starts with the change
+                self._log.error("a process cannot follow", process=process.number, problem=error.message)
+                raise Unavailable(f"process {process.number} could not do the same: {error.message}") from error
 
     def _give_turn_back(self, process: _Process) -> None:
         if self._turns.pop(process.number, False):
