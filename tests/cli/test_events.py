@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from honeyguide.cli import events
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
+from honeyguide.server.events.pseudonymous import PseudonymousStore, read_user_keys
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.training.dataset import Dataset, fingerprint
 
@@ -73,6 +74,15 @@ def test_every_event_is_imported_once(dataset: Path, tmp_path: Path) -> None:
         newest, middle, oldest = opened.page("anna", 10).events
         assert (newest.time_ms, newest.event_type, newest.value) == (30, "buy", 2.0)
         assert (middle.value, oldest.value) == (None, 1.5)
+
+
+def test_users_are_imported_under_their_pseudonyms(dataset: Path, tmp_path: Path) -> None:
+    keys, store = tmp_path / "keys", tmp_path / "events.db"
+    keys.write_text("k" * 32)
+    bring_in(dataset, store, "--user-keys", str(keys))
+    with SqliteEventStore(store) as opened:
+        assert opened.count("anna") == 0
+        assert PseudonymousStore(opened, read_user_keys(keys)).count("anna") == 3
 
 
 def test_later_parts_of_the_split_can_follow(dataset: Path, tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ def import_events(
     until: Annotated[
         Until, typer.Option(help="Last part of the split to import; train or validation leave later events out.")
     ] = Until.test,
+    user_keys: Annotated[
+        Path | None, typer.Option(help="File of keys, where the server has one as `events_user_keys`.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Imports the histories of a data set; a second run imports nothing. The server may run meanwhile.
@@ -93,6 +96,7 @@ def import_events(
     import polars as pl
 
     from honeyguide.cli.output import command_line, print_json, print_next, print_table, progress
+    from honeyguide.server.events.pseudonymous import read_user_keys
     from honeyguide.server.events.sqlite import SqliteEventStore
     from honeyguide.training.dataset import SPLITS, Dataset
 
@@ -108,11 +112,22 @@ def import_events(
         users=data.users,
         items=data.items,
     )
+    writing = read_user_keys(user_keys)[0] if user_keys else None
+
+    def hidden(frame: pl.DataFrame) -> pl.DataFrame:
+        """Puts the users' pseudonyms in the place of their ids, where there are keys."""
+        if writing is None:
+            return frame
+        users = frame["user_id"].unique()
+        names = dict(zip(users, map(writing.of, users), strict=True))
+        return frame.with_columns(pl.col("user_id").replace_strict(names))
+
     start = perf_counter()
     done = accepted = 0
     with SqliteEventStore(events) as store, progress("events") as bar:
         task = bar.add_task("importing", total=len(places), rate="")
         for frame in part.histories_for_import(5_000):  # a server's writes wait for each: 20,000 made it refuse half
+            frame = hidden(frame)  # nothing else is stored
             ids = [f"{data.spec.fingerprint[:16]}:{place:010}" for place in places[done : done + frame.height]]
             accepted += store.import_events(frame.with_columns(event_id=pl.Series(ids, dtype=pl.String))).accepted
             done += frame.height

@@ -105,6 +105,13 @@ class SqliteEventStore:
         deletion = Write(work=lambda tables: tables.delete_user(user_id), users=users, size=1, scrub=True)
         return self._eraser.after(self._writer.submit(deletion))
 
+    def move_users(self, moves: Sequence[tuple[str, str]]) -> Future[int]:
+        """Gives the events of the first user of each pair to the second; see `EventStore.move_users`."""
+        users = frozenset(name for pair in moves for name in pair)
+        return self._writer.submit(
+            Write(work=lambda tables: sum(tables.move_user(*pair) for pair in moves), users=users)
+        )
+
     def import_events(self, events: pl.DataFrame) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk.
 

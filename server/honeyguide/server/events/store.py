@@ -165,6 +165,13 @@ class EventStore(Protocol):
         """
         ...  # pragma: no cover
 
+    def move_users(self, moves: Sequence[tuple[str, str]]) -> Future[int]:
+        """Gives the events of the first user of each pair to the second; the future has how many had any.
+
+        What is asked of the store later knows of it. An event whose id the second has already is dropped.
+        """
+        ...  # pragma: no cover
+
     def histories(self, user_ids: Sequence[str]) -> list[StoredHistory]:
         """Returns the history of each user, in the given order; an unknown user's is empty.
 

@@ -153,6 +153,21 @@ class EventTables:
         self._users.pop(user_id, None)
         return deletion.rowcount
 
+    def move_user(self, old: str, new: str) -> bool:
+        """Gives a user's events to another; says whether there were any."""
+        source, target = (self._db.execute(_FIND["users"], (name,)).fetchone() for name in (old, new))
+        if source is None:
+            return False
+        if target is None:
+            self._db.execute("UPDATE users SET name = ? WHERE id = ?", (new, *source))
+        else:
+            self._db.execute("UPDATE OR IGNORE events SET user = ? WHERE user = ?", (*target, *source))
+            self._db.execute("DELETE FROM events WHERE user = ?", source)  # those the other has, too
+            self._db.execute("DELETE FROM users WHERE id = ?", source)
+        for name in (old, new):
+            self._users.pop(name, None)
+        return True
+
     def expire(self, user_ids: Sequence[str], before_ms: int, per_user: int, most: int) -> int:
         """Deletes up to ``most`` events of users that are too old or too many, oldest first; returns how many.
 

@@ -25,3 +25,9 @@ class EventSettings(BaseModel):
         le=1_000_000_000,
         description="Newest events of each user that are kept, 0–1,000,000,000; older ones are deleted. 0: all.",
     )
+    events_user_keys: Path | None = Field(
+        default=None,
+        description="File of keys of 16–64 bytes, one a line, with which users are hashed before they are stored, so "
+        "that neither file nor exports name them: `openssl rand -hex 32`. The first writes, all are looked up. Unset: "
+        "users are stored as they are called.",
+    )
