@@ -94,7 +94,7 @@ def test_a_write_while_rows_are_being_added_is_not_lost(process: Process, monkey
     assert process.known() == 102
 
 
-def test_a_commit_of_another_process_empties_the_cache(process: Process) -> None:
+def test_a_commit_of_another_process_that_may_concern_anybody_empties_the_cache(process: Process) -> None:
     process.read()
     process.cache.notice(2)
     assert process.known() is None

@@ -45,8 +45,8 @@ class _Entry:
 class HistoryCache:
     """Histories asked for last, up to a number of events; thread-safe.
 
-    It knows the newest commit that it takes into account. One of another process empties it; what this process commits
-    is added to the histories it holds.
+    It knows the newest commit that it takes into account. What another process commits makes it forget the users
+    concerned; what this process commits is added to the histories it holds.
     """
 
     def __init__(self, capacity: int, commits: int) -> None:
@@ -69,13 +69,23 @@ class HistoryCache:
 
     # Commits
 
+    def lacks(self, commits: int) -> int | None:
+        """Returns the newest commit taken into account, where one up to this number is not and no `apply` follows."""
+        with self._lock:
+            ours = commits == self._own == self._seen + 1
+            return None if commits <= self._seen or ours else self._seen
+
     def announce(self, commit: int) -> None:
         """Says that this process is about to make a commit, and will call `apply` or `fail`."""
         with self._lock:
             self._own = commit
 
     def apply(
-        self, commit: int, added: Iterable[tuple[StoredEvent, EventRow]] = (), changed: Iterable[str] = ()
+        self,
+        commit: int,
+        added: Iterable[tuple[StoredEvent, EventRow]] = (),
+        changed: Iterable[str] = (),
+        others: Iterable[str] | None = None,
     ) -> None:
         """Takes a commit of this process into account, before anybody is told of it.
 
@@ -83,19 +93,21 @@ class HistoryCache:
             commit: its number.
             added: the events it stored, in the order of their numbers.
             changed: users whose events it changed in any other way.
+            others: users whose events other processes' commits before it touched, those not taken into account; None:
+                it may be anybody's.
         """
         with self._lock:
             foreign = commit > self._seen + 1
             self._seen = max(self._seen, commit)
             if foreign:
-                self._forget_all()
-                return
+                if others is None:
+                    self._forget_all()
+                    return
+                self._forget(others)
             for event, row in added:
                 if event.user_id in self._entries or event.user_id in self._reading:
                     self._add(event.user_id, row)
-            for user_id in changed:
-                self._drop(user_id)
-                self._spoil(user_id)
+            self._forget(changed)
             self._shrink()
 
     def fail(self) -> None:
@@ -104,13 +116,21 @@ class HistoryCache:
             self._own = 0
             self._forget_all()
 
-    def notice(self, commits: int) -> None:
-        """Takes into account that the file's newest commit has this number; it may be another process's."""
+    def notice(self, commits: int, touched: Iterable[str] | None = None) -> None:
+        """Takes into account that the file's newest commit has this number; it may be another process's.
+
+        Args:
+            commits: its number.
+            touched: users whose events the commits after the last one taken into account touched; None: anybody's.
+        """
         with self._lock:
             ours = commits == self._own == self._seen + 1  # `apply` follows
             if commits > self._seen and not ours:
                 self._seen = commits
-                self._forget_all()
+                if touched is None:
+                    self._forget_all()
+                else:
+                    self._forget(touched)
 
     # Histories
 
@@ -180,6 +200,11 @@ class HistoryCache:
     def _shrink(self) -> None:
         while self._size > self._capacity:
             self._drop(next(iter(self._entries)))
+
+    def _forget(self, user_ids: Iterable[str]) -> None:
+        for user_id in user_ids:
+            self._drop(user_id)
+            self._spoil(user_id)
 
     def _forget_all(self) -> None:
         self._entries = OrderedDict()

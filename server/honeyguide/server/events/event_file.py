@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep, time_ns
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.events.changes import CHANGES_TABLE
 from honeyguide.server.events.disk_file import close_to_others, holders_of
 
 __all__ = ["BUSY_SECONDS", "connect", "execute_patiently", "is_damage", "is_event_file", "open_file"]
@@ -161,6 +162,7 @@ def _prepare(db: sqlite3.Connection) -> None:
 def _add_later_parts(db: sqlite3.Connection) -> None:
     """Adds what files of format 2 have since; a process that knows nothing of it may go on using the file."""
     db.execute(_LEFTOVERS)
+    db.execute(CHANGES_TABLE)
     if not any(column[1] == "newest_ms" for column in db.execute("PRAGMA table_info(state)")):
         db.execute("ALTER TABLE state ADD COLUMN newest_ms INTEGER NOT NULL DEFAULT 0")
         # An upper bound is as good as the time itself, which only all events could tell.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.server.events.cache import HistoryCache
+from honeyguide.server.events.changes import changed_users
 from honeyguide.server.events.condition import StoreCondition
 from honeyguide.server.events.disk_file import EventFile
 from honeyguide.server.events.event_file import connect, is_damage
@@ -151,7 +152,14 @@ class EventReader:
         """Tells the cache when another process wrote; `data_version` makes the usual case cost microseconds."""
         version = int(connection.db.execute("PRAGMA data_version").fetchone()[0])
         if version != connection.data_version:
-            self._cache.notice(int(connection.db.execute("SELECT commits FROM state").fetchone()[0]))
+            db = connection.db
+            db.execute("BEGIN")  # one moment: a number may be another user's later
+            try:
+                commits = int(db.execute("SELECT commits FROM state").fetchone()[0])
+                if (since := self._cache.lacks(commits)) is not None:
+                    self._cache.notice(commits, changed_users(db, since, commits))
+            finally:
+                db.execute("COMMIT")
             connection.data_version = version
 
     def _read(self, db: sqlite3.Connection, user_id: str) -> StoredHistory:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import cast
 
 import polars as pl
 
 from honeyguide.sdk.event import EVENT_FEATURES
+from honeyguide.server.events.changes import changed_users, note_change
 from honeyguide.server.events.event_file import execute_patiently
 from honeyguide.server.events.leftovers import Leftover
 from honeyguide.server.events.store import RecordCounts, StoredEvent
@@ -208,11 +210,19 @@ class EventTables:
         self._items.clear()
         self._types.clear()
 
-    def number_commit(self) -> int:
-        """Numbers the transaction, at its end: the first of a file is 1."""
+    def number_commit(self, users: AbstractSet[int] | None = None) -> int:
+        """Numbers the transaction, at its end: the first of a file is 1.
+
+        ``users``: the numbers of those it touches; None: it may be anybody.
+        """
+        note_change(self._db, self._commits + 1, users)
         state = self._next_event, self._commits + 1, self._newest_ms
         self._db.execute("UPDATE state SET next_event = ?, commits = ?, newest_ms = ?", state)
         return self._commits + 1
+
+    def touched_by_others(self, since: int) -> frozenset[str] | None:
+        """Returns whose events the commits after ``since`` touched, before this one; None: it may be anybody's."""
+        return changed_users(self._db, since, self._commits)
 
     def commit(self) -> None:
         """Ends the transaction; what it wrote is on disk."""

@@ -176,7 +176,10 @@ class EventWriter:
         try:
             self._tables.begin()
             results, added = self._write(group)
-            commit = self._tables.number_commit()
+            only_records = all(write.work is None for write in group)
+            commit = self._tables.number_commit({row[0] for _, row in added} if only_records else None)
+            since = self._cache.lacks(commit - 1)
+            others = () if since is None else self._tables.touched_by_others(since)
             self._cache.announce(commit)
             self._tables.commit()
         except Exception as error:  # boundary: one group of calls; the writer goes on
@@ -193,7 +196,7 @@ class EventWriter:
             # One call holds what cannot be stored, or belongs where the file is damaged; its mates are innocent.
             return [result for write in group for result in self._commit([write])]
         self.transactions += 1
-        self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)))
+        self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)), others)
         if problem := self._file.problem():  # after the commit: what was lost before it must not be acknowledged
             return self._lost(problem, group)
         self._condition.write_well()
