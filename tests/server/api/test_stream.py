@@ -280,6 +280,41 @@ async def test_more_batches_than_the_queue_holds_all_pass(start: Any) -> None:
     assert all(len(answer.rows) == 50 for answer in answers)
 
 
+async def test_no_more_is_read_while_answers_wait_to_be(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    async def talk() -> AsyncIterator[RecommendStreamRequest]:
+        nonlocal read
+        yield options(k=60)
+        for read in range(1, 7):  # what it has come to is looked at
+            yield batch(read, *[row(1)] * 50)
+
+    async with start() as running:
+        servicer = running.server._transport._services.streams
+        for most, ahead in ((64 << 20, 5), (150_000, 3), (1, 1)):  # a batch makes some 40 kB
+            monkeypatch.setattr("honeyguide.server.api.recommender_service._HELD_BYTES", most)
+            read, stream = 0, servicer.RecommendStream(talk(), None)
+            for sequence in range(1, 7):
+                assert RecommendStreamResponse.FromString(await anext(stream)).sequence == sequence
+                await asyncio.sleep(0.02)  # the answer is on its way for so long
+                assert read <= sequence + ahead
+            assert [answer async for answer in stream] == []
+
+
+async def test_parts_make_way_for_calls(start: Any) -> None:
+    async with start() as running:
+        pipeline, sizes = running.server.pipelines.get(), []
+        compute = pipeline.recommend_parts
+        pipeline.recommend_parts = lambda queries, plan=None: sizes.append(len(queries)) or compute(queries, plan)
+        await ask(running, [options(), batch(0, *[row(1)] * 100)])
+        await running.recommender.Recommend(RecommendRequest(k=1))
+        (answer,) = await ask(running, [options(), batch(0, *[row(1)] * 40)])
+    assert sorted(sizes[:2]) == [36, 64]
+    assert sizes[2] == 1
+    assert sorted(sizes[3:]) == [8, 16, 16]
+    assert len(answer.rows) == 40
+
+
 async def test_stream_without_a_model_is_unavailable(start: Any, repository: Path) -> None:
     async with start(repository) as running:
         for name in ("tiny", "tiny_ranker"):

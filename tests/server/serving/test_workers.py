@@ -161,6 +161,21 @@ def test_parts_of_long_work_take_turns_with_calls() -> None:
     assert order[1][1] - order[0][1] == 1  # a batch of calls came between
 
 
+def test_parts_are_small_while_calls_come_and_large_once_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    with working(desk, max_batch_rows=64) as workers:
+        assert workers.part_rows == 64
+        call = NotedCall(b"now")
+        workers.put(call)
+        call.result()
+        assert workers.part_rows == 16
+        monkeypatch.setattr("honeyguide.server.serving.workers.monotonic", lambda: call.arrived + 0.3)
+        assert workers.part_rows == 64
+    with working(desk, max_batch_rows=8) as workers:
+        put(workers, 1)
+        assert workers.part_rows == 8
+
+
 def test_finish_begun_waits_for_what_is_computed_and_no_longer() -> None:
     desk = Desk()
     with working(desk) as workers:

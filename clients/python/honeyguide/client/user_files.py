@@ -32,7 +32,7 @@ __all__ = ["UserFile"]
 READ_ROWS = 256
 """Users of a Parquet file in memory at once; a history may have 4,096 events."""
 _COLUMNS = ("user_id", "history", "history_time_ms")
-_MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>", r"\N")
+_MISSING = frozenset(("", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>", r"\N"))
 """What stands for no id, as in `honeyguide prepare`."""
 _SEPARATORS = ",;\t|"
 
@@ -230,7 +230,7 @@ def _from_text(text: str) -> str | None:
     text = text.strip()
     if text in _MISSING:
         return None
-    return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
+    return text.partition(".")[0] if "." in text and re.fullmatch(r"-?\d+\.0+", text) else text
 
 
 def _listed(name: str, value: Any) -> Any:
@@ -279,7 +279,7 @@ def _ids(name: str, column: pa.Array) -> pa.Array:
     if not pa.types.is_floating(column.type):
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
         text = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0+$", r"\1")
-        return pc.if_else(pc.is_in(text, pa.array(_MISSING)), pa.scalar(None, pa.string()), text)
+        return pc.if_else(pc.is_in(text, pa.array(sorted(_MISSING))), pa.scalar(None, pa.string()), text)
     missing = pc.is_nan(column)
     values = pc.if_else(pc.fill_null(missing, False), pa.scalar(None, column.type), column).cast(pa.float64())
     whole = pc.and_(pc.less(pc.abs(values), 2.0**53), pc.equal(pc.floor(values), values))

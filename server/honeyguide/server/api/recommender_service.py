@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import grpc
 
@@ -21,6 +22,10 @@ __all__ = ["RecommenderServicer"]
 
 _BATCHES_AHEAD = 4
 """Batches of one stream that are read but not yet answered: enough to keep the queue busy, few enough to stay small."""
+_HELD_BYTES = 64 << 20
+"""Bytes that all streams together may make the server hold: each has its share, and one batch more."""
+_ITEM_BYTES, _TITLE_BYTES = 24, 76
+"""What an item of an answer takes, roughly, and its title."""
 
 
 class RecommenderServicer:
@@ -61,15 +66,21 @@ class RecommenderServicer:
         require_models(options, self._tools.pipelines.get(options.pipeline).plan().models)
         answers: asyncio.Queue[asyncio.Task[bytes] | Exception | None] = asyncio.Queue(_BATCHES_AHEAD)
         tasks: set[asyncio.Task[bytes]] = set()
+        held = _Held()
+        user_bytes = defaults.k * (_ITEM_BYTES + options.include_titles * _TITLE_BYTES)
 
         async def read() -> None:
             after = ""
             try:
                 async for message in request_iterator:
                     after = str(message.batch.sequence)
+                    size = max(message.ByteSize(), len(message.batch.rows) * user_bytes)
+                    held.add(size)
                     task = asyncio.create_task(self._answer(message, options, defaults))
+                    task.add_done_callback(partial(held.answered, size))
                     tasks.add(task)
                     await answers.put(task)
+                    await held.fall_below(lambda: _HELD_BYTES // self._open)
                 await answers.put(None)
             except HoneyguideError as error:  # a message that cannot be read has no sequence that can
                 await answers.put(error.with_facts(after_sequence=after) if after else error)
@@ -81,8 +92,10 @@ class RecommenderServicer:
             while (pending := await answers.get()) is not None:
                 if isinstance(pending, Exception):
                     raise pending
-                yield await pending
+                answer = await pending
+                yield answer  # goes on once the transport has taken it
                 tasks.discard(pending)
+                held.add(-len(answer))
         finally:
             for task in (reader, *tasks):
                 task.cancel()
@@ -110,3 +123,26 @@ class RecommenderServicer:
                 return await answer
             finally:
                 batch.unwanted = True
+
+
+class _Held:
+    """Count of the bytes that a stream makes the server hold: batches without an answer, answers nobody has read."""
+
+    def __init__(self) -> None:
+        self._bytes, self._changed = 0, asyncio.Event()
+
+    def add(self, size: int) -> None:
+        """Counts so many bytes more, or less."""
+        self._bytes += size
+        self._changed.set()
+
+    def answered(self, size: int, task: asyncio.Task[bytes]) -> None:
+        """Counts the answer in the place of what was expected of it; one that failed is none."""
+        failed = task.cancelled() or task.exception() is not None
+        self.add((0 if failed else len(task.result())) - size)
+
+    async def fall_below(self, most: Callable[[], int]) -> None:
+        """Returns once there are fewer than ``most`` says."""
+        while self._bytes >= most():
+            self._changed.clear()
+            await self._changed.wait()

@@ -53,9 +53,10 @@ class StreamBatch:
         self._id = tools.request_ids.new()
         self._rows: list[bytes] = [b""] * len(message.batch.rows)
         self._queries: dict[int, RecommendQuery] = {}
+        self._places: list[int] = []  # of the rows that keep the rules
         self._categories: Sequence[str] = ()
         self._lock = threading.Lock()
-        self._left = 0
+        self._next, self._left = 0, 0  # of these: the first that no part has, and those without an answer
         self.unwanted = False
         """Whether nobody waits for the answer any more."""
 
@@ -99,15 +100,24 @@ class StreamBatch:
         pipeline = tools.pipelines.get(options.pipeline)
         plan = pipeline.plan()  # one for all parts
         require_models(options, plan.models)
-        places = list(self._queries)
-        parts = [places[i : i + pipeline.max_batch_rows] for i in range(0, len(places), pipeline.max_batch_rows)]
-        self._left = len(parts)
-        for part in parts:
-            tools.workers.put_part(partial(self._guard, partial(self._compute, pipeline, plan, part)))
-        if not parts:
+        self._places = list(self._queries)
+        self._left = len(self._places)
+        for _ in range(0, self._left, pipeline.max_batch_rows):
+            self._put(pipeline, plan)
+        if not self._places:
             self._finish(plan)
 
-    def _compute(self, pipeline: ServedPipeline, plan: Plan, part: Sequence[int]) -> None:
+    def _put(self, pipeline: ServedPipeline, plan: Plan) -> None:
+        self._tools.workers.put_part(partial(self._guard, partial(self._compute, pipeline, plan)))
+
+    def _compute(self, pipeline: ServedPipeline, plan: Plan) -> None:
+        """Computes the next part, as large as suits the calls that come meanwhile, and queues another for the rest."""
+        rows = min(self._tools.workers.part_rows, pipeline.max_batch_rows)
+        with self._lock:
+            part = self._places[self._next : self._next + rows]
+            self._next += len(part)
+        if not part:
+            return
         queries = [self._queries[place] for place in part]
         self._tools.metrics.batch_rows.labels(pipeline.options.name).observe(len(queries))
         for places, answers in pipeline.recommend_parts(queries, plan):
@@ -120,8 +130,10 @@ class StreamBatch:
             if answers.unknown_categories:  # the filter is the stream's
                 self._categories = answers.unknown_categories[0]
         with self._lock:
-            self._left -= 1
-            last = not self._left
+            self._left -= len(part)
+            last, more = not self._left, self._next < len(self._places)
+        if more:
+            self._put(pipeline, plan)
         if last:
             self._finish(plan)
 

@@ -8,6 +8,7 @@ the leader goes on receiving, so that a batch gathers and nothing waits where it
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,10 @@ _SHARED = 8
 """Calls that wait, from which on the threads that are free share them; fewer are cheaper together."""
 _REFUSING_SECONDS = 0.002
 """How long a leader leaves calls to gather while it refuses some: a refusal may take that long."""
+_PART_ROWS = 16
+"""Rows of a part of long work while calls come: one that arrives during a part waits until its end."""
+_CALM_SECONDS = 0.25
+"""Without a call for so long, parts are as large as batches, which costs least for each row."""
 _STOPPING = "the server is stopping; try another one, or again later"
 
 
@@ -71,6 +76,7 @@ class Workers:
         self._closed = False
         self._receive: Receive | None = None
         self._row_seconds = 0.001  # first guess; then a moving mean
+        self._latest = -math.inf  # when a call came last
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -95,6 +101,12 @@ class Workers:
         with self._lock:
             self._parts.append(part)
         self._rouse()
+
+    @property
+    def part_rows(self) -> int:
+        """Rows that a part should have which begins now."""
+        calm = monotonic() - self._latest > _CALM_SECONDS
+        return self._max_batch if calm else min(self._max_batch, _PART_ROWS)
 
     def withdraw(self, call: ServerCall) -> None:
         """Notes that nobody waits for a call any more; its room in the queue is free at once."""
@@ -132,6 +144,7 @@ class Workers:
             room = self._room()
             for call in calls[:room]:
                 call.waits = True
+                self._latest = call.arrived
             self._calls.extend(calls[:room])
             self._waiting += min(room, len(calls))
             error = Unavailable(_STOPPING) if self._closed else self._full() if room < len(calls) else None
