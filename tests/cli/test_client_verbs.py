@@ -240,3 +240,11 @@ def test_ctrl_c_ends_scoring_with_130_and_says_how_to_go_on(fake, tmp_path: Path
     assert process.returncode == 130
     assert "run the same command again to go on" in said
     assert "Traceback" not in said
+
+
+def test_a_title_of_the_server_is_text_whatever_stands_in_it(fake, honeyguide):
+    fake.title = "[/x] boom [red]y \x1b]0;t\x07\u202e"
+    done = honeyguide("recommend", "u", "--server", fake.address)
+    assert done.exit_code == 0
+    assert r"[/x] boom [red]y \x1b]0;t\x07\u202e" in done.stdout
+    assert "\x1b" not in done.stdout

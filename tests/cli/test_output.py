@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 from honeyguide.cli import output
-from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, print_note, print_table, working
+from honeyguide.cli.output import (
+    command_line,
+    print_json,
+    print_line,
+    print_metrics,
+    print_next,
+    print_note,
+    print_table,
+    progress,
+    working,
+)
+
+HOSTILE = "[/x] boom [red]x :smile: \x1b]0;t\x07 \x9b2J \u202eabc \r\udcff"
+WRITTEN = r"[/x] boom [red]x :smile: \x1b]0;t\x07 \x9b2J \u202eabc \r\udcff"
 
 ROWS = [(1, "B0000AXB12-very-long-id-of-an-item-8713", "A [/x] title of [red] many words, all whole", 0.5)]
 COLUMNS = ("rank", "item", "title", "score")
@@ -103,3 +118,45 @@ def test_a_command_comes_back_from_the_shell_as_it_was(word: str) -> None:
 def test_an_id_that_looks_like_an_option_stands_behind_two_dashes() -> None:
     line = command_line("record", "-1", "item", server="host:1")
     assert line == "honeyguide record --server host:1 -- -1 item"
+
+
+@pytest.mark.parametrize(("width", "whole"), [(60, 2), (200, 4)])  # a narrow table's cells are broken into lines
+def test_nothing_from_outside_acts_on_a_terminal(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, width: int, whole: int
+) -> None:
+    monkeypatch.setattr(output.stdout, "_width", width)
+    print_table(HOSTILE, ("rank", HOSTILE), [(1, HOSTILE)])
+    print_line(HOSTILE)
+    print_note(HOSTILE, HOSTILE)
+    print_next(HOSTILE)
+    print_json({HOSTILE: HOSTILE})
+    with working(HOSTILE) as change, progress(HOSTILE) as bar:
+        change(HOSTILE)
+        bar.add_task(HOSTILE, total=1, rate=HOSTILE)
+    written = capsys.readouterr()
+    assert written.out.count(WRITTEN) == whole
+    assert written.err.count(WRITTEN) == 3
+    for character in "\x1b\x07\x9b\u202e\r\udcff":
+        assert character not in written.out + written.err
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_line_break_from_outside_makes_no_line_of_ours(capsys: Captured) -> None:
+    print_note("warning", "bad title x\nerror: forged\n  remedy: ours")
+    print_table("", ("rank", "item", "title", "score"), [(1, "a" * 50, "x\nscore: 9", 0.5)])
+    written = capsys.readouterr()
+    assert written.err == "warning: bad title x\n  error: forged\n  remedy: ours\n"
+    assert "\nscore: 9" not in written.out
+
+
+def test_verbs_print_by_this_module_alone() -> None:
+    """What prints otherwise is not escaped; ``typer.echo`` of the version is ours."""
+    for path in Path(output.__file__).parent.glob("*.py"):
+        if path.name == "output.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                words = ast.unparse(node.func)
+                assert words not in ("print", "Console", "traceback.print_exc", "typer.secho"), f"{path.name}: {words}"
+                assert words != "typer.echo" or "version" in ast.unparse(node), path.name
+                assert not any(k.arg == "markup" and ast.unparse(k.value) == "True" for k in node.keywords), path.name

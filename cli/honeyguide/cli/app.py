@@ -16,7 +16,7 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 from honeyguide.cli.failures import STANDARD_OUTPUT, ExitCode, describe_error, error_code, in_words, write_traceback
-from honeyguide.cli.output import print_json, print_note, print_warning
+from honeyguide.cli.output import print_json, print_note, print_warning, stderr
 
 __all__ = ["build", "run"]
 
@@ -140,7 +140,7 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
         except OSError:  # standard error must do
             _give_up_stdout()
     if text is None:
-        traceback.print_exception(error)
+        stderr.print("".join(traceback.format_exception(error)), soft_wrap=True)
         text = "this is a fault of Honeyguide: please report it with the lines above"
     elif file := write_traceback(error):
         text += f"\n  traceback: {file}"

@@ -69,7 +69,7 @@ def demo(
         for name, old in before.items():
             again = f"11. Recommend again, {name}: the event counts at once"
             _compare(name, old, _recommend(again, user, name, address))
-        stdout.print(f"\n[bold]The demo took {time.perf_counter() - started:.0f} s.[/]", highlight=False)
+        stdout.print(f"\nThe demo took {time.perf_counter() - started:.0f} s.", style="bold")
         print_line(f"Everything it made is in {folder}/.")
         if keep_serving:
             print_line(f"The server stays on {address}; Ctrl-C ends it.")
@@ -102,8 +102,8 @@ def _stage(title: str, *arguments: object) -> None:
 
 
 def _announce(title: str, words: Sequence[str], end: str = "") -> None:
-    stdout.print(f"\n{title}", style="bold cyan", markup=False, highlight=False, soft_wrap=True)
-    stdout.print(f"$ {command_line(*words)}{end}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    stdout.print(f"\n{title}", style="bold cyan", soft_wrap=True)
+    stdout.print(f"$ {command_line(*words)}{end}", style="dim", soft_wrap=True)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _serving(models: Path, events: Path) -> Iterator[str]:
             words = ["serve", "--repository", str(models), "--events", str(events), "--port", str(server.port)]
             _announce("8. Serve over gRPC", words, " &")
             for line in server.summary():
-                stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+                stderr.print(line, soft_wrap=True)
             yield f"127.0.0.1:{server.port}"
         finally:
             run(server.stop())

@@ -57,7 +57,7 @@ def evaluate(
     Example: honeyguide evaluate runs/cf data/shop --k 10,50 --rule diversity --rule category_cap:cap=2
     """
     from honeyguide import training
-    from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, working
+    from honeyguide.cli.output import command_line, print_json, print_line, print_metrics, print_next, working
     from honeyguide.training.runs.checkpoint import read_checkpoint
 
     try:
@@ -86,7 +86,7 @@ def evaluate(
         where = f"{checkpoint.dataset}, measured on {data}" if known else checkpoint.dataset
         print_metrics(f"{checkpoint.model} on {where}: {split}, {users} users, {checkpoint.spec.items} items", stages)
         if known:
-            typer.echo(_in_words(known))
+            print_line(_in_words(known))
     if not known:  # a bundle is proven on the data of its training
         print_next(command_line("export", run, data))
 

@@ -1,8 +1,8 @@
-"""Prints tables, JSON, progress bars and the next command the same way in every verb; data is never read as markup."""
+"""Prints tables, JSON, progress bars and the next command the same way in every verb; data is never more than text."""
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from honeyguide.answers.plain_text import plain_json, plain_text
 
 __all__ = [
     "command_line",
@@ -32,24 +35,42 @@ __all__ = [
 
 NOTHING = "–"
 """Stands in a cell that has no value."""
-stdout = Console()
-stderr = Console(stderr=True)
+
+
+class _PlainConsole(Console):
+    """Console to which text is text, wherever it comes from: it reads no markup, and lets nothing out that acts."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Prints as rich does, which would drop some of what `plain_text` escapes."""
+        super().print(*(plain_text(each) if isinstance(each, str) else each for each in objects), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Renders as rich does; what rich itself tells the terminal, such as where to go, passes."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain_text(segment.text), segment.style)
+
+
+stdout = _PlainConsole()
+stderr = _PlainConsole(stderr=True)
 
 
 def print_json(value: Any) -> None:
     """Prints JSON for programs: no colour, no wrapping."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, indent=2, ensure_ascii=not unicode, default=str))
+    print(plain_json(value, ascii_only=not unicode, indent=2))
 
 
 def print_line(text: str) -> None:
-    """Prints one line of the result as it is."""
-    stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Prints one line of the result."""
+    stdout.print(text, soft_wrap=True)
 
 
 def print_note(label: str, text: str, style: str = "yellow") -> None:
-    """Prints ``label: text`` on standard error."""
-    stderr.print(Text(f"{label}:", style) + Text(f" {text}"), highlight=False, soft_wrap=True)
+    """Prints ``label: text`` on standard error; further lines are indented, so that none passes for a note."""
+    stderr.print(Text(f"{_indented(label)}:", style) + Text(_indented(f" {text}")), soft_wrap=True)
 
 
 def print_warning(text: str) -> None:
@@ -61,9 +82,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """Prints a table; numbers stand to the right. Where words would be broken, prints ``column: value`` lines."""
     cells_by_row = [list(row) for row in rows]
     if title:  # a table's own title would wrap at the table's width
-        stdout.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+        stdout.print(title, style="italic", soft_wrap=True)
     texts = [[_cell(value) for value in row] for row in cells_by_row]
-    widths = _widths([list(column) for column in zip(columns, *texts, strict=True)], stdout.width)
+    widths = _widths([list(column) for column in zip(map(plain_text, columns), *texts, strict=True)], stdout.width)
     if widths is None:
         _print_records(columns, texts)
         return
@@ -71,7 +92,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for i, column in enumerate(columns):
         cells = [row[i] for row in cells_by_row if row[i] != NOTHING]
         numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
-        table.add_column(Text(column), justify="right" if numeric else "left", width=widths[i])
+        table.add_column(Text(plain_text(column)), justify="right" if numeric else "left", width=widths[i])
     for row in texts:
         table.add_row(*map(Text, row))
     stdout.print(table)
@@ -97,12 +118,17 @@ def _print_records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     for row in rows:
         for column, value in zip(columns, row, strict=True):
             if value not in ("", NOTHING):
-                stdout.print(Text(f"{column}: " if column else "", "bold") + Text(value), soft_wrap=True)
+                label = Text(f"{column}: " if column else "", "bold")
+                stdout.print(label + Text(_indented(value)), soft_wrap=True)
         stdout.print()
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else plain_text(str(value))
+
+
+def _indented(text: str) -> str:
+    return re.sub(r"\n(?! )", "\n  ", plain_text(text))
 
 
 def print_metrics(title: str, stages: Mapping[str, Mapping[str, float]]) -> None:
@@ -137,10 +163,10 @@ def print_next(command: str) -> None:
 def progress(unit: str) -> Progress:
     """Makes a progress bar with count, rate and time left, on standard error."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit + " · {task.fields[rate]}"),
+        TextColumn(unit + " · {task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
         console=stderr,
         transient=False,

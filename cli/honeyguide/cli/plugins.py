@@ -99,7 +99,7 @@ def check(
         print_table(f"Model {name}", ("", "check", "says", "seconds"), rows)
     failed = [r for r in found if r.passed is False]
     if failed:
-        stderr.print(f"[red]{len(failed)} of {len(found)} checks failed[/]", highlight=False)
+        stderr.print(f"{len(failed)} of {len(found)} checks failed", style="red")
         raise typer.Exit(1)
     if not json:
         print_line(f"{name} keeps the plugin contract.")

@@ -102,7 +102,7 @@ def _show(dataset: Dataset) -> None:
         print_table("item columns", ("column", "kind", "missing"), columns)
     if report["unused_columns"]:
         unused = f"columns not used: {', '.join(report['unused_columns'])}"
-        stderr.print(unused, highlight=False, markup=False, soft_wrap=True)
+        stderr.print(unused, soft_wrap=True)
     for warning in report["warnings"]:
         print_warning(warning)
 

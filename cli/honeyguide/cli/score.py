@@ -63,7 +63,7 @@ def score(
     import time
 
     from honeyguide.cli.connection import connect
-    from honeyguide.cli.output import print_json, print_line, print_note, stderr
+    from honeyguide.cli.output import print_json, print_line, print_note, print_warning
     from honeyguide.client.scoring import ScoreOptions
     from honeyguide.client.scoring import score as score_users
 
@@ -79,7 +79,7 @@ def score(
         with connect(server) as client, _bar() as progress:
             done = score_users(client, source, output, options, force=force, restart=restart, progress=progress)
     except KeyboardInterrupt:
-        stderr.print("[yellow]stopped:[/] run the same command again to go on")
+        print_note("stopped", "run the same command again to go on")
         raise typer.Exit(130) from None
     seconds = time.monotonic() - began
     rate = (done.users - done.resumed_at) / seconds
@@ -102,11 +102,7 @@ def score(
         resumed = f" (the first {done.resumed_at:,} by an earlier run)" if done.resumed_at else ""
         print_line(f"{output}: {done.users - done.failed:,} users{resumed}, {rate:,.0f}/s")
     if done.degraded:
-        stderr.print(
-            f"[yellow]{done.degraded:,} users got an answer without a part of the pipeline;[/] see the server's log",
-            highlight=False,
-            soft_wrap=True,
-        )
+        print_warning(f"{done.degraded:,} users got an answer without a part of the pipeline; see the server's log")
     if done.failed:
         reasons = ", ".join(f"{count:,} × {reason}" for reason, count in done.failures.items())
         print_note(f"{done.failed:,} users failed", f"{reasons}; each with its row in {done.failed_rows}", "red")

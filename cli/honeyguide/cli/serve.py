@@ -98,7 +98,7 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
     check_free(settings.host, settings.port)
 
     def say(line: str) -> None:
-        stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+        stderr.print(line, soft_wrap=True)
 
     if settings.processes > 1:
         from honeyguide.server.processes.supervisor import supervise

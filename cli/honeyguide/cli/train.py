@@ -65,7 +65,7 @@ def train(
     Example: honeyguide train cf data/shop --out runs/cf --option dimension=64 --epochs 50
     """
     from honeyguide import training
-    from honeyguide.cli.output import command_line, print_json, print_metrics, print_next, stderr
+    from honeyguide.cli.output import command_line, print_json, print_line, print_metrics, print_next, stderr
     from honeyguide.cli.training_progress import training_progress
 
     flags = {name: value for name, value in ctx.params.items() if value is not None and name != "json"}
@@ -92,8 +92,8 @@ def train(
             if metric.endswith("@10"):
                 stages.setdefault(stage, {})[metric] = value
         print_metrics(title, stages)
-        typer.echo(f"ranker {trained.report['ranker']}")
-        typer.echo(f"history, an epoch a row: {run.folder / 'history.csv'}")
+        print_line(f"ranker {trained.report['ranker']}")
+        print_line(f"history, an epoch a row: {run.folder / 'history.csv'}")
     print_next(command_line("evaluate", out, data))
 
 

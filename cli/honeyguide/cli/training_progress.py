@@ -102,7 +102,6 @@ def _lines(console: Console, clock: _Clock, every: float, now: Callable[[], floa
         console.print(
             f"{phase}{phases}: epoch {report.epoch} of at most {report.epochs}, batch {report.batch} of "
             f"{report.batches}, best NDCG@10 {report.score:.4f}; {pace.times}",
-            highlight=False,
             soft_wrap=True,
         )
 

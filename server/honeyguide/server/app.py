@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
+from honeyguide.answers.plain_text import plain_line
 from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.api.event_service import EventRecorder, EventServicer
@@ -240,7 +241,7 @@ class Server:
                 tls=self.settings.tls_certificate is not None,
             )
         )
-        return lines
+        return list(map(plain_line, lines))  # names and words of bundles stand in them
 
     @property
     def _metrics_host(self) -> str:

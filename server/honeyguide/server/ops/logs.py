@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
+from io import StringIO
 from typing import Any, TextIO, cast
 
 import structlog
@@ -14,8 +16,9 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import ExceptionRenderer, JSONRenderer
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from honeyguide.answers.plain_text import plain_json, plain_line, plain_text
 from honeyguide.sdk.host import PluginHost
 
 __all__ = ["bind_request", "configure_logs", "log_plugins"]
@@ -30,9 +33,9 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
     """
     # Neither form shows the local variables of a traceback: they hold what users did.
     last: list[Processor] = (
-        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer(ensure_ascii=False)]
+        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer(serializer=_to_json)]
         if form == "json"
-        else [ConsoleRenderer(colors=_coloured(), exception_formatter=plain_traceback)]
+        else [_escape, ConsoleRenderer(colors=_coloured(), exception_formatter=_write_traceback)]
     )
     structlog.configure(
         processors=[
@@ -46,6 +49,7 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
         cache_logger_on_first_use=False,  # so that a second call, in a test, counts
     )
     warnings.showwarning = _log_warning
+    logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
 
 
 def _coloured() -> bool:
@@ -55,6 +59,30 @@ def _coloured() -> bool:
 
 def _log_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     structlog.get_logger("honeyguide.warnings").warning(str(message))
+
+
+class _FromLibraries(logging.Handler):
+    """Brings what libraries say, gRPC and asyncio above all, in the same form to the same place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger("honeyguide.libraries")
+        log.log(record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info)
+
+
+def _to_json(line: Mapping[str, Any], **_: Any) -> str:
+    return plain_json(line)
+
+
+def _escape(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Lets nothing that was logged act on the terminal, or pass for a line of its own."""
+    return {plain_line(name): plain_line(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """Writes a traceback, indented: what starts a line is never a message of somebody else's."""
+    written = StringIO()
+    plain_traceback(written, exc_info)
+    out.write("\n".join(f"  {line}" for line in plain_text(written.getvalue()).split("\n")))
 
 
 class _StandardError:
