@@ -52,7 +52,8 @@ def test_help_of_the_verb_lists_every_setting(tmp_path: Path) -> None:
     assert result.exit_code == 0
     words = " ".join(result.stdout.split())
     for setting in describe_settings():
-        flag = setting.name if setting.name.startswith("pipelines") else f"--{setting.name.replace('_', '-')}"
+        is_table = setting.name.startswith(("callers", "pipelines"))
+        flag = setting.name if is_table else f"--{setting.name.replace('_', '-')}"
         assert flag in words
         assert setting.description in words
         assert f"default: ({setting.default})" in words or f"(default {setting.default})" in words

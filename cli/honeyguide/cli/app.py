@@ -33,6 +33,7 @@ VERBS = (
     "keys",
     "plugins",
     "events",
+    "token",
     "demo",
 )
 """One module each, in the order of a model's life; each has ``add_to(app)`` and imports its heavy parts when called."""

@@ -11,8 +11,8 @@ import typer
 
 __all__ = ["add_to"]
 
-_OWN = "pipelines"
-"""The setting that is a table: it has no flag."""
+_OWN = ("callers", "pipelines")
+"""The settings that are tables: they have no flags."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def _command() -> Any:
         ]
     }
     for row in describe_settings():
-        if row.name in Settings.model_fields and row.name != _OWN:
+        if row.name in Settings.model_fields and row.name not in _OWN:
             annotation: Any = Settings.model_fields[row.name].annotation
             kind = bool if annotation is bool else str  # text is parsed by the settings, whose messages say more
             shown = {int: "<int>", float: "<number>", Path: "<path>", bool: None}.get(annotation, "<text>")
@@ -72,7 +72,7 @@ def _pipeline_settings() -> str:
     """Lists the settings that only the file or the environment can give, for the end of the help."""
     from honeyguide.server.settings import describe_settings
 
-    rows = [row for row in describe_settings() if row.name.startswith(_OWN)]
+    rows = [row for row in describe_settings() if row.name.partition(".")[0] in _OWN]
     lines = [
         f"[bold]{row.name.replace('[', chr(92) + '[')}[/] (default {row.default}): {row.description}" for row in rows
     ]
@@ -91,11 +91,15 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
     settings = load_settings(config, given)
     configure_logs(settings.log_level, settings.log_format)
     # What can be wrong is looked at before gRPC, FAISS and ONNX Runtime are loaded, which takes seconds.
+    from honeyguide.server.access.exposure import check_exposure
     from honeyguide.server.bundles.folder import check_folder
     from honeyguide.server.transport.ports import check_free
 
     check_folder(settings.repository)
+    check_exposure(settings)
     check_free(settings.host, settings.port)
+    if settings.admin_port > 0:
+        check_free(settings.admin_host, settings.admin_port, "--admin-port")
 
     def say(line: str) -> None:
         stderr.print(line, soft_wrap=True)

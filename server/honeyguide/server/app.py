@@ -8,6 +8,7 @@ import gc
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from honeyguide.answers.plain_text import plain_line
 from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
+from honeyguide.server.access.certificates import server_credentials
+from honeyguide.server.access.exposure import check_exposure
+from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
@@ -41,7 +45,7 @@ from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.workers import Workers
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.choice import choose_transport, make_transport
-from honeyguide.server.transport.grpcio import tls_credentials
+from honeyguide.server.transport.grpcio import GrpcioTransport
 from honeyguide.server.transport.ports import address_of, check_free
 from honeyguide.server.transport.services import Services, Transport
 
@@ -108,8 +112,13 @@ class Server:
         if settings.processes == 1:  # several share it
             check_free(settings.host, settings.port)
         self._choice = choose_transport(settings)
-        if not self._choice.native and settings.tls_certificate is not None:
-            tls_credentials(settings)
+        for line in check_exposure(settings):
+            structlog.get_logger("honeyguide.access").warning(line)
+        tls = None
+        if settings.tls_certificate or settings.tls_key:
+            tls = partial(server_credentials, settings, self.metrics)
+            tls()  # says what is wrong with the files
+        gate = Gate.of(settings, self.metrics)
         store = open_store(settings)
         self._parts.callback(store.close)
         await asyncio.to_thread(self.repository.load_newest)
@@ -151,16 +160,23 @@ class Server:
             events=EventServicer(store, reads, forget),
             models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers),
             health=self.health,
-            interceptors=(ErrorInterceptor(outcomes, request_ids, unary.paths),),
+            gate=gate,
+            tls=tls,
+            intercept=partial(ErrorInterceptor, outcomes, request_ids, unary.paths, gate),
         )
         self._transport: Transport = make_transport(self._choice, services, settings)
+        self._admin = GrpcioTransport(services, settings, is_admin=True) if settings.admin_port >= 0 else None
         self.workers.start(self._transport.receive)
         self._parts.callback(self.workers.close)
         self._parts.push_async_callback(self._transport.stop, None)
         self.port = self._transport.port
+        self.admin_port = -1
+        if self._admin is not None:
+            self._parts.push_async_callback(self._admin.stop, None)
+            self.admin_port = self._admin.port
         self.metrics_port = -1
         if settings.metrics_port >= 0:
-            endpoint = MetricsEndpoint(self.metrics.registry, self._metrics_host, settings.metrics_port)
+            endpoint = MetricsEndpoint(self.metrics.registry, settings.metrics_host, settings.metrics_port)
             self._parts.callback(endpoint.stop)
             self.metrics_port = endpoint.port
         await self._refresh_health()
@@ -169,6 +185,8 @@ class Server:
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await self._transport.start()
+        if self._admin is not None:
+            await self._admin.start()
 
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new calls, lets those under way finish, then frees everything; twice is once."""
@@ -176,7 +194,8 @@ class Server:
             return
         self._stopped = True
         await self.health.enter_graceful_shutdown()
-        await self._transport.stop(self.settings.drain_seconds)
+        drain = self.settings.drain_seconds
+        await asyncio.gather(*(each.stop(drain) for each in (self._transport, self._admin) if each is not None))
         await self._parts.aclose()
 
     def _open_exposures(self) -> ExposureLog | None:
@@ -232,21 +251,17 @@ class Server:
         lines.append(
             describe_addresses(
                 address_of(self.settings.host, self.port),
-                address_of(self._metrics_host, self.metrics_port) if self.metrics_port >= 0 else "",
+                address_of(self.settings.metrics_host, self.metrics_port) if self.metrics_port >= 0 else "",
                 events=self.settings.events,
                 workers=self.runtime.workers,
                 threads=self.runtime.threads,
                 transport="native" if self._choice.native else "grpcio",
                 why=self._choice.why,
                 tls=self.settings.tls_certificate is not None,
+                admin_address=address_of(self.settings.admin_host, self.admin_port) if self.admin_port >= 0 else "",
             )
         )
         return list(map(plain_line, lines))  # names and words of bundles stand in them
-
-    @property
-    def _metrics_host(self) -> str:
-        """Where metrics are scraped: a server on a Unix socket still has them on a port, of this machine alone."""
-        return "127.0.0.1" if self.settings.host.startswith("unix:") else self.settings.host
 
     async def _refresh_health(self) -> None:
         """Tells health what answers: without a model, recommendations do not, and so the server as a whole."""

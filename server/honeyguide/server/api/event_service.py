@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from honeyguide.sdk.errors import InvalidArgument, OverCapacity
+from honeyguide.sdk.errors import InvalidArgument, OverCapacity, RateExceeded
 from honeyguide.sdk.event import EVENT_FEATURES, MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES, NON_NEGATIVE_FEATURES
+from honeyguide.server.access.limits import CallerLimits
 from honeyguide.server.api.paging import size_of_page
 from honeyguide.server.api.peers import to_its_end
 from honeyguide.server.api.statuses import to_row_error
@@ -86,12 +87,15 @@ class EventRecorder:
         self.submit(request, settle)
         return answer
 
-    def submit(self, request: pb.RecordEventsRequest, done: Callable[[RecordOutcome], None]) -> None:
+    def submit(
+        self, request: pb.RecordEventsRequest, done: Callable[[RecordOutcome], None], limits: CallerLimits | None = None
+    ) -> None:
         """Records the events that keep the rules; the answer says what is wrong with the others.
 
         Args:
             request: the events.
             done: told the answer when they are on disk, or why they are not; on the store's thread.
+            limits: of the caller; None: there are none.
 
         Raises `InvalidArgument` where there are none or too many, and as `EventStore.record` does.
         """
@@ -102,8 +106,11 @@ class EventRecorder:
         rejected: list[pb.RejectedEvent] = []
         for index, event in enumerate(request.events):
             try:
-                good.append(to_stored(event, now_ms))
-            except InvalidArgument as error:
+                stored_event = to_stored(event, now_ms)
+                if limits is not None:
+                    limits.take_event(event.user_id)
+                good.append(stored_event)
+            except (InvalidArgument, RateExceeded) as error:
                 rejected.append(pb.RejectedEvent(index=index, error=to_row_error(error)))
         if not good:
             done(self._response(RecordCounts(0, 0), rejected))
@@ -116,6 +123,8 @@ class EventRecorder:
         try:
             recorded = self._store.record(good)
         except OverCapacity as error:
+            if limits is not None:
+                limits.return_events(event.user_id for event in good)
             self._full = _Full(error, request.ByteSize(), time.monotonic() + _FULL_SECONDS)
             raise
         recorded.add_done_callback(stored)

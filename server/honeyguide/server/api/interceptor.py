@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 
 from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.server.access.gate import Gate
+from honeyguide.server.api.admission import StreamPace, admission
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
@@ -30,11 +32,23 @@ class _Unreadable:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every asyncio method of one server; its log lines carry the request's id."""
+    """Wraps every asyncio method of one port; log lines carry the request's id.
 
-    def __init__(self, outcomes: Outcomes, request_ids: RequestIds, guarded: Collection[str] = ()) -> None:
-        """Keeps book in ``outcomes``; ``guarded``: methods that do so themselves."""
-        self._outcomes, self._request_ids, self._guarded = outcomes, request_ids, guarded
+    It keeps the handlers that it saw: another port, which carries other methods, needs another.
+    """
+
+    def __init__(
+        self, outcomes: Outcomes, request_ids: RequestIds, guarded: Collection[str] = (), gate: Gate | None = None
+    ) -> None:
+        """Keeps its parts.
+
+        Args:
+            outcomes: keeps book.
+            request_ids: names requests.
+            guarded: methods that keep book, and let calls in, themselves.
+            gate: lets calls in; None: every call is.
+        """
+        self._outcomes, self._request_ids, self._guarded, self._gate = outcomes, request_ids, guarded, gate
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # gRPC asks for the handler at every call
 
     async def intercept_service(
@@ -69,7 +83,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         read = _all_readable if kind.startswith("stream") else _readable
 
         async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            return await self._guard(lambda: call(read(request), context), method, context)
+            return await self._guard(lambda pace: call(read(request, pace), context), method, context, kind)
 
         return unary
 
@@ -77,8 +91,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         read = _all_readable if kind.startswith("stream") else _readable
 
         async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            async def pump() -> None:
-                answer = call(read(request), context)
+            async def pump(pace: StreamPace | None) -> None:
+                answer = call(read(request, pace), context)
                 if inspect.isawaitable(answer):  # a servicer that calls context.write itself
                     await answer
                     return
@@ -86,19 +100,24 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     async for message in answer:
                         await context.write(message)
 
-            await self._guard(pump, method, context)
+            await self._guard(pump, method, context, kind)
 
         return stream
 
     async def _guard(
-        self, call: Callable[[], Awaitable[Any]], method: str, context: grpc.aio.ServicerContext[Any, Any]
+        self,
+        call: Callable[[StreamPace | None], Awaitable[Any]],
+        method: str,
+        context: grpc.aio.ServicerContext[Any, Any],
+        kind: str,
     ) -> Any:
         request_id = self._request_ids.new()
         bind_request(request_id, method)
         self._outcomes.begin(method)
         start = perf_counter()
         try:
-            return await call()
+            with admission(self._gate, method, context, is_stream="stream" in kind) as pace:
+                return await call(pace)
         except asyncio.CancelledError:  # the client went away, or its deadline passed
             self._outcomes.abandon(method, "CANCELLED")
             raise
@@ -123,12 +142,14 @@ def _reader(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any
     return read
 
 
-def _readable(request: Any) -> Any:
+def _readable(request: Any, _: StreamPace | None) -> Any:
     if isinstance(request, _Unreadable):
         raise request.error
     return request
 
 
-async def _all_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _all_readable(requests: AsyncIterator[Any], pace: StreamPace | None) -> AsyncIterator[Any]:
     async for request in requests:
-        yield _readable(request)
+        if pace is not None:
+            await pace.keep(request)
+        yield _readable(request, pace)

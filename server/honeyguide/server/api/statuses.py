@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -14,7 +15,7 @@ from google.rpc import error_details_pb2 as details  # type: ignore[import-untyp
 from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]  # as above
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 
-from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, NotFound, OverCapacity
+from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, NotFound, OverCapacity, Unauthenticated
 from honeyguide.sdk.scrub import without_paths
 from honeyguide.server.serving.calls import Failure
 from honeyguide.v1.errors_pb2 import ErrorReason, RowError
@@ -79,18 +80,21 @@ def to_status(error: Exception, request_id: str) -> Status:
 
 def to_failures(error: Exception, request_ids: Sequence[str]) -> list[Failure]:
     """Describes an error to the clients of some calls; see `to_status`."""
-    if type(error) is OverCapacity and not error.facts and {len(each) for each in request_ids} == {len(_NO_ID)}:
-        # Under overload these are most of what is written: they differ in their ids alone.
-        code, message, written = _over_capacity(error.message, round(error.retry_after, 2))
-        before, _, after = written.rpartition(_NO_ID.encode())
-        return [Failure(code, message, before + request_id.encode() + after) for request_id in request_ids]
+    brief = error if isinstance(error, OverCapacity | Unauthenticated) and not error.facts else None
+    if brief is not None and {len(each) for each in request_ids} == {len(_NO_ID)}:
+        # Under overload, or an attack, these are most of what is written: they differ in their ids alone.
+        kind: Any = type(brief)
+        after = round(brief.retry_after, 2) if isinstance(brief, OverCapacity) else 0.0
+        code, message, written = _refusal(kind, brief.message, after)
+        before, _, behind = written.rpartition(_NO_ID.encode())
+        return [Failure(code, message, before + request_id.encode() + behind) for request_id in request_ids]
     statuses = [to_status(error, request_id) for request_id in request_ids]
     return [Failure(status.code, status.message, status.SerializeToString()) for status in statuses]
 
 
 @lru_cache(maxsize=1024)
-def _over_capacity(message: str, retry_after: float) -> Failure:
-    status = to_status(OverCapacity(message, retry_after), _NO_ID)
+def _refusal(kind: Any, message: str, retry_after: float) -> Failure:
+    status = to_status(kind(message, retry_after) if issubclass(kind, OverCapacity) else kind(message), _NO_ID)
     return Failure(status.code, status.message, status.SerializeToString())
 
 

@@ -140,7 +140,7 @@ class UnaryMethods:
                 continue
             try:
                 request = read_message(RecordEventsRequest.FromString, call.payload)
-                self._recorder.submit(request, partial(self._recorded, call))
+                self._recorder.submit(request, partial(self._recorded, call), call.limits)
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
         for full, own in refused.items():

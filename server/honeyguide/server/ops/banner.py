@@ -38,6 +38,7 @@ def describe_addresses(
     transport: str,
     why: str,
     tls: bool = False,
+    admin_address: str = "",
 ) -> str:
     """Says where the server listens and why so, where events go and what computes.
 
@@ -50,12 +51,12 @@ def describe_addresses(
         transport: its name.
         why: what decided for it.
         tls: whether clients must speak TLS.
+        admin_address: host and port of the admin port; "": there is none.
     """
-    metrics = f", metrics on http://{metrics_address}/metrics" if metrics_address else ""
+    ports = f", admin on {admin_address}" if admin_address else ""
+    ports += f", metrics on http://{metrics_address}/metrics" if metrics_address else ""
     computes = f"{workers} x {threads} threads"
-    return (
-        f"gRPC{' with TLS' * tls} on {address}{metrics}, events in {events}, {computes}, transport {transport} ({why})"
-    )
+    return f"gRPC{' with TLS' * tls} on {address}{ports}, events in {events}, {computes}, transport {transport} ({why})"
 
 
 def _describe_bundle(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from honeyguide.answers.plain_text import plain_json, plain_line, plain_text
 from honeyguide.sdk.host import PluginHost
 
-__all__ = ["bind_request", "configure_logs", "log_plugins"]
+__all__ = ["bind_caller", "bind_request", "configure_logs", "log_plugins"]
 
 
 def configure_logs(level: str = "info", form: str = "console") -> None:
@@ -101,6 +101,11 @@ def bind_request(request_id: str, method: str) -> None:
     """Makes every further line of this task carry a request's id and its rpc."""
     clear_contextvars()
     bind_contextvars(request_id=request_id, method=method)
+
+
+def bind_caller(name: str) -> None:
+    """Makes every further line of this task carry who calls."""
+    bind_contextvars(caller=name)
 
 
 def log_plugins(host: PluginHost) -> None:

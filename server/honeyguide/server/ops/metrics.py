@@ -64,6 +64,13 @@ class Metrics:
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
         )
+        self.callers = Gauge("honeyguide_callers", "Callers that are known; 0: every call is let in.", registry=r)
+        self.reloads = Counter(
+            "honeyguide_reloads",
+            "Times that changed files were read again, of tokens or tls: done, or failed, so that the old ones go on.",
+            ["what", "outcome"],
+            registry=r,
+        )
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Measures one stage: "history", "retrieve", "rank", "rules", …; a stage that raises is not counted."""

@@ -243,9 +243,9 @@ async def supervise(settings: Settings, say: Callable[[str], None]) -> None:
         if settings.metrics_port >= 0:
             from honeyguide.server.processes.merged_metrics import MergedMetrics  # loads prometheus
 
-            endpoint = MergedMetrics(supervisor).answer(settings.host, settings.metrics_port)
+            endpoint = MergedMetrics(supervisor).answer(settings.metrics_host, settings.metrics_port)
             parts.push_async_callback(asyncio.to_thread, endpoint.stop)
-            lines.append(f"metrics of all on http://{address_of(settings.host, endpoint.port)}/metrics")
+            lines.append(f"metrics of all on http://{address_of(settings.metrics_host, endpoint.port)}/metrics")
         for line in lines:
             say(line)
         await stop.wait()

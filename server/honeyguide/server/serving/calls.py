@@ -8,6 +8,7 @@ from secrets import randbits
 from time import monotonic
 from typing import NamedTuple
 
+from honeyguide.server.access.limits import CallerLimits
 from honeyguide.server.serving.context import RequestContext
 
 __all__ = ["Failure", "RequestIds", "ServerCall"]
@@ -28,7 +29,7 @@ class Failure(NamedTuple):
 class ServerCall(RequestContext, ABC):
     """One unary call: what was asked, and the way back. It is answered once, from any thread."""
 
-    __slots__ = ("arrived", "gone", "method", "payload", "waits")
+    __slots__ = ("arrived", "gone", "limits", "method", "payload", "waits")
 
     def __init__(self, request_id: str, deadline: float, caller: str, method: str, payload: bytes) -> None:
         """Takes what the transport knows; see `RequestContext`.
@@ -43,6 +44,8 @@ class ServerCall(RequestContext, ABC):
         super().__init__(request_id, deadline, caller)
         self.method, self.payload = method, payload
         self.arrived = monotonic()
+        self.limits: CallerLimits | None = None
+        """Of the caller, where callers are known."""
         self.gone = False
         """Whether nobody waits for the answer any more: it was given, or the caller went away."""
         self.waits = False

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from honeyguide.server.settings.access import AccessSettings
 from honeyguide.server.settings.events import EventSettings
 from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
@@ -21,7 +22,9 @@ PREFIX = "HONEYGUIDE_"
 """What the name of every environment variable begins with."""
 
 
-class Settings(BaseSettings, TrustSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings):
+class Settings(
+    BaseSettings, AccessSettings, TrustSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings
+):
     """Settings of the server. Relative paths start at the working directory."""
 
     model_config = SettingsConfigDict(
@@ -33,6 +36,9 @@ class Settings(BaseSettings, TrustSettings, EventSettings, ExposureSettings, Loa
         ge=-1,
         le=65_535,
         description="Port of the Prometheus metrics, -1–65,535. 0: any free one; -1: off.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address that the metrics listen on, without TLS or credentials."
     )
     repository: Path = Field(default=Path("models"), description="Folder of the bundles.")
     state_cache_users: int = Field(

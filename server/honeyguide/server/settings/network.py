@@ -28,6 +28,11 @@ class NetworkSettings(BaseModel):
         default=None, description="PEM file of the server's certificate chain. Unset: no TLS."
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities of clients' certificates: without one of theirs, none connects. "
+        "Unset: clients need no certificate.",
+    )
     max_concurrent_streams: int = Field(
         default=0,
         ge=0,

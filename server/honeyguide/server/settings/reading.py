@@ -19,12 +19,15 @@ from pydantic_settings import (
 )
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.settings.access import CallerSettings
 from honeyguide.server.settings.declared import PREFIX, Settings
 from honeyguide.server.settings.pipelines import PipelineSettings, RuleSettings
 
 __all__ = ["SettingRow", "describe_settings", "load_settings", "make_settings"]
 
 _CONFIG = "HONEYGUIDE_CONFIG"
+_SECRET = ("sha256",)
+"""Settings whose values are not shown: somebody may have written a token where its hash belongs."""
 
 
 class SettingRow(NamedTuple):
@@ -141,16 +144,21 @@ def _explain(error: dict[str, Any], source: str) -> str:
     path = _path(error["loc"])
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
-        known = [row.name.rpartition(".")[2] for row in describe_settings() if row.name.count(".") == len(path) - 1]
+        known = [row.name.rpartition(".")[2] for row in describe_settings() if _is_beside(row.name.split("."), path)]
         return f"{source}: unknown key {key!r}; there are: {', '.join(known)}"
     if error["type"] == "missing":
         return f"{source}: {key} is missing: {_allowed(path)}"
-    text = (
-        f"{source}: {key} is {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}. Allowed: {_allowed(path)}"
-    )
+    given = "not what it may be" if path[-1] in _SECRET else repr(error["input"])
+    text = f"{source}: {key} is {given}; {error['msg'][0].lower()}{error['msg'][1:]}. Allowed: {_allowed(path)}"
     if isinstance(error["input"], str) and error["input"].startswith("tcp://"):
         text += " Kubernetes sets this for a Service called honeyguide: set enableServiceLinks: false."
     return text
+
+
+def _is_beside(names: list[str], path: tuple[str, ...]) -> bool:
+    """Says whether a setting, whose name may stand for any, lies in the same table as a path."""
+    same = (p.startswith("<") or p == q for p, q in zip(names[:-1], path[:-1], strict=False))
+    return len(names) == len(path) and all(same)
 
 
 def _holds(table: Any, path: tuple[int | str, ...]) -> bool:
@@ -180,5 +188,7 @@ def _describe(cls: type[BaseModel], prefix: str, variable: str) -> Iterator[Sett
         yield SettingRow(prefix + name, variable + name.upper(), field.description or "", shown)
         if name == "pipelines":
             yield from _describe(PipelineSettings, "pipelines.<name>.", variable + "PIPELINES__<NAME>__")
+        elif name == "callers":
+            yield from _describe(CallerSettings, "callers.<name>.", variable + "CALLERS__<NAME>__")
         elif name == "rules":
             yield from _describe(RuleSettings, prefix + "rules.<n>.", variable + "RULES__<N>__")

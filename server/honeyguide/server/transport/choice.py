@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from importlib.util import find_spec
 from typing import NamedTuple
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.access.exposure import only_this_machine
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.grpcio import GrpcioTransport
 from honeyguide.server.transport.services import Services, Transport
@@ -35,7 +35,7 @@ def choose_transport(settings: Settings) -> Choice:
         return Choice(False, "as set")
     if cannot:
         return Choice(False, cannot)
-    if not _only_this_machine(settings.host):
+    if not only_this_machine(settings.host):
         # The front reads a message of any size into memory, inflated, before anybody can refuse it.
         return Choice(
             False, f"{settings.host} is open to other machines, and the native front limits no message's size"
@@ -67,12 +67,3 @@ def _cannot(settings: Settings) -> str:
     if find_spec(_PACKAGE) is None:
         return "pygrpc-native is not installed (it has wheels for Linux and macOS)"
     return ""
-
-
-def _only_this_machine(host: str) -> bool:
-    if host.startswith("unix:") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -17,7 +16,9 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
-from honeyguide.sdk.errors import ConfigError, HoneyguideError
+from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.server.access.gate import credentials_of
+from honeyguide.server.access.roles import is_carried
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
 from honeyguide.server.api.statuses import to_grpc_status
@@ -28,7 +29,7 @@ from honeyguide.server.transport.ports import address_of, port_taken
 from honeyguide.server.transport.services import Services
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
-__all__ = ["GrpcioTransport", "tls_credentials"]
+__all__ = ["GrpcioTransport"]
 
 _FILES = (
     recommender_service_pb2.DESCRIPTOR,
@@ -55,30 +56,36 @@ class GrpcioTransport:
 
     receive: Receive | None = None
 
-    def __init__(self, services: Services, settings: Settings, socket: str = "") -> None:
+    def __init__(self, services: Services, settings: Settings, socket: str = "", *, is_admin: bool = False) -> None:
         """Binds the port; must be called on the event loop.
 
         Args:
             services: what it carries.
             settings: the address, TLS, and the limits on connections.
             socket: a Unix socket to listen on in the place of the settings' address, without TLS.
+            is_admin: whether to listen on the admin port, and to carry what is answered there.
 
         Raises `ConfigError` where the port cannot be had, or the certificate cannot be read.
         """
         self._services = services
-        self._server = grpc.aio.server(interceptors=services.interceptors, options=_options(settings))
+        self._carries = partial(is_carried, settings=settings, by_admin_port=is_admin)
+        interceptors = () if services.intercept is None else (services.intercept(),)
+        self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._answers = _Answers(asyncio.get_running_loop())
         self._server.add_generic_rpc_handlers((_Methods(self._handlers()),))
-        add_HealthServicer_to_server(services.health, self._server)
-        add_reflection(self._server, _FILES)
-        address = f"unix:{socket}" if socket else address_of(settings.host, settings.port)
+        if self._carries("/grpc.health.v1.Health/Check"):
+            add_HealthServicer_to_server(services.health, self._server)
+        if self._carries("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
+            add_reflection(self._server, _FILES)
+        host, port = (settings.admin_host, settings.admin_port) if is_admin else (settings.host, settings.port)
+        address = f"unix:{socket}" if socket else address_of(host, port)
         try:
-            if (settings.tls_certificate or settings.tls_key) and not socket:
-                self.port = self._server.add_secure_port(address, tls_credentials(settings))
+            if services.tls is not None and not socket:
+                self.port = self._server.add_secure_port(address, services.tls())
             else:
                 self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise port_taken(settings.host, settings.port) from error
+            raise port_taken(host, port, flag="--admin-port" if is_admin else "--port") from error
         if address.startswith("unix:"):
             self.port = 0
 
@@ -104,16 +111,21 @@ class GrpcioTransport:
             for method in service.methods:
                 if call := getattr(servicer, method.name, None):
                     handlers[f"/{service.full_name}/{method.name}"] = _handler(method, call)
-        return handlers | {path: grpc.unary_unary_rpc_method_handler(self._method(path)) for path in services.unary}
+        handlers |= {path: grpc.unary_unary_rpc_method_handler(self._method(path)) for path in services.unary}
+        return {path: handler for path, handler in handlers.items() if self._carries(path)}
 
     def _method(self, path: str) -> Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Any]:
-        services, answers = self._services, self._answers
+        services, answers, gate = self._services, self._answers, self._services.gate
 
         async def method(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             left = context.time_remaining()
             deadline = math.inf if left is None else monotonic() + left
             call = _Call(services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
             try:
+                if gate is not None:
+                    brought = credentials_of(context.invocation_metadata() or (), context.auth_context())
+                    caller = gate.admit(path, brought)
+                    call.limits = caller.limits if caller else None
                 call.payload = inflate(payload)
             except HoneyguideError as error:
                 services.outcomes.refuse_all([call], error)
@@ -228,28 +240,3 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def tls_credentials(settings: Settings) -> grpc.ServerCredentials:
-    """Reads the pair that the settings name; raises `ConfigError` saying what is wrong with it."""
-    certificate, key = (_readable(name, getattr(settings, name)) for name in ("tls_certificate", "tls_key"))
-    try:
-        # gRPC takes anything for a pair, and then calls the port taken. The password keeps OpenSSL from asking for one.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(
-            f"tls_certificate {str(certificate)!r} and tls_key {str(key)!r} are no pair that TLS can use ({error}); "
-            "give PEM files of a certificate chain and of its private key, which has no password"
-        ) from error
-    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
-
-
-def _readable(name: str, path: Path | None) -> Path:
-    """Returns the path of a file that can be read; raises `ConfigError`."""
-    if path is None:
-        raise ConfigError(f"{name} is unset; TLS needs both tls_certificate and tls_key")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ConfigError(f"{name} is {str(path)!r}, which cannot be read ({error.strerror})") from error
-    return path

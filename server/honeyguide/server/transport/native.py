@@ -11,13 +11,14 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
-from honeyguide.sdk.errors import Unavailable
+from honeyguide.sdk.errors import HoneyguideError, Unavailable
+from honeyguide.server.access.gate import Gate, credentials_of
 from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import Receive
 from honeyguide.server.settings import Settings
@@ -92,13 +93,15 @@ class NativeTransport:
             return None
         new_id = self._services.request_ids.new
         calls: list[_Call] = []
+        gate = self._services.gate
         for kind, number, method, payload, _, details in events:
             if kind == EVENT_CALL and details is not None:
-                _, peer, left = details
+                metadata, peer, left = details
                 deadline = math.inf if left is None else monotonic() + left
                 call = _Call(new_id(), deadline, peer, self._paths[method], payload or b"", self, number)
                 self._calls[number] = call
-                calls.append(call)
+                if gate is None or self._let_in(gate, call, metadata):
+                    calls.append(call)
             elif (gone := self._calls.pop(number, None)) is not None:  # the client left, or its deadline passed
                 self._services.workers.withdraw(gone)
                 self._services.outcomes.abandon(gone.method, "CANCELLED")
@@ -108,6 +111,16 @@ class NativeTransport:
             self._services.outcomes.refuse_all(calls, error)
             return ()
         return calls
+
+    def _let_in(self, gate: Gate, call: _Call, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Says whether a call may go on; one that may not is ended."""
+        try:
+            caller = gate.admit(call.method, credentials_of(metadata))
+        except HoneyguideError as error:
+            self._services.outcomes.refuse_all([call], error)
+            return False
+        call.limits = caller.limits if caller else None
+        return True
 
     def respond(self, number: int, payload: bytes) -> None:
         """Answers a call under way."""

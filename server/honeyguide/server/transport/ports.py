@@ -11,7 +11,7 @@ __all__ = ["address_of", "check_free", "port_taken"]
 _UNIX = "unix:"
 
 
-def check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int, flag: str = "--port") -> None:
     """Raises `ConfigError` where the port is taken: before anything slow is done, and in better words than gRPC's."""
     if host.startswith(_UNIX):
         _check_socket(host.removeprefix(_UNIX), host)
@@ -24,16 +24,16 @@ def check_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise port_taken(host, port, error.strerror) from error
+        raise port_taken(host, port, error.strerror, flag) from error
 
 
-def port_taken(host: str, port: int, problem: str | None = None) -> ConfigError:
+def port_taken(host: str, port: int, problem: str | None = None, flag: str = "--port") -> ConfigError:
     """Makes the error of a port that cannot be had."""
     reason = f" ({problem})" if problem else ""
     if host.startswith(_UNIX):
         return ConfigError(f"cannot listen on {host}: stop what listens there, or choose another path{reason}")
     return ConfigError(
-        f"cannot listen on {host}, port {port}: stop what listens there, or choose another with --port (0: any free)"
+        f"cannot listen on {host}, port {port}: stop what listens there, or choose another with {flag} (0: any free)"
         f"{reason}"
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
+from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.recommender_service import RecommenderServicer
@@ -32,8 +33,12 @@ class Services:
     events: EventServicer
     models: ModelServiceServicer
     health: HealthServicer
-    interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
-    """What every call passes through that runs on the event loop, outermost first."""
+    gate: Gate | None = None
+    """What lets calls in; None: every call is."""
+    tls: Callable[[], grpc.ServerCredentials] | None = None
+    """Makes what a port speaks TLS with; None: it does not."""
+    intercept: Callable[[], grpc.aio.ServerInterceptor] | None = None
+    """Makes what every call passes through that runs on the event loop; each port has its own."""
 
 
 class Transport(Protocol):

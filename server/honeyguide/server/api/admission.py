@@ -1,0 +1,57 @@
+"""Lets calls in that run on the event loop, and keeps streams to their caller's pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from honeyguide.server.access.callers import Caller
+from honeyguide.server.access.gate import Credentials, Gate, credentials_of
+from honeyguide.server.ops.logs import bind_caller
+from honeyguide.v1.recommender_service_pb2 import RecommendStreamRequest
+
+__all__ = ["StreamPace", "admission"]
+
+
+class StreamPace:
+    """What one stream of a caller is held to, message by message."""
+
+    def __init__(self, gate: Gate, method: str, credentials: Credentials, caller: Caller) -> None:
+        self._gate, self._method, self._credentials, self._caller = gate, method, credentials, caller
+
+    async def keep(self, message: Any) -> None:
+        """Returns when the message may be looked at; raises what ends a stream whose caller is not let in any more."""
+        self._gate.check(self._method, self._credentials)
+        if seconds := self._caller.limits.delay(_requests_in(message)):
+            await asyncio.sleep(seconds)
+
+
+@contextmanager
+def admission(
+    gate: Gate | None, method: str, context: grpc.aio.ServicerContext[Any, Any], *, is_stream: bool
+) -> Iterator[StreamPace | None]:
+    """Lets a call in while the block runs; gives what its messages are held to, None: to nothing.
+
+    Raises `Unauthenticated`, `RoleRequired` or `RateExceeded`.
+    """
+    if gate is None:
+        yield None
+        return
+    credentials = credentials_of(context.invocation_metadata() or (), context.auth_context())
+    caller = gate.admit(method, credentials)
+    if caller is not None:
+        bind_caller(caller.name)
+    if caller is None or not is_stream:
+        yield None
+        return
+    with caller.limits.stream():
+        yield StreamPace(gate, method, credentials, caller)
+
+
+def _requests_in(message: Any) -> int:
+    """Says for how many requests a message of a stream stands: as many as it has users."""
+    return len(message.batch.rows) if isinstance(message, RecommendStreamRequest) else 1
