@@ -7,7 +7,7 @@ from functools import cache
 from time import monotonic
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from honeyguide.sdk.errors import HoneyguideError
 from honeyguide.server.api.statuses import to_failures
@@ -22,9 +22,9 @@ class Outcomes:
 
     def __init__(self, metrics: Metrics) -> None:
         self._log = structlog.get_logger("honeyguide.requests")
+        self._seconds = metrics.request_seconds
         # Looking a metric up by its labels takes longer than counting; methods and reasons are few.
         self._requests = cache(lambda method: metrics.requests.labels(method))
-        self._seconds = cache(lambda method: metrics.request_seconds.labels(method))
         self._errors = cache(lambda method, reason: metrics.errors.labels(method, reason))
 
     def begin(self, method: str, count: int = 1) -> None:
@@ -34,8 +34,7 @@ class Outcomes:
 
     def end(self, method: str, seconds: float) -> None:
         """Notes that a request ended, however, and how long it took."""
-        histogram: Histogram = self._seconds(method)
-        histogram.observe(seconds)
+        self._seconds.observe(method, seconds)
 
     def refuse(self, method: str, request_id: str, error: Exception) -> Failure:
         """Notes why a request fails; returns what its caller is told."""
@@ -58,13 +57,13 @@ class Outcomes:
 
     def answer(self, calls: Sequence[ServerCall], payloads: Sequence[bytes]) -> None:
         """Answers calls of one method."""
-        seconds: Histogram = self._seconds(calls[0].method)
         now = monotonic()
-        for call, payload in zip(calls, payloads, strict=True):
-            if not call.gone:  # else it was cancelled while it was computed, and counted as that
-                call.gone = True
-                call.respond(payload)
-                seconds.observe(now - call.arrived)
+        # Who is gone was cancelled while it was computed, and counted as that.
+        live = [(call, payload) for call, payload in zip(calls, payloads, strict=True) if not call.gone]
+        for call, payload in live:
+            call.gone = True
+            call.respond(payload)
+        self._seconds.observe(calls[0].method, *[now - call.arrived for call, _ in live])
 
     def fail(self, call: ServerCall, error: Exception) -> None:
         """Ends a call with an error, unless it has ended."""
@@ -77,12 +76,11 @@ class Outcomes:
             return
         method = calls[0].method
         failures = self._refuse(method, [call.request_id for call in calls], error)
-        seconds: Histogram = self._seconds(method)
         now = monotonic()
         for call, failure in zip(calls, failures, strict=True):
             call.gone = True
             call.fail(failure)
-            seconds.observe(now - call.arrived)
+        self._seconds.observe(method, *[now - call.arrived for call in calls])
 
     def refuse_all(self, calls: Sequence[ServerCall], error: HoneyguideError) -> None:
         """Ends calls that are not computed."""

@@ -119,7 +119,7 @@ class StreamBatch:
         if not part:
             return
         queries = [self._queries[place] for place in part]
-        self._tools.metrics.batch_rows.labels(pipeline.options.name).observe(len(queries))
+        self._tools.metrics.batch_rows.observe(pipeline.options.name, len(queries))
         for places, answers in pipeline.recommend_parts(queries, plan):
             user_ids = [queries[place].user.user_id for place in places]
             written = self._tools.writer.rows(

@@ -65,10 +65,8 @@ class UnaryMethods:
 
     def answer(self, calls: list[ServerCall]) -> None:
         """Ends each of the calls, or sees to it that it will be ended; raises nothing."""
-        methods: dict[str, list[ServerCall]] = {}
-        for call in calls:
-            methods.setdefault(call.method, []).append(call)
-        for method, own in methods.items():
+        for method in dict.fromkeys([call.method for call in calls]):  # mostly one
+            own = [call for call in calls if call.method == method]
             self._outcomes.begin(method, len(own))
             try:
                 self._methods[method](own)
@@ -77,22 +75,19 @@ class UnaryMethods:
                     self._outcomes.fail(call, error)
 
     def _ask(self, ask: _Ask, calls: list[ServerCall]) -> None:
-        pipelines: dict[str, tuple[list[ServerCall], list[Any]]] = {}
+        asked: list[tuple[str, ServerCall, Any]] = []
         for call in calls:
             try:
                 request = read_message(ask.message.FromString, call.payload)
-                query = ask.query(request)
+                asked.append((request.pipeline, call, ask.query(request)))
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
-                continue
-            own, queries = pipelines.setdefault(request.pipeline, ([], []))
-            own.append(call)
-            queries.append(query)
-        for name, (own, queries) in pipelines.items():
+        for name in dict.fromkeys([name for name, _, _ in asked]):  # mostly one
+            own = [call for other, call, _ in asked if other == name]
             try:
                 pipeline = self._pipelines.get(name)
-                self._metrics.batch_rows.labels(pipeline.options.name).observe(len(own))
-                ask.answer(pipeline, own, queries)
+                self._metrics.batch_rows.observe(pipeline.options.name, len(own))
+                ask.answer(pipeline, own, [query for other, _, query in asked if other == name])
             except Exception as error:  # boundary: one pipeline
                 for call in own:
                     self._outcomes.fail(call, error)

@@ -54,10 +54,10 @@ def recommend_query(request: RecommendRequest) -> RecommendQuery:
     """Checks a request for one user."""
     violations = Violations()
     query = RecommendQuery(
-        user=_user(request, violations.check(_request_time, request), violations),
-        k=violations.check(_k, request),
+        user=_user(request, _request_time(request, violations), violations),
+        k=_k(request, violations),
         drop_seen=request.drop_seen if request.HasField("drop_seen") else None,
-        filter=_filter(request, violations),
+        filter=_filter(request.filter, violations) if request.HasField("filter") else None,
         explain=request.explain,
     )
     violations.refuse()
@@ -68,7 +68,7 @@ def rank_query(request: RankRequest) -> RankQuery:
     """Checks a request to score candidates."""
     violations = Violations()
     ids = violations.check(_candidates, request)
-    query = RankQuery(_user(request, violations.check(_request_time, request), violations), ids)
+    query = RankQuery(_user(request, _request_time(request, violations), violations), ids)
     violations.refuse()
     return query
 
@@ -77,7 +77,11 @@ def similar_query(request: SimilarItemsRequest) -> SimilarQuery:
     """Checks a request for an item's neighbours."""
     violations = Violations()
     violations.check(check_text, "item_id", request.item_id, 1, MAX_ID_BYTES)
-    query = SimilarQuery(request.item_id, violations.check(_k, request), _filter(request, violations))
+    query = SimilarQuery(
+        item_id=request.item_id,
+        k=_k(request, violations),
+        filter=_filter(request.filter, violations) if request.HasField("filter") else None,
+    )
     violations.refuse()
     return query
 
@@ -86,10 +90,10 @@ def stream_defaults(options: StreamOptions) -> RecommendQuery:
     """Checks a stream's options; returns the query that each of its users' is made from by `row_query`."""
     violations = Violations()
     query = RecommendQuery(
-        user=UserInput(request_time_ms=violations.check(_request_time, options)),
-        k=violations.check(_k, options),
+        user=UserInput(request_time_ms=_request_time(options, violations)),
+        k=_k(options, violations),
         drop_seen=options.drop_seen if options.HasField("drop_seen") else None,
-        filter=_filter(options, violations),
+        filter=_filter(options.filter, violations) if options.HasField("filter") else None,
     )
     violations.refuse()
     return query
@@ -133,7 +137,7 @@ def check_time(field: str, time_ms: int, clock_ms: int) -> int:
 
 
 def _user(request: RecommendRequest | RankRequest | UserRow, moment_ms: int, violations: Violations) -> UserInput:
-    user_id = request.user_id if request.HasField("user_id") else None
+    user_id = request.user_id if request.user_id or request.HasField("user_id") else None
     if user_id is not None:
         violations.check(check_text, "user_id", user_id, 1, MAX_ID_BYTES)
     history = _history(request.history, violations) if request.HasField("history") else None
@@ -151,23 +155,24 @@ def _candidates(request: RankRequest) -> list[str]:
     return ids
 
 
-def _k(request: RecommendRequest | SimilarItemsRequest | StreamOptions) -> int:
-    k = request.k if request.HasField("k") else _DEFAULT_K
-    if not 1 <= k <= _MAX_K:
-        raise InvalidArgument("k", k, f"1 to {_MAX_K:,}")
+def _k(request: RecommendRequest | SimilarItemsRequest | StreamOptions, violations: Violations) -> int:
+    k = request.k
+    if 1 <= k <= _MAX_K:
+        return k
+    if not request.HasField("k"):
+        return _DEFAULT_K
+    violations.add(InvalidArgument("k", k, f"1 to {_MAX_K:,}"))
     return k
 
 
-def _request_time(request: RecommendRequest | RankRequest | StreamOptions) -> int:
-    return check_time("request_time_ms", request.request_time_ms, _clock_ms())
+def _request_time(request: RecommendRequest | RankRequest | StreamOptions, violations: Violations) -> int:
+    clock_ms = _clock_ms()
+    if not request.request_time_ms:
+        return clock_ms
+    return violations.check(check_time, "request_time_ms", request.request_time_ms, clock_ms)
 
 
-def _filter(
-    request: RecommendRequest | SimilarItemsRequest | StreamOptions, violations: Violations
-) -> ItemFilter | None:
-    if not request.HasField("filter"):
-        return None
-    given: Filter = request.filter
+def _filter(given: Filter, violations: Violations) -> ItemFilter:
     for name, most in (("exclude_item_ids", 10_000), ("allow_item_ids", 10_000), ("any_categories", 100)):
         violations.check(_check_entries, f"filter.{name}", getattr(given, name), most)
     return ItemFilter(

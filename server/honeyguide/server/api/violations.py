@@ -27,6 +27,10 @@ class Violations:
             self._errors.append(error)
             return cast("T", None)  # nobody sees it: `refuse` raises first
 
+    def add(self, error: InvalidArgument) -> None:
+        """Notes an error."""
+        self._errors.append(error)
+
     def refuse(self) -> None:
         """Raises the first `InvalidArgument` that was noted, with the others; does nothing where none was."""
         if self._errors:

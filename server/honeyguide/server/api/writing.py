@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate, repeat
+from operator import sub
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -37,6 +39,7 @@ _RANKED = 1  # field of ResultRow
 _ITEM_IDS, _SCORES, _SOURCES, _TITLES, _USER_ID = 1, 2, 3, 4, 6  # fields of Ranked
 _SCORE = b"\x15"  # the tag of Item.score; four bytes follow
 _SCORE_BYTES = 5
+_FLOAT = np.dtype("<f4")
 Models = tuple[tuple[str, int], ...]
 
 
@@ -48,18 +51,17 @@ class AnswerWriter:
 
     def recommendations(self, answers: Answers, ks: Sequence[int], request_ids: Sequence[str]) -> list[bytes]:
         """Writes a `RecommendResponse` for each user, who asked for ``ks`` items."""
+        shortfalls = map(sub, ks, answers.lengths)
+        columns = (
+            _column(answers.unknown, 0, len(ks)),
+            _column(answers.reasons, (), len(ks)),
+            _column(answers.states, UserState.ANONYMOUS, len(ks)),
+            _column(answers.unknown_categories, (), len(ks)),
+        )
+        heads = map(_recommend_head, repeat(answers.models), shortfalls, *columns)
         return [
-            _id(request_id)
-            + _recommend_head(
-                answers.models,
-                k - answers.lengths[user],
-                _of(answers.unknown, user, 0),
-                _of(answers.reasons, user, ()),
-                _of(answers.states, user, UserState.ANONYMOUS),
-                _of(answers.unknown_categories, user, ()),
-            )
-            + items
-            for user, (k, request_id, items) in enumerate(zip(ks, request_ids, self._items(answers), strict=True))
+            _id(request_id) + head + items
+            for request_id, head, items in zip(request_ids, heads, self._items(answers), strict=True)
         ]
 
     def rankings(self, answers: Answers, request_ids: Sequence[str]) -> list[bytes]:
@@ -126,22 +128,24 @@ class AnswerWriter:
         )
         return b"".join([head.SerializeToString(), *rows])
 
-    def _items(self, answers: Answers) -> Iterator[bytes]:
+    def _items(self, answers: Answers) -> list[bytes]:
         """Writes each user's items, as fields of any response."""
+        rows, sources, scores = answers.rows, answers.sources, answers.scores  # (users, n)
+        if min(answers.lengths, default=0) < rows.shape[1]:
+            real = np.arange(rows.shape[1]) < np.array(answers.lengths)[:, None]
+            rows, sources, scores = rows[real], sources[real], scores[real]
+        parts: list[bytes] = [b""] * (2 * rows.size)
         pieces = self._of(answers.catalogue)
-        scores = np.ascontiguousarray(answers.scores, "<f4").tobytes()
-        step = 4 * answers.scores.shape[1]
-        model = answers.source_model
-        columns = zip(answers.lengths, answers.rows.tolist(), answers.sources.tolist(), strict=True)
-        for user, (length, rows, sources) in enumerate(columns):
-            if user in answers.because_items:
-                yield _explained(answers, user)
-                continue
-            start = user * step
-            parts: list[bytes] = [b""] * (2 * length)
-            parts[::2] = pieces.items(rows[:length], sources[:length], model)
-            parts[1::2] = [scores[at : at + 4] for at in range(start, start + 4 * length, 4)]
-            yield b"".join(parts)
+        parts[::2] = pieces.items(rows.ravel().tolist(), sources.ravel().tolist(), answers.source_model)
+        flat = scores.astype(_FLOAT).tobytes()
+        parts[1::2] = [flat[at : at + 4] for at in range(0, len(flat), 4)]
+        stops = accumulate(answers.lengths)
+        items = [
+            b"".join(parts[2 * (stop - length) : 2 * stop]) for length, stop in zip(answers.lengths, stops, strict=True)
+        ]
+        for user in answers.because_items:
+            items[user] = _explained(answers, user)
+        return items
 
     def _of(self, catalogue: Catalogue) -> _Pieces:
         pieces = self._pieces.get(catalogue)
@@ -162,12 +166,13 @@ class _Pieces:
 
     def items(self, rows: list[int], sources: list[int], model: str) -> list[bytes]:
         """Returns items that lack only the four bytes of their score."""
-        if not rows:
-            return []
-        first = sources[0]
-        if sources.count(first) == len(sources):
-            return _looked_up(self._of(first, model), rows, lambda row: self._item(row, first, model))
-        return [self.items([row], [source], model)[0] for row, source in zip(rows, sources, strict=True)]
+        tables = {source: self._of(source, model) for source in {*sources}}
+        pieces = [tables[source][row] for row, source in zip(rows, sources, strict=True)]
+        if None in pieces:
+            for place, (row, source) in enumerate(zip(rows, sources, strict=True)):
+                if pieces[place] is None:
+                    pieces[place] = tables[source][row] = self._item(row, source, model)
+        return pieces  # type: ignore[return-value]  # none is left
 
     def ids(self, rows: list[int]) -> list[bytes]:
         """Returns the items' ids."""
@@ -278,13 +283,23 @@ def _of(column: Sequence[Any], user: int, default: Any) -> Any:
     return column[user] if column else default
 
 
+def _column(column: Sequence[Any], default: Any, users: int) -> Sequence[Any]:
+    return column or [default] * users
+
+
 def _id(request_id: str) -> bytes:
     return _field(_REQUEST_ID, request_id.encode())
 
 
 def _field(number: int, payload: bytes) -> bytes:
     """Writes a field of a length and that many bytes."""
-    return _tag(number) + _varint(len(payload)) + payload
+    return _start(number, len(payload)) + payload
+
+
+@lru_cache(maxsize=1024)
+def _start(number: int, length: int) -> bytes:
+    """Writes what comes before the bytes of a field: requests' ids, heads and rows have few lengths."""
+    return _tag(number) + _varint(length)
 
 
 def _tag(number: int) -> bytes:

@@ -9,9 +9,10 @@ from time import perf_counter
 from types import TracebackType
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.server.ops.histograms import BatchHistogram
 
 __all__ = ["Metrics", "MetricsEndpoint"]
 
@@ -28,22 +29,15 @@ class Metrics:
         self.requests = Counter("honeyguide_requests", "Requests begun.", ["method"], registry=r)
         self.errors = Counter("honeyguide_errors", "Requests failed, by reason.", ["method", "reason"], registry=r)
         self.row_errors = Counter("honeyguide_row_errors", "Rows failed in batches.", ["reason"], registry=r)
-        self.request_seconds = Histogram(
-            "honeyguide_request_seconds",
-            "Seconds from begin to end of a request.",
-            ["method"],
-            buckets=_SECONDS,
-            registry=r,
+        self.request_seconds = BatchHistogram(
+            "honeyguide_request_seconds", "Seconds from begin to end of a request.", "method", _SECONDS, r
         )
-        self.stage_seconds = Histogram(
-            "honeyguide_stage_seconds", "Seconds of one stage of a batch.", ["stage"], buckets=_SECONDS, registry=r
+        self.stage_seconds = BatchHistogram(
+            "honeyguide_stage_seconds", "Seconds of one stage of a batch.", "stage", _SECONDS, r
         )
         # Looking a metric up by its labels takes longer than counting.
-        self._stage_histogram = cache(lambda name: self.stage_seconds.labels(name))
         self.users_met = cache(lambda model, outcome: self.users.labels(model, outcome))
-        self.batch_rows = Histogram(
-            "honeyguide_batch_rows", "Users computed in one batch.", ["pipeline"], buckets=_ROWS, registry=r
-        )
+        self.batch_rows = BatchHistogram("honeyguide_batch_rows", "Users computed in one batch.", "pipeline", _ROWS, r)
         self.queue_rows = Gauge("honeyguide_queue_rows", "Calls waiting for a batch.", registry=r)
         self.model_version = Gauge("honeyguide_model_version", "Version that serves.", ["model"], registry=r)
         self.events = Counter(
@@ -74,7 +68,7 @@ class Metrics:
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Measures one stage: "history", "retrieve", "rank", "rules", …; a stage that raises is not counted."""
-        return _Timed(self._stage_histogram(name))
+        return _Timed(self.stage_seconds, name)
 
     def serving(self, model: str, version: int) -> None:
         """Notes the version of a model that serves now; 0: none."""
@@ -87,10 +81,10 @@ class Metrics:
 class _Timed:
     """Adds to a histogram how long its block took. A generator would take four times as long to do so."""
 
-    __slots__ = ("_histogram", "_start")
+    __slots__ = ("_histogram", "_label", "_start")
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
+    def __init__(self, histogram: BatchHistogram, label: str) -> None:
+        self._histogram, self._label = histogram, label
 
     def __enter__(self) -> None:
         self._start = perf_counter()
@@ -99,7 +93,7 @@ class _Timed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._histogram.observe(perf_counter() - self._start)
+            self._histogram.observe(self._label, perf_counter() - self._start)
 
 
 class MetricsEndpoint:
