@@ -76,6 +76,7 @@ WRONG: dict[str, list[Any]] = {
     "request_id": [None, 5],
     "page_size": ["10", None, 1.5],
     "name": [None, 5, b"cf"],
+    "digest": [None, 5],
     "version": ["1", None, 1.5],
     "timeout": [0, -1, math.nan, "5", True, [5], 1j],
 }

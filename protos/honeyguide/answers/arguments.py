@@ -217,6 +217,8 @@ def as_versions(field: str, versions: object) -> list[ModelVersion]:
 
 
 def _listed(field: str, values: object, allowed: str) -> list[Any]:
+    if type(values) is list:  # as most are; nobody changes it
+        return values
     if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):
         raise ArgumentError(field, values, allowed, f"put one value into a list: [{shown(values)}]")
     try:
