@@ -29,7 +29,8 @@ def bearing(token: str) -> Credentials:
 
 def gate(metrics: Metrics | None = None, **settings: Any) -> Gate:
     made = Gate(make_settings(**settings), metrics or Metrics())
-    made._files._seconds = made._files._next = 0.0
+    if made._files is not None:
+        made._files._seconds = made._files._next = 0.0
     return made
 
 

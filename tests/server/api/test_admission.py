@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
+from honeyguide.server.access.gate import Gate
 from honeyguide.server.access.tokens import new_token
-from honeyguide.server.api.admission import StreamPace
+from honeyguide.server.api.interceptor import ErrorInterceptor
+from honeyguide.server.api.outcomes import Outcomes
+from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.calls import RequestIds
+from honeyguide.server.settings import make_settings
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.recommender_service_pb2 import RecommendStreamRequest, StreamOptions, UserBatch, UserRow
 
@@ -29,4 +35,17 @@ async def test_a_stream_ends_when_its_token_expires(start: Any, transport: str) 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    assert StreamPace.keep.__doc__
+
+
+async def test_a_method_before_which_nobody_would_ask_who_calls_is_not_there() -> None:
+    """Those of libraries may be synchronous, and then nothing can be awaited before them."""
+    metrics = Metrics()
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    details: Any = SimpleNamespace(method="/library.Service/Rpc")
+
+    async def found(_: Any) -> Any:
+        return handler
+
+    for gate, expected in ((Gate(make_settings(), metrics), None), (None, handler)):
+        interceptor = ErrorInterceptor(Outcomes(metrics), RequestIds(), gate=gate)
+        assert await interceptor.intercept_service(found, details) is expected

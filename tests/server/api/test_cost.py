@@ -14,6 +14,8 @@ import pytest
 from noted_calls import NotedCall
 
 from honeyguide.sdk.host import PluginHost
+from honeyguide.server.access.gate import Gate, credentials_of
+from honeyguide.server.access.tokens import new_token
 from honeyguide.server.api.event_service import EventRecorder
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.unary import UnaryMethods
@@ -79,3 +81,16 @@ def test_a_request_takes_few_calls_and_a_batch_few_more(
     for_each = (many - one) / (BATCH - 1)
     assert for_each <= each
     assert one <= fixed
+
+
+def test_a_gate_takes_few_calls_for_each_request() -> None:
+    """Without callers there is none: `Gate.of` returns None, which is all that a request looks at."""
+    token = new_token()
+    caller = {"roles": ["recommend"], "sha256": token.sha256, "requests_per_second": 1e6}
+    settings, metrics = make_settings(callers={"shop": caller}), Metrics()
+    gate = Gate.of(settings, metrics)
+    assert gate is not None
+    metadata = [("user-agent", "grpc"), ("authorization", f"Bearer {token.token}")]
+    path = "/honeyguide.v1.RecommenderService/Recommend"
+    assert calls_of(lambda: gate.admit(path, credentials_of(metadata))) <= 31
+    assert Gate.of(make_settings(), metrics) is None

@@ -11,14 +11,17 @@ import structlog
 from honeyguide.sdk.errors import ConfigError, RoleRequired, Unauthenticated
 from honeyguide.server.access.callers import Caller, Callers, read_callers
 from honeyguide.server.access.files import WatchedFiles
-from honeyguide.server.access.roles import ROLES_OF, service_of
+from honeyguide.server.access.roles import OPENED, ROLES, ROLES_OF, service_of
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.settings import Settings
+from honeyguide.server.settings.access import RoleName
 
 __all__ = ["Credentials", "Gate", "credentials_of"]
 
 _AUTHORIZATION = "authorization"
 _SCHEME = "bearer "
+_UNKNOWN: tuple[RoleName, ...] = ("admin",)
+"""What an rpc needs that the table lacks."""
 _WHO = "no credential that this server takes: send `authorization: Bearer TOKEN`, or a client certificate that is known"
 
 
@@ -35,7 +38,7 @@ def credentials_of(
     metadata: Iterable[tuple[str, str | bytes]], peer: Mapping[str, Iterable[bytes]] | None = None
 ) -> Credentials:
     """Finds the credentials in a call's metadata and in what gRPC knows of the connection (its auth context)."""
-    authorization = tuple(value for key, value in metadata if key == _AUTHORIZATION)
+    authorization = tuple([value for key, value in metadata if key == _AUTHORIZATION])  # a generator would take longer
     if not peer:
         return Credentials(authorization)
     names = (*peer.get("x509_common_name", ()), *peer.get("x509_subject_alternative_name", ()))
@@ -49,7 +52,10 @@ class Gate:
         """Reads the callers; raises `ConfigError` where their file cannot be read or names one twice."""
         self._settings, self._metrics, self._clock = settings, metrics, clock
         self._log = structlog.get_logger("honeyguide.access")
-        self._files = WatchedFiles([settings.tokens] if settings.tokens else [])
+        # What everybody may call; what is answered on the admin port alone is open to who reaches that.
+        self._open = {path for path in OPENED if getattr(settings, service_of(path)) in ("open", "admin")}
+        self._needed = {**ROLES_OF, **dict.fromkeys(OPENED, ROLES)}
+        self._files = WatchedFiles([settings.tokens]) if settings.tokens else None
         self._callers = self._read(None)
         metrics.callers.set(len(self._callers))
 
@@ -68,7 +74,7 @@ class Gate:
         Returns who calls; None: the rpc is open to everybody. Raises `Unauthenticated`, `RoleRequired` or
         `RateExceeded`.
         """
-        if self._is_open(method):
+        if method in self._open:
             return None
         caller = self.check(method, credentials)
         caller.limits.take()
@@ -79,18 +85,13 @@ class Gate:
         caller = self._identify(credentials)
         if caller is None or caller.expires <= self._clock():
             raise Unauthenticated(_WHO)
-        if not service_of(method) and caller.roles.isdisjoint(needed := ROLES_OF.get(method, ("admin",))):
+        if caller.roles.isdisjoint(needed := self._needed.get(method, _UNKNOWN)):
             raise RoleRequired(method, caller.name, needed)
         return caller
 
-    def _is_open(self, method: str) -> bool:
-        """Says whether everybody may call; what is on the admin port alone is open to who reaches that."""
-        service = service_of(method)
-        return bool(service) and getattr(self._settings, service) in ("open", "admin")
-
     def _identify(self, credentials: Credentials) -> Caller | None:
         """Finds who calls: by the token where one was sent, which then must be right, else by the certificate."""
-        if self._files.changed():
+        if self._files is not None and self._files.changed():
             self._reload()
         callers = self._callers
         if credentials.authorization:

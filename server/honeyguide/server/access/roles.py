@@ -8,7 +8,7 @@ from typing import get_args
 
 from honeyguide.server.settings.access import AccessSettings, RoleName
 
-__all__ = ["ROLES", "ROLES_OF", "is_carried", "service_of"]
+__all__ = ["OPENED", "ROLES", "ROLES_OF", "is_carried", "service_of"]
 
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 
@@ -38,6 +38,15 @@ ROLES_OF: Mapping[str, tuple[RoleName, ...]] = MappingProxyType(
 """Roles by path of the rpc, "/package.Service/Method"; any one of them will do. A path that is missing is refused."""
 
 
+OPENED = (
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
+"""Rpcs of health and reflection, which the settings open or close; a role is no matter to them."""
+
+
 def is_carried(method: str, settings: AccessSettings, *, by_admin_port: bool) -> bool:
     """Says whether a port answers an rpc at all: the admin port, where there is one, or the other."""
     if service := service_of(method):
@@ -50,8 +59,6 @@ def is_carried(method: str, settings: AccessSettings, *, by_admin_port: bool) ->
 
 def service_of(method: str) -> str:
     """Returns "health" or "reflection" for their rpcs, whose openness is a setting; "" for all others."""
-    if method.startswith("/grpc.health.v1.Health/"):
-        return "health"
-    if method.startswith(("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")):
-        return "reflection"
-    return ""
+    if method not in OPENED:
+        return ""
+    return "health" if method.startswith("/grpc.health.") else "reflection"

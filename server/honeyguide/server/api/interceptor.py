@@ -62,8 +62,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return self._wrapped[method]
         handler: Any = await continuation(handler_call_details)
         if handler is not None and method not in self._guarded:  # a name that a client made up is not kept
-            self._wrapped[method] = self._wrap(handler, method)
-            return self._wrapped[method]
+            wrapped = self._wrap(handler, method)
+            if wrapped is handler and self._gate is not None:
+                return None  # a synchronous method, before which nobody would ask who calls
+            self._wrapped[method] = wrapped
+            return wrapped
         return handler  # type: ignore[no-any-return]  # as above
 
     def _wrap(self, handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
