@@ -35,6 +35,7 @@ COMMANDS = [
     ["models", "load", "cf", "--version", "2"],
     ["models", "unload", "cf"],
     ["models", "pipelines"],
+    ["models", "traffic", "shop", "--arm", "next=10"],
 ]
 
 
@@ -62,7 +63,7 @@ def test_the_address_may_come_from_the_environment(fake, honeyguide, monkeypatch
     assert len(fake.requests) >= 1
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["show"], ["load"], ["unload"], ["pipelines"]])
+@pytest.mark.parametrize("command", [[], ["list"], ["show"], ["load"], ["unload"], ["pipelines"], ["traffic"]])
 def test_every_sub_verb_has_help_with_an_example(honeyguide, command):
     done = honeyguide("models", *command, "--help")
     assert done.exit_code == 0
@@ -166,6 +167,22 @@ def test_models_are_listed_with_version_and_state(fake, honeyguide):
     assert "cf 2 serves in place of version 1" in honeyguide("models", "load", "cf", "--server", fake.address).stdout
     assert "cf 2 serves no more" in honeyguide("models", "unload", "cf", "--server", fake.address).stdout
     assert "shop (default)" in honeyguide("models", "pipelines", "--server", fake.address).stdout
+
+
+def test_traffic_is_set_by_one_line_and_taken_back_by_one(fake, honeyguide):
+    words = ["models", "traffic", "shop", "--server", fake.address]
+    done = honeyguide(*words, "--arm", "next=10", "--arm", "old=2.5", "--shadow", "trial")
+    assert done.stdout == "shop: 10 % next, 2.5 % old, shadow trial; before: itself alone\n"
+    assert honeyguide(*words, "--previous").exit_code == honeyguide(*words, "--alone").exit_code == 0
+    sent = [request for name, request in fake.requests if name == "SetTraffic"]
+    assert [(request.previous, request.HasField("traffic")) for request in sent] == [
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+    assert not sent[2].traffic.arms
+    for wrong in ([], ["--alone", "--previous"], ["--arm", "next"], ["--arm", "next=ten"]):
+        assert honeyguide(*words, *wrong).exit_code == 2
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:

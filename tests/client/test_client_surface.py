@@ -20,10 +20,11 @@ def test_importing_the_client_loads_nothing_heavy():
 def test_exported_names_are_sorted_and_frozen():
     assert honeyguide.client.__all__ == sorted(honeyguide.client.__all__)
     assert " ".join(honeyguide.client.__all__) == (
-        "AsyncClient BatchAnswer BecauseItem CancelledError Client ClientStateError DeadlineError Event "
+        "AsyncClient BatchAnswer BecauseItem CancelledError ChangedTraffic Client ClientStateError DeadlineError Event "
         "FailedPreconditionError History HoneyguideClientError InputError InternalError InvalidArgumentError Item "
         "LoadedModel Model ModelChangedError ModelVersion NotFoundError OverCapacityError Pipeline Plugin Ranked "
         "Ranking Recommendations Recorded RejectedEvent ResumeError RetryPolicy RowFailure SimilarItems "
+        "Traffic "
         "UnavailableError UnimplementedError UserRow"
     )
 

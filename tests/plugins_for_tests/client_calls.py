@@ -34,6 +34,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("load_model", ("cf",), {}),
     ("unload_model", ("cf",), {}),
     ("pipelines", (), {}),
+    ("set_traffic", ("shop", {"next": 10.0}), {"shadows": ["trial"]}),
     ("plugins", (), {}),
     (
         "recommend_stream",
@@ -78,6 +79,10 @@ WRONG: dict[str, list[Any]] = {
     "name": [None, 5, b"cf"],
     "digest": [None, 5],
     "version": ["1", None, 1.5],
+    "digest": [None, 5, b"0"],
+    "arms": ["next", 5, {"next": "10"}, {5: 10}, {"next": None}],
+    "shadows": ["abc", 5, None, [None]],
+    "previous": [1, None, "yes"],
     "timeout": [0, -1, math.nan, "5", True, [5], 1j],
 }
 EXAMPLES = {name: (args, kwargs) for name, args, kwargs in reversed(CALLS)}

@@ -242,6 +242,10 @@ class FakeServer(
         self._came("UnloadModel", request, context)
         return model_service_pb2.UnloadModelResponse(version=2)
 
+    def SetTraffic(self, request, context):
+        self._came("SetTraffic", request, context)
+        return model_service_pb2.SetTrafficResponse(traffic=request.traffic)
+
     def ListPipelines(self, request, context):
         self._came("ListPipelines", request, context)
         ranked = model_service_pb2.Pipeline(

@@ -37,7 +37,13 @@ def start(shared_repository: Path, tmp_path: Path, host: PluginHost) -> Start:
 
     @asynccontextmanager
     async def run(repository: Path = shared_repository, **settings: Any) -> AsyncIterator[Running]:
-        given = {"port": 0, "metrics_port": -1, "events": tmp_path / "events.db", "drain_seconds": 2.0} | settings
+        given = {
+            "port": 0,
+            "metrics_port": -1,
+            "events": tmp_path / "events.db",
+            "traffic": tmp_path / "traffic.json",
+            "drain_seconds": 2.0,
+        } | settings
         async with (
             Server(Settings(repository=repository, **given), host) as server,
             grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,

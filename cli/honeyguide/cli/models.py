@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption, hand_down
+
+if TYPE_CHECKING:
+    from honeyguide.answers import Traffic
 
 __all__ = ["add_to"]
 
@@ -27,11 +30,12 @@ def add_to(app: typer.Typer) -> None:
     group.command()(load)
     group.command()(unload)
     group.command()(pipelines)
+    group.command()(traffic)
     app.add_typer(group, name="models")
 
 
 def models(context: typer.Context, server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
-    """Lists, shows, loads and unloads the models of a running server.
+    """Lists, shows, loads and unloads the models of a running server, and says who answers whom.
 
     Example: honeyguide models load cf --version 2
     """
@@ -176,11 +180,14 @@ def pipelines(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> Non
             str(pipeline.ranker or "–"),
             ", ".join(pipeline.rules) or "–",
             _yes(pipeline.drop_seen),
+            _who_answers(pipeline.traffic),
             pipeline.problem,
         )
         for pipeline in listed
     ]
-    print_table(f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "problem"), rows)
+    print_table(
+        f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "traffic", "problem"), rows
+    )
 
 
 def _megabytes(count: int) -> str:
@@ -191,6 +198,58 @@ def _quality(metrics: Mapping[str, float]) -> str:
     """Shows NDCG@10 on held-out users, of the ranking if it ranks."""
     figures = [metrics[name] for name in ("rank/ndcg@10", "retrieve/ndcg@10", "ndcg@10") if name in metrics]
     return f"{figures[0]:.4f}" if figures else ""
+
+
+def traffic(
+    pipeline: Annotated[str, typer.Argument(help="The pipeline; `honeyguide models pipelines` lists them.")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PIPELINE=PERCENT", help="Pipeline that answers so many of the users; may be repeated."),
+    ] = None,
+    shadow: Annotated[
+        list[str] | None, typer.Option(help="Pipeline that is asked besides, and answers nobody; may be repeated.")
+    ] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="The pipeline answers everybody, and nobody is asked besides.")
+    ] = False,
+    previous: Annotated[bool, typer.Option("--previous", help="Go back to what held before the last change.")] = False,
+    server: _Server = DEFAULT_SERVER,
+    json: JsonOption = False,
+) -> None:
+    """Sets which pipelines answer for one, and says who did before.
+
+    Example: honeyguide models traffic home --arm next=10 --shadow trial
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.connection import connect
+    from honeyguide.cli.output import print_json, print_line
+
+    if (bool(arm or shadow) + alone + previous) != 1:
+        raise typer.BadParameter("say one of: --arm and --shadow, --alone, --previous")
+    with connect(server) as client:
+        changed = client.set_traffic(pipeline, _arms(arm or ()), shadows=shadow or (), previous=previous)
+    if json:
+        print_json(asdict(changed))
+        return
+    print_line(f"{pipeline}: {_who_answers(changed.traffic)}; before: {_who_answers(changed.previous)}")
+
+
+def _arms(given: Iterable[str]) -> dict[str, float]:
+    """Reads ``PIPELINE=PERCENT``."""
+    arms = {}
+    for text in given:
+        name, _, percent = text.partition("=")
+        try:
+            arms[name] = float(percent)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no PIPELINE=PERCENT, such as next=10", param_hint="--arm") from None
+    return arms
+
+
+def _who_answers(traffic: Traffic) -> str:
+    arms = [f"{percent:g} % {name}" for name, percent in traffic.arms.items()]
+    return ", ".join(arms + [f"shadow {name}" for name in traffic.shadows]) or "itself alone"
 
 
 def _yes(fact: bool) -> str:

@@ -3,6 +3,7 @@
 from honeyguide.answers.records import (
     BatchAnswer,
     BecauseItem,
+    ChangedTraffic,
     Event,
     History,
     Item,
@@ -18,12 +19,14 @@ from honeyguide.answers.records import (
     RejectedEvent,
     RowFailure,
     SimilarItems,
+    Traffic,
     UserRow,
 )
 
 __all__ = [
     "BatchAnswer",
     "BecauseItem",
+    "ChangedTraffic",
     "Event",
     "History",
     "Item",
@@ -39,5 +42,6 @@ __all__ = [
     "RejectedEvent",
     "RowFailure",
     "SimilarItems",
+    "Traffic",
     "UserRow",
 ]

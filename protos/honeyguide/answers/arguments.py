@@ -27,6 +27,7 @@ __all__ = [
     "as_id",
     "as_ids",
     "as_moment",
+    "as_percents",
     "as_real",
     "as_text",
     "as_user_row",
@@ -203,6 +204,13 @@ def as_events(events: object) -> list[dict[str, Any]]:
         raise ArgumentError("events", events, "a list of Event", "put it into a list")
     given = _listed("events", events, "a list of Event")
     return [as_event(f"events[{place}]", event) for place, event in enumerate(given)]
+
+
+def as_percents(field: str, percents: object) -> dict[str, float]:
+    """Takes percent by name."""
+    if not isinstance(percents, Mapping):
+        raise ArgumentError(field, percents, "percent by the name of a pipeline, such as {'next': 10}")
+    return {as_text(field, name): _number(f"{field}[{name!r}]", percent) for name, percent in percents.items()}
 
 
 def as_versions(field: str, versions: object) -> list[ModelVersion]:

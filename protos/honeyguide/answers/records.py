@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from honeyguide.answers.tables import Tabular
@@ -11,6 +11,7 @@ from honeyguide.answers.tables import Tabular
 __all__ = [
     "BatchAnswer",
     "BecauseItem",
+    "ChangedTraffic",
     "Event",
     "History",
     "Item",
@@ -26,6 +27,7 @@ __all__ = [
     "RejectedEvent",
     "RowFailure",
     "SimilarItems",
+    "Traffic",
     "UserRow",
 ]
 
@@ -163,6 +165,8 @@ class Recommendations(_Items):
     degraded_reasons: tuple[str, ...] = ()
     unknown_categories: tuple[str, ...] = ()
     """Of `any_categories`, those that no item of the catalogue has."""
+    arm: str = ""
+    """The pipeline that was drawn to answer this user; "": the pipeline has no arms."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class Ranking(_Items):
     degraded: bool = False
     """Whether a part of the pipeline could not run; `degraded_reasons` says why."""
     degraded_reasons: tuple[str, ...] = ()
+    arm: str = ""
+    """As in `Recommendations`."""
 
 
 @dataclass(frozen=True)
@@ -345,6 +351,24 @@ class LoadedModel:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """Who answers for a pipeline, and who is asked besides."""
+
+    arms: Mapping[str, float] = field(default_factory=dict)
+    """Percent of the users, above 0, by the pipeline that answers them; the pipeline itself answers the rest."""
+    shadows: tuple[str, ...] = ()
+    """Pipelines that are asked the same; their answers are counted, and given to nobody."""
+
+
+@dataclass(frozen=True)
+class ChangedTraffic:
+    """What holds now, and what held until now."""
+
+    traffic: Traffic
+    previous: Traffic
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """One pipeline: which bundles retrieve, which one ranks, which rules run after."""
 
@@ -356,6 +380,8 @@ class Pipeline:
     drop_seen: bool
     problem: str
     """Why it cannot answer now; "" when it can."""
+    traffic: Traffic = Traffic()
+    """Who answers for it."""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class UnloadModelResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Pipeline(_message.Message):
-    __slots__ = ("name", "is_default", "retrievers", "ranker", "rules", "drop_seen", "problem")
+    __slots__ = ("name", "is_default", "retrievers", "ranker", "rules", "drop_seen", "problem", "traffic")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVERS_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +145,7 @@ class Pipeline(_message.Message):
     RULES_FIELD_NUMBER: _ClassVar[int]
     DROP_SEEN_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
     name: str
     is_default: bool
     retrievers: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
@@ -152,7 +153,42 @@ class Pipeline(_message.Message):
     rules: _containers.RepeatedScalarFieldContainer[str]
     drop_seen: bool
     problem: str
-    def __init__(self, name: _Optional[str] = ..., is_default: _Optional[bool] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., ranker: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., drop_seen: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+    traffic: Traffic
+    def __init__(self, name: _Optional[str] = ..., is_default: _Optional[bool] = ..., retrievers: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., ranker: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., drop_seen: _Optional[bool] = ..., problem: _Optional[str] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
+
+class Traffic(_message.Message):
+    __slots__ = ("arms", "shadows")
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    SHADOWS_FIELD_NUMBER: _ClassVar[int]
+    arms: _containers.RepeatedCompositeFieldContainer[Arm]
+    shadows: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, arms: _Optional[_Iterable[_Union[Arm, _Mapping]]] = ..., shadows: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Arm(_message.Message):
+    __slots__ = ("pipeline", "percent")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    percent: float
+    def __init__(self, pipeline: _Optional[str] = ..., percent: _Optional[float] = ...) -> None: ...
+
+class SetTrafficRequest(_message.Message):
+    __slots__ = ("pipeline", "traffic", "previous")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    traffic: Traffic
+    previous: bool
+    def __init__(self, pipeline: _Optional[str] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ..., previous: _Optional[bool] = ...) -> None: ...
+
+class SetTrafficResponse(_message.Message):
+    __slots__ = ("traffic", "previous")
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    traffic: Traffic
+    previous: Traffic
+    def __init__(self, traffic: _Optional[_Union[Traffic, _Mapping]] = ..., previous: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
 
 class ListPipelinesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -63,6 +63,11 @@ class ModelServiceStub:
                 request_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesResponse.FromString,
                 _registered_method=True)
+        self.SetTraffic = channel.unary_unary(
+                '/honeyguide.v1.ModelService/SetTraffic',
+                request_serializer=honeyguide_dot_v1_dot_model__service__pb2.SetTrafficRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.SetTrafficResponse.FromString,
+                _registered_method=True)
         self.ListPlugins = channel.unary_unary(
                 '/honeyguide.v1.ModelService/ListPlugins',
                 request_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListPluginsRequest.SerializeToString,
@@ -115,6 +120,16 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTraffic(self, request, context):
+        """Sets which pipelines answer for another, in which shares, and which are asked besides; or goes back to what held
+        before. It holds at once, in every process of the server, and after a restart. NOT_FOUND for what is no pipeline of
+        the settings; FAILED_PRECONDITION where it cannot be written down, or there is nothing to go back to: then nothing
+        has changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPlugins(self, request, context):
         """Lists the plugins, with the reason of each that failed to load.
         """
@@ -149,6 +164,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListPipelines,
                     request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesRequest.FromString,
                     response_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesResponse.SerializeToString,
+            ),
+            'SetTraffic': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTraffic,
+                    request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.SetTrafficRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_model__service__pb2.SetTrafficResponse.SerializeToString,
             ),
             'ListPlugins': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPlugins,
@@ -295,6 +315,33 @@ class ModelService:
             '/honeyguide.v1.ModelService/ListPipelines',
             honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesRequest.SerializeToString,
             honeyguide_dot_v1_dot_model__service__pb2.ListPipelinesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTraffic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.v1.ModelService/SetTraffic',
+            honeyguide_dot_v1_dot_model__service__pb2.SetTrafficRequest.SerializeToString,
+            honeyguide_dot_v1_dot_model__service__pb2.SetTrafficResponse.FromString,
             options,
             channel_credentials,
             insecure,

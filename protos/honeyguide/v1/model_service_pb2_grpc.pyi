@@ -52,6 +52,12 @@ class ModelServiceStub:
     """
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListPipelinesRequest, _model_service_pb2.ListPipelinesResponse]
     """Lists the pipelines, the default first."""
+    SetTraffic: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.SetTrafficRequest, _model_service_pb2.SetTrafficResponse]
+    """Sets which pipelines answer for another, in which shares, and which are asked besides; or goes back to what held
+    before. It holds at once, in every process of the server, and after a restart. NOT_FOUND for what is no pipeline of
+    the settings; FAILED_PRECONDITION where it cannot be written down, or there is nothing to go back to: then nothing
+    has changed.
+    """
     ListPlugins: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]
     """Lists the plugins, with the reason of each that failed to load."""
 
@@ -79,6 +85,12 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     ListPipelines: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListPipelinesRequest, _model_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists the pipelines, the default first."""
+    SetTraffic: _aio.UnaryUnaryMultiCallable[_model_service_pb2.SetTrafficRequest, _model_service_pb2.SetTrafficResponse]  # type: ignore[assignment]
+    """Sets which pipelines answer for another, in which shares, and which are asked besides; or goes back to what held
+    before. It holds at once, in every process of the server, and after a restart. NOT_FOUND for what is no pipeline of
+    the settings; FAILED_PRECONDITION where it cannot be written down, or there is nothing to go back to: then nothing
+    has changed.
+    """
     ListPlugins: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]  # type: ignore[assignment]
     """Lists the plugins, with the reason of each that failed to load."""
 
@@ -133,6 +145,18 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListPipelinesResponse, _abc.Awaitable[_model_service_pb2.ListPipelinesResponse]]:
         """Lists the pipelines, the default first."""
+
+    @_abc_1.abstractmethod
+    def SetTraffic(
+        self,
+        request: _model_service_pb2.SetTrafficRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.SetTrafficResponse, _abc.Awaitable[_model_service_pb2.SetTrafficResponse]]:
+        """Sets which pipelines answer for another, in which shares, and which are asked besides; or goes back to what held
+        before. It holds at once, in every process of the server, and after a restart. NOT_FOUND for what is no pipeline of
+        the settings; FAILED_PRECONDITION where it cannot be written down, or there is nothing to go back to: then nothing
+        has changed.
+        """
 
     @_abc_1.abstractmethod
     def ListPlugins(

@@ -103,7 +103,7 @@ class BecauseItem(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state", "unknown_categories")
+    __slots__ = ("request_id", "items", "shortfall", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state", "unknown_categories", "arm")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class RecommendResponse(_message.Message):
     DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
     USER_STATE_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     shortfall: int
@@ -122,7 +123,8 @@ class RecommendResponse(_message.Message):
     degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
     user_state: UserState
     unknown_categories: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ..., unknown_categories: _Optional[_Iterable[str]] = ...) -> None: ...
+    arm: str
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., shortfall: _Optional[int] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ..., unknown_categories: _Optional[_Iterable[str]] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class RecommendStreamRequest(_message.Message):
     __slots__ = ("options", "batch")
@@ -231,7 +233,7 @@ class RankRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., item_ids: _Optional[_Iterable[str]] = ..., pipeline: _Optional[str] = ..., request_time_ms: _Optional[int] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state")
+    __slots__ = ("request_id", "items", "unknown_item_ids", "unknown_history_items", "models", "degraded", "degraded_reasons", "user_state", "arm")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +242,7 @@ class RankResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_REASONS_FIELD_NUMBER: _ClassVar[int]
     USER_STATE_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
     unknown_item_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -248,7 +251,8 @@ class RankResponse(_message.Message):
     degraded: bool
     degraded_reasons: _containers.RepeatedScalarFieldContainer[DegradedReason]
     user_state: UserState
-    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ...) -> None: ...
+    arm: str
+    def __init__(self, request_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., unknown_history_items: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., degraded: _Optional[bool] = ..., degraded_reasons: _Optional[_Iterable[_Union[DegradedReason, str]]] = ..., user_state: _Optional[_Union[UserState, str]] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
     __slots__ = ("item_id", "k", "pipeline", "filter")

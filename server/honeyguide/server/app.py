@@ -42,6 +42,7 @@ from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
 from honeyguide.server.ops.pseudonyms import Pseudonyms
 from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.pipelines import Pipelines
+from honeyguide.server.serving.shadows import Shadows
 from honeyguide.server.serving.workers import Workers
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.choice import choose_transport, make_transport
@@ -125,11 +126,13 @@ class Server:
 
         reads = ThreadPoolExecutor(2, "honeyguide-read")
         self._parts.callback(reads.shutdown)
-        self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics)
+        self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics, settings.traffic)
+        shadows = Shadows(self.metrics, lambda: self.workers.waiting > 0, self.runtime.prepare_thread)
+        self._parts.callback(shadows.close)
         outcomes, writer, request_ids = Outcomes(self.metrics), AnswerWriter(), RequestIds()
         recorder = EventRecorder(store, self.metrics)
         exposures = self._open_exposures()
-        unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer, exposures)
+        unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer, exposures, shadows)
         self.workers = Workers(
             unary.answer,
             outcomes.refuse_all,
@@ -224,6 +227,9 @@ class Server:
                 await asyncio.to_thread(self.repository.load, name, version, digest)
             case {"unload": str(name)}:
                 await asyncio.to_thread(self.repository.unload, name)
+            case {"traffic": str(state)}:
+                self.pipelines.traffic.apply(state)
+                return
             case {"forget": str(user_id)}:
                 # Behind what is computed now: it may have read the events before they went, and keep what they came to.
                 await asyncio.to_thread(self.workers.finish_begun)

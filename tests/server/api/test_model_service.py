@@ -14,7 +14,7 @@ from bundles import rewrite_manifest
 
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import History
-from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest
 
 KNOWN = RecommendRequest(history=History(item_ids=["item-3"]))
 
@@ -160,3 +160,89 @@ async def test_unloaded_model_takes_its_own_pipeline_along(start: Any) -> None:
         answer = await running.models.LoadModel(pb.LoadModelRequest(name="tiny"))
         assert answer.previous_version == 0
         assert (await running.recommender.Recommend(RecommendRequest(pipeline="tiny"))).items
+
+
+PIPELINES = {"home": {"model": "tiny"}, "next": {"model": "tiny_ranker"}, "old": {"model": "tiny", "version": 1}}
+
+
+def _traffic(shadows: tuple[str, ...] = (), **arms: float) -> pb.Traffic:
+    return pb.Traffic(arms=[pb.Arm(pipeline=name, percent=share) for name, share in arms.items()], shadows=shadows)
+
+
+async def _arms(running: Any) -> list[tuple[str, str]]:
+    """Returns for each of some users which arm answered, and by which model."""
+    answers = await asyncio.gather(
+        *(running.recommender.Recommend(RecommendRequest(user_id=f"u{n}", pipeline="home")) for n in range(40))
+    )
+    return [(answer.arm, answer.models[-1].name) for answer in answers]
+
+
+async def test_traffic_is_set_kept_over_a_restart_and_taken_back(start: Any, tmp_path: Path) -> None:
+    settings = {"pipelines": PIPELINES, "traffic": tmp_path / "traffic.json", "default_pipeline": "home"}
+    async with start(**settings) as running:
+        assert set(await _arms(running)) == {("", "tiny")}
+        set_to = await running.models.SetTraffic(pb.SetTrafficRequest(traffic=_traffic(("old",), next=50)))
+        assert (set_to.traffic, set_to.previous) == (_traffic(("old",), next=50), pb.Traffic())
+        half = await _arms(running)
+        assert set(half) == {("home", "tiny"), ("next", "tiny_ranker")}
+        assert await _arms(running) == half  # a user stays
+        ranked = await running.recommender.Rank(RankRequest(user_id="u0", item_ids=["item-1"]))
+        assert ranked.arm == half[0][0]
+        (home, *_) = (await running.models.ListPipelines(pb.ListPipelinesRequest())).pipelines
+        assert home.traffic == _traffic(("old",), next=50)
+        metrics = running.server.metrics.registry
+        labels = {"pipeline": "home", "arm": "next"}
+        answered = 2 * half.count(("next", "tiny_ranker")) + (ranked.arm == "next")
+        assert metrics.get_sample_value("honeyguide_arm_answers_total", labels) == answered
+        shadow = {"pipeline": "home", "shadow": "old"}
+        assert sum(
+            metrics.get_sample_value("honeyguide_shadow_answers_total", {**shadow, "outcome": outcome}) or 0
+            for outcome in ("scored", "dropped")
+        )
+    async with start(**settings) as running:
+        assert await _arms(running) == half
+        back = await running.models.SetTraffic(pb.SetTrafficRequest(previous=True))
+        assert (back.traffic, back.previous) == (pb.Traffic(), _traffic(("old",), next=50))
+        assert set(await _arms(running)) == {("", "tiny")}
+    async with start(**settings) as running:
+        await running.server.apply({"traffic": running.server.pipelines.traffic.state, "subject": "traffic"})
+        assert set(await _arms(running)) == {("", "tiny")}
+
+
+async def test_users_without_id_are_drawn_by_the_request(start: Any, tmp_path: Path) -> None:
+    arms = {**PIPELINES, "home": {"model": "tiny", "arms": {"next": 50}}}
+    async with start(pipelines=arms, traffic=tmp_path / "traffic.json") as running:
+        request = RecommendRequest(pipeline="home")
+        answers = await asyncio.gather(*(running.recommender.Recommend(request) for _ in range(40)))
+    assert {answer.arm for answer in answers} == {"home", "next"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (pb.SetTrafficRequest(pipeline="home"), "traffic, previous is 'neither'; allowed: one of them"),
+        (pb.SetTrafficRequest(pipeline="home", traffic=pb.Traffic(), previous=True), "is 'both'"),
+        (pb.SetTrafficRequest(pipeline="home", previous=True), "'home' was never set"),
+        (pb.SetTrafficRequest(pipeline="cart", traffic=pb.Traffic()), "no pipeline 'cart' in the settings"),
+        (pb.SetTrafficRequest(pipeline="home", traffic=_traffic(cart=5)), "no pipeline 'cart' in the settings"),
+        (
+            pb.SetTrafficRequest(pipeline="home", traffic=pb.Traffic(arms=[pb.Arm(pipeline="next", percent=1)] * 2)),
+            "each pipeline once",
+        ),
+    ],
+)
+async def test_traffic_that_makes_no_sense_is_refused(
+    start: Any, tmp_path: Path, request_: pb.SetTrafficRequest, says: str
+) -> None:
+    async with start(pipelines=PIPELINES, traffic=tmp_path / "traffic.json") as running:
+        with pytest.raises(grpc.aio.AioRpcError, match=says):
+            await running.models.SetTraffic(request_)
+    assert not (tmp_path / "traffic.json").exists()
+
+
+async def test_an_arm_whose_version_does_not_load_leaves_its_users_to_the_pipeline(start: Any, tmp_path: Path) -> None:
+    pipelines = {"home": {"model": "tiny", "arms": {"gone": 50}}, "gone": {"model": "tiny", "version": 9}}
+    async with start(pipelines=pipelines, traffic=tmp_path / "traffic.json") as running:
+        assert set(await _arms(running)) == {("home", "tiny")}
+        with pytest.raises(grpc.aio.AioRpcError, match="'gone' needs version 9 of model 'tiny': no version 9"):
+            await running.recommender.Recommend(RecommendRequest(pipeline="gone"))

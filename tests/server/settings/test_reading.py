@@ -85,7 +85,10 @@ WRONG = [
     ("strict_plugins = 3", r"strict_plugins is 3; .*stops the start"),
     ("pipelines = 3", r"pipelines is 3; .*Allowed: Pipelines by name"),
     ("[pipelines.home]", r"server\.toml: pipelines\.home\.model is missing: The model"),
-    ('[pipelines.home]\nmodl = "cf"', r"unknown key 'pipelines\.home\.modl'; there are: model, rank, candidates"),
+    (
+        '[pipelines.home]\nmodl = "cf"',
+        r"unknown key 'pipelines\.home\.modl'; there are: model, version, rank, candidates",
+    ),
     ('[pipelines.home]\nmodel = "cf"\ncandidates = -1', r"pipelines\.home\.candidates is -1; .*0–10,000"),
     ('[pipelines.home]\nmodel = "cf"\nrules = [{}]', r"pipelines\.home\.rules\.0\.name is missing"),
     ('[pipelines.Home]\nmodel = "cf"', r"pipelines\.Home is 'Home'; .*lower-case letters"),

@@ -6,6 +6,7 @@ A bare `pip install honeyguide` is enough; importing this loads gRPC and nothing
 from honeyguide.answers import (
     BatchAnswer,
     BecauseItem,
+    ChangedTraffic,
     Event,
     History,
     Item,
@@ -21,6 +22,7 @@ from honeyguide.answers import (
     RejectedEvent,
     RowFailure,
     SimilarItems,
+    Traffic,
     UserRow,
 )
 from honeyguide.client.aio import AsyncClient
@@ -48,6 +50,7 @@ __all__ = [
     "BatchAnswer",
     "BecauseItem",
     "CancelledError",
+    "ChangedTraffic",
     "Client",
     "ClientStateError",
     "DeadlineError",
@@ -76,6 +79,7 @@ __all__ = [
     "RetryPolicy",
     "RowFailure",
     "SimilarItems",
+    "Traffic",
     "UnavailableError",
     "UnimplementedError",
     "UserRow",

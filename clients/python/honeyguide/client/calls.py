@@ -24,6 +24,7 @@ from honeyguide.answers.arguments import (
     as_id,
     as_ids,
     as_moment,
+    as_percents,
     as_text,
     as_versions,
     as_whole,
@@ -47,6 +48,7 @@ __all__ = [
     "recommend",
     "record",
     "record_event",
+    "set_traffic",
     "similar_items",
     "stream_options",
     "unload_model",
@@ -266,6 +268,32 @@ def pipelines(*, timeout: float | None = None) -> Pages[answers.Pipeline]:
     return _pages("ListPipelines", request, "pipelines", messages.pipeline, answers.Pipeline, timeout)
 
 
+def set_traffic(
+    pipeline: str = "",
+    arms: Mapping[str, float] | None = None,
+    *,
+    shadows: Iterable[str] = (),
+    previous: bool = False,
+    timeout: float | None = None,
+) -> Call[answers.ChangedTraffic]:
+    """Sets which pipelines answer for one ("": the default): percent of users by pipeline, and who is asked besides.
+
+    Without ``arms`` the pipeline answers everybody itself. ``previous`` goes back to what held before the last change.
+    """
+    request = model_service_pb2.SetTrafficRequest(
+        pipeline=as_text("pipeline", pipeline), previous=as_flag("previous", previous)
+    )
+    if not previous:
+        percents = optional(as_percents, "arms", arms) or {}
+        given = (model_service_pb2.Arm(pipeline=name, percent=percent) for name, percent in percents.items())
+        request.traffic.CopyFrom(model_service_pb2.Traffic(arms=given, shadows=as_ids("shadows", shadows)))
+
+    def read(response: model_service_pb2.SetTrafficResponse) -> answers.ChangedTraffic:
+        return answers.ChangedTraffic(messages.traffic(response.traffic), messages.traffic(response.previous))
+
+    return Call("SetTraffic", request, read, timeout, safe=False)
+
+
 def plugins(*, timeout: float | None = None) -> Pages[answers.Plugin]:
     """Lists the server's plugins, with the reason of each that failed to load."""
     request = model_service_pb2.ListPluginsRequest
@@ -330,6 +358,7 @@ def _recommendations(response: recommender_service_pb2.RecommendResponse) -> ans
         user_state=messages.user_state(response.user_state),
         degraded=response.degraded,
         degraded_reasons=messages.degraded_reasons(response.degraded_reasons),
+        arm=response.arm,
         unknown_categories=tuple(response.unknown_categories),
     )
 
@@ -344,6 +373,7 @@ def _ranking(response: recommender_service_pb2.RankResponse) -> answers.Ranking:
         user_state=messages.user_state(response.user_state),
         degraded=response.degraded,
         degraded_reasons=messages.degraded_reasons(response.degraded_reasons),
+        arm=response.arm,
     )
 
 

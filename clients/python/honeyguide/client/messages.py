@@ -28,6 +28,7 @@ __all__ = [
     "pipeline",
     "plugin",
     "row_failure",
+    "traffic",
     "user_state",
 ]
 
@@ -185,7 +186,13 @@ def pipeline(message: model_service_pb2.Pipeline) -> answers.Pipeline:
         retrievers=tuple(map(model_version, message.retrievers)),
         ranker=model_version(message.ranker) if message.HasField("ranker") else None,
         rules=tuple(message.rules),
+        traffic=traffic(message.traffic),
     )
+
+
+def traffic(message: model_service_pb2.Traffic) -> answers.Traffic:
+    """Reads who answers for a pipeline."""
+    return answers.Traffic({arm.pipeline: arm.percent for arm in message.arms}, tuple(message.shadows))
 
 
 def plugin(message: model_service_pb2.Plugin) -> answers.Plugin:

@@ -117,6 +117,7 @@ class Client:
     load_model = _method(calls.load_model)
     unload_model = _method(calls.unload_model)
     pipelines = _listing(calls.pipelines)
+    set_traffic = _method(calls.set_traffic)
     plugins = _listing(calls.plugins)
 
     def recommend_stream(

@@ -33,6 +33,7 @@ ROLES_OF: Mapping[str, tuple[RoleName, ...]] = MappingProxyType(
         f"{_MODELS}/ListPlugins": ("admin",),
         f"{_MODELS}/LoadModel": ("admin",),
         f"{_MODELS}/UnloadModel": ("admin",),
+        f"{_MODELS}/SetTraffic": ("admin",),
     }
 )
 """Roles by path of the rpc, "/package.Service/Method"; any one of them will do. A path that is missing is refused."""

@@ -18,6 +18,7 @@ from honeyguide.server.api.paging import page
 from honeyguide.server.api.peers import Change, Peers, to_its_end
 from honeyguide.server.bundles.folder import Oddity
 from honeyguide.server.bundles.repository import BundleEntry, Repository
+from honeyguide.server.serving.arms import Shares
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.v1 import model_service_pb2 as pb
@@ -91,6 +92,21 @@ class ModelServicer(ModelServiceServicer):
         shown, token = page(everything, "pipelines", request.page_size, request.page_token, self._pipeline)
         return pb.ListPipelinesResponse(pipelines=shown, next_page_token=token)
 
+    @to_its_end
+    async def SetTraffic(self, request: pb.SetTrafficRequest, context: _Context) -> pb.SetTrafficResponse:
+        """Sets who answers for a pipeline, or goes back to what held before."""
+        name, traffic = request.pipeline or self._pipelines.default, self._pipelines.traffic
+        if request.previous == request.HasField("traffic"):
+            given = "both" if request.previous else "neither"
+            raise InvalidArgument("traffic, previous", given, "one of them")
+        async with self._peers.turn():
+            if request.previous:
+                before = await asyncio.to_thread(traffic.roll_back, name)
+            else:
+                before = await asyncio.to_thread(traffic.change, name, _shares(request.traffic))
+            await self._peers.tell({"traffic": traffic.state, "subject": "traffic"})
+        return pb.SetTrafficResponse(traffic=_traffic(traffic.shares(name)), previous=_traffic(before))
+
     async def ListPlugins(self, request: pb.ListPluginsRequest, context: _Context) -> pb.ListPluginsResponse:
         """Lists the plugins, broken ones too."""
         shown, token = page(self._host.plugins, "plugins", request.page_size, request.page_token, _plugin)
@@ -108,6 +124,7 @@ class ModelServicer(ModelServiceServicer):
             name=options.name,
             is_default=options.name == self._pipelines.default,
             rules=[rule.name for rule in options.rules],
+            traffic=_traffic(self._pipelines.traffic.shares(options.name)),
         )
         try:
             plan = pipeline.plan()
@@ -119,6 +136,18 @@ class ModelServicer(ModelServiceServicer):
         if plan.ranker is not None:
             message.ranker.CopyFrom(_version(plan.ranker.key))
         return message
+
+
+def _shares(message: pb.Traffic) -> Shares:
+    arms = {arm.pipeline: arm.percent for arm in message.arms}
+    if len(arms) < len(message.arms):
+        raise InvalidArgument("traffic.arms", ", ".join(arm.pipeline for arm in message.arms), "each pipeline once")
+    return Shares(arms, tuple(message.shadows))
+
+
+def _traffic(shares: Shares) -> pb.Traffic:
+    arms = [pb.Arm(pipeline=name, percent=percent) for name, percent in shares.arms.items()]
+    return pb.Traffic(arms=arms, shadows=shares.shadows)
 
 
 def _check(version: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from honeyguide.sdk.errors import OverCapacity
 from honeyguide.server.api import validation
@@ -16,6 +17,7 @@ from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.exposure.shown import Shown
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.answers import Answers
+from honeyguide.server.serving.arms import Arms
 from honeyguide.server.serving.calls import ServerCall
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
@@ -25,6 +27,7 @@ from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest,
 
 if TYPE_CHECKING:
     from honeyguide.server.exposure.log import ExposureLog
+    from honeyguide.server.serving.shadows import Shadows
 
 __all__ = ["UnaryMethods"]
 
@@ -43,14 +46,25 @@ class UnaryMethods:
         outcomes: Outcomes,
         writer: AnswerWriter,
         exposures: ExposureLog | None = None,
+        shadows: Shadows | None = None,
     ) -> None:
-        """Takes its parts; ``exposures``: where what is shown is written down, None: nowhere."""
-        self._exposures = exposures
+        """Takes its parts.
+
+        Args:
+            pipelines: answer.
+            recorder: records.
+            metrics: where batches and arms are counted.
+            outcomes: ends the calls.
+            writer: of the answers.
+            exposures: where what is shown is written down; None: nowhere.
+            shadows: asks the shadows of pipelines; None: nobody does.
+        """
+        self._exposures, self._shadows = exposures, shadows
         self._pipelines, self._recorder = pipelines, recorder
         self._metrics, self._outcomes, self._writer = metrics, outcomes, writer
-        recommend = _Ask(RecommendRequest, validation.recommend_query, self._recommend)
-        rank = _Ask(RankRequest, validation.rank_query, self._rank)
-        similar = _Ask(SimilarItemsRequest, validation.similar_query, self._similar)
+        recommend = _Ask(RecommendRequest, validation.recommend_query, self._recommend, drawn=True)
+        rank = _Ask(RankRequest, validation.rank_query, self._rank, drawn=True)
+        similar = _Ask(SimilarItemsRequest, validation.similar_query, self._similar, drawn=False)
         self._methods: dict[str, Callable[[list[ServerCall]], None]] = {
             f"{_RECOMMENDER}/Recommend": partial(self._ask, recommend),
             f"{_RECOMMENDER}/Rank": partial(self._ask, rank),
@@ -86,26 +100,69 @@ class UnaryMethods:
             own = [call for other, call, _ in asked if other == name]
             try:
                 pipeline = self._pipelines.get(name)
+                queries = [query for other, _, query in asked if other == name]
+                arms = self._pipelines.traffic.arms
+                if arms and ask.drawn and pipeline.options.name in arms:
+                    self._split(ask, arms[pipeline.options.name], own, queries)
+                    continue
                 self._metrics.batch_rows.observe(pipeline.options.name, len(own))
-                ask.answer(pipeline, own, [query for other, _, query in asked if other == name])
+                ask.answer(pipeline, own, queries)
             except Exception as error:  # boundary: one pipeline
                 for call in own:
                     self._outcomes.fail(call, error)
 
-    def _recommend(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[RecommendQuery]) -> None:
+    def _split(self, ask: _Ask, arms: Arms, calls: list[ServerCall], queries: list[Any]) -> None:
+        """Has each user's arm answer."""
+        drawn: dict[str, tuple[ServedPipeline, list[ServerCall], list[Any]]] = {}
+        for call, query in zip(calls, queries, strict=True):
+            pipeline, arm = self._pipelines.answering(arms.pipeline, query.user.user_id or call.request_id)
+            _, own, asked = drawn.setdefault(arm, (pipeline, [], []))
+            own.append(call)
+            asked.append(query)
+        for arm, (pipeline, own, asked) in drawn.items():
+            self._metrics.batch_rows.observe(pipeline.options.name, len(own))
+            if arm:
+                self._metrics.arm_rows.labels(arms.pipeline, arm).inc(len(own))
+            try:
+                ask.answer(pipeline, own, asked, _Drawn(arms, arm))
+            except Exception as error:  # boundary: one arm
+                for call in own:
+                    self._outcomes.fail(call, error)
+
+    def _recommend(
+        self,
+        pipeline: ServedPipeline,
+        calls: list[ServerCall],
+        queries: list[RecommendQuery],
+        drawn: _Drawn | None = None,
+    ) -> None:
         for places, answers in pipeline.recommend_parts(queries):
+            if drawn is not None:
+                answers = replace(answers, arm=drawn.arm)  # the same answers, said whose they are
             own = [calls[place] for place in places]
             ks = [queries[place].k for place in places]
             self._outcomes.answer(own, self._writer.recommendations(answers, ks, [call.request_id for call in own]))
             if self._exposures is not None:
-                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers)
+                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers, drawn)
+            if drawn is not None and self._shadows is not None:
+                asked, ids = [queries[place] for place in places], [call.request_id for call in own]
+                for name in drawn.arms.shadows:
+                    self._shadows.offer(drawn.arms.pipeline, self._pipelines.get(name), asked, answers, ids)
 
-    def _rank(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[RankQuery]) -> None:
+    def _rank(
+        self,
+        pipeline: ServedPipeline,
+        calls: list[ServerCall],
+        queries: list[RankQuery],
+        drawn: _Drawn | None = None,
+    ) -> None:
         for places, answers in pipeline.rank_parts(queries):
+            if drawn is not None:
+                answers = replace(answers, arm=drawn.arm)  # as above
             own = [calls[place] for place in places]
             self._outcomes.answer(own, self._writer.rankings(answers, [call.request_id for call in own]))
             if self._exposures is not None:
-                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers)
+                self._expose(self._exposures, pipeline, own, [queries[place] for place in places], answers, drawn)
 
     @staticmethod
     def _expose(
@@ -114,9 +171,15 @@ class UnaryMethods:
         calls: list[ServerCall],
         queries: Sequence[RecommendQuery | RankQuery],
         answers: Answers,
+        drawn: _Drawn | None,
     ) -> None:
         ids, users = [call.request_id for call in calls], [query.user.user_id or "" for query in queries]
-        exposures.add(Shown(round(time() * 1000), pipeline.options.name, ids, users, answers))
+        moment = round(time() * 1000)
+        if drawn is None or not drawn.arm:
+            exposures.add(Shown(moment, pipeline.options.name, ids, users, answers))
+        else:
+            propensity = drawn.arms.propensity(drawn.arm)
+            exposures.add(Shown(moment, drawn.arms.pipeline, ids, users, answers, drawn.arm, propensity))
 
     def _similar(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[SimilarQuery]) -> None:
         (places, answers), missing = pipeline.similar_part(queries)
@@ -149,15 +212,26 @@ class UnaryMethods:
             self._outcomes.answer([call], [recorded.SerializeToString()])
 
 
+class _Drawn(NamedTuple):
+    """What a pipeline's traffic came to for some calls."""
+
+    arms: Arms
+    arm: str
+    """The arm that answers; "": the pipeline has none."""
+
+
 class _Ask:
     """How one method of the recommender is answered."""
 
-    __slots__ = ("answer", "message", "query")
+    __slots__ = ("answer", "drawn", "message", "query")
 
     def __init__(
         self,
         message: Any,
         query: Callable[[Any], Query],
-        answer: Callable[[ServedPipeline, list[ServerCall], list[Query]], None],
+        answer: Callable[..., None],
+        *,
+        drawn: bool,
     ) -> None:
-        self.message, self.query, self.answer = message, query, answer
+        """Takes its parts; ``drawn``: whether a pipeline's arms answer, each its own users."""
+        self.message, self.query, self.answer, self.drawn = message, query, answer, drawn

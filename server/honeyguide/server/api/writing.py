@@ -57,6 +57,7 @@ class AnswerWriter:
             _column(answers.reasons, (), len(ks)),
             _column(answers.states, UserState.ANONYMOUS, len(ks)),
             _column(answers.unknown_categories, (), len(ks)),
+            repeat(answers.arm),
         )
         heads = map(_recommend_head, repeat(answers.models), shortfalls, *columns)
         return [
@@ -73,6 +74,7 @@ class AnswerWriter:
                 unknown_history_items=_of(answers.unknown, user, 0),
                 models=_models(answers.models),
                 user_state=_of(answers.states, user, UserState.ANONYMOUS),
+                arm=answers.arm,
                 **_degraded(_of(answers.reasons, user, ())),
             ).SerializeToString()
             + items
@@ -246,6 +248,7 @@ def _recommend_head(
     reasons: tuple[str, ...],
     state: UserState,
     categories: tuple[str, ...],
+    arm: str,
 ) -> bytes:
     """Writes all of a `RecommendResponse` but its request's id and its items; most answers share theirs."""
     return RecommendResponse(
@@ -254,6 +257,7 @@ def _recommend_head(
         models=_models(models),
         user_state=state,  # type: ignore[arg-type]  # UserState holds the proto's numbers
         unknown_categories=categories,
+        arm=arm,
         **_degraded(reasons),
     ).SerializeToString()
 

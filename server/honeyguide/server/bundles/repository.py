@@ -170,6 +170,11 @@ class Repository:
         self._log.info("model unloaded", model=name, version=version)
         return version
 
+    def pin(self, name: str, version: int) -> LoadedBundle:
+        """Loads and proves a version that serves under no name, for whoever keeps it; raises as `load` does."""
+        with self._lock:
+            return self._open(name, self._choose(name, version, self._find(name)))
+
     def forget(self, user_id: str) -> None:
         """Drops what the bundles that serve, and those they pin, keep of a user."""
         for bundle in self._serving.values():

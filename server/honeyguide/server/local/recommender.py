@@ -161,12 +161,13 @@ class LocalRecommender:
             explain=as_flag("explain", explain),
         )
         query = validation.recommend_query(request)
-        (answer,) = self._compute(self._pipelines.get(as_text("pipeline", pipeline)).recommend, [query])
+        served, arm = self._pipelines.answering(as_text("pipeline", pipeline), query.user.user_id or uuid4().hex)
+        (answer,) = self._compute(served.recommend, [query])
         return answers.Recommendations(
             shortfall=query.k - len(answer.item_ids),
             items=convert_items(answer),
             unknown_categories=answer.unknown_categories,
-            **convert_fields(answer),
+            **convert_fields(answer) | {"arm": arm},
         )
 
     @checked
@@ -244,9 +245,12 @@ class LocalRecommender:
             request_time_ms=as_moment("request_time_ms", request_time_ms),
         )
         query = validation.rank_query(request)
-        (answer,) = self._compute(self._pipelines.get(as_text("pipeline", pipeline)).rank, [query])
+        served, arm = self._pipelines.answering(as_text("pipeline", pipeline), query.user.user_id or uuid4().hex)
+        (answer,) = self._compute(served.rank, [query])
         return answers.Ranking(
-            unknown_item_ids=answer.unknown_item_ids, items=convert_items(answer), **convert_fields(answer)
+            unknown_item_ids=answer.unknown_item_ids,
+            items=convert_items(answer),
+            **convert_fields(answer) | {"arm": arm},
         )
 
     @checked

@@ -9,7 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.ops.histograms import BatchHistogram
@@ -17,6 +17,7 @@ from honeyguide.server.ops.histograms import BatchHistogram
 __all__ = ["Metrics", "MetricsEndpoint"]
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -54,6 +55,22 @@ class Metrics:
         )
         self.exposures = Counter(
             "honeyguide_exposures", "Answers of the exposure log: written, or lost.", ["outcome"], registry=r
+        )
+        self.arm_rows = Counter(
+            "honeyguide_arm_answers", "Answers of a pipeline with arms, by arm.", ["pipeline", "arm"], registry=r
+        )
+        self.shadow_rows = Counter(
+            "honeyguide_shadow_answers",
+            "Answers that shadows were asked for: scored, failed, or dropped for want of time.",
+            ["pipeline", "shadow", "outcome"],
+            registry=r,
+        )
+        self.shadow_overlap = Histogram(
+            "honeyguide_shadow_overlap",
+            "Share of the items answered that a shadow would have answered, too, 0-1.",
+            ["pipeline", "shadow"],
+            buckets=_SHARES,
+            registry=r,
         )
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r

@@ -49,6 +49,8 @@ class Answers(Sequence[Answer]):
     """By user, the candidates that the catalogue lacks; empty: nobody has any."""
     because_items: Mapping[int, Sequence[Names]] = field(default_factory=dict)
     """By user who asked for it, and by item, what of the history carried it."""
+    arm: str = ""
+    """The pipeline that was drawn to answer; "": the one that was asked has no arms."""
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from honeyguide.sdk.errors import ItemNotFound
+from honeyguide.sdk.errors import ItemNotFound, NothingServed
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
@@ -71,6 +71,15 @@ class ServedPipeline:
     def plan(self) -> Plan:
         """Returns what the pipeline does with the bundle that serves now; raises `NothingServed`."""
         return Plan.of(self.options, self._bundle())  # kept nowhere: it would keep a bundle that was unloaded
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a bundle to answer with."""
+        try:
+            self._bundle()
+        except NothingServed:
+            return False
+        return True
 
     def recommend(self, queries: Sequence[RecommendQuery]) -> list[Answer]:
         """Answers each query; raises `NothingServed`."""

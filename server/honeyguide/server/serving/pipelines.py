@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+
+import structlog
 
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.errors import ConfigError, NothingServed, PipelineNotFound
+from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, NothingServed, PipelineNotFound
 from honeyguide.sdk.host import PluginHost
+from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.arms import Shares
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
+from honeyguide.server.serving.traffic import PipelineTraffic
 from honeyguide.server.settings import PipelineSettings, Settings
 
 __all__ = ["Pipelines"]
@@ -27,15 +34,21 @@ class Pipelines:
         repository: Repository,
         store: EventStore | None,
         metrics: Metrics,
+        traffic_file: Path | None = None,
     ) -> None:
-        """Checks the configured pipelines.
+        """Checks the configured pipelines; ``traffic_file``: where changes of traffic are kept, None: nowhere.
 
         Raises `ConfigError` or `PluginError` naming the pipeline and what exists.
         """
         self._settings, self._repository, self._store, self._metrics = settings, repository, store, metrics
+        self._pinned: list[LoadedBundle] = []
         self._configured = {
-            name: self._pipeline(_options(name, given, host, repository)) for name, given in settings.pipelines.items()
+            name: self._pipeline(_options(name, given, host, repository), given.version)
+            for name, given in settings.pipelines.items()
         }
+        shares = {name: Shares(given.arms, given.shadows) for name, given in settings.pipelines.items()}
+        self.traffic = PipelineTraffic(list(self._configured), shares, traffic_file)
+        """Who answers for whom."""
         self._own: dict[str, ServedPipeline] = {}
         default = settings.default_pipeline
         if default and default not in (there := list(self._configured) or repository.names):
@@ -73,19 +86,53 @@ class Pipelines:
     def forget(self, user_id: str) -> None:
         """Drops what the bundles keep of a user."""
         self._repository.forget(user_id)
+        for bundle in self._pinned:
+            for retriever in bundle.retrievers:
+                retriever.cache.forget(user_id)
 
     def needed_by(self, model: str) -> list[str]:
-        """Returns the configured pipelines that need a model."""
-        return [name for name, pipeline in self._configured.items() if pipeline.options.model == model]
+        """Returns the configured pipelines that need the version of a model that serves."""
+        given = self._settings.pipelines
+        return [name for name in self._configured if given[name].model == model and not given[name].version]
+
+    def answering(self, name: str, key: str) -> tuple[ServedPipeline, str]:
+        """Returns the pipeline that answers for another, or for itself, and its arm; "": none was drawn.
+
+        Args:
+            name: "" is the default.
+            key: of whom it is asked: the user's id, or the request's.
+        """
+        pipeline = self.get(name)
+        arms = self.traffic.arms.get(pipeline.options.name)
+        if arms is None or not arms.splits:
+            return pipeline, ""
+        drawn = self._configured[arms.draw(key)]
+        answers = drawn if drawn.serves else pipeline
+        return answers, answers.options.name
 
     def _own_pipeline(self, model: str) -> ServedPipeline:
         if model not in self._own:
-            self._own[model] = self._pipeline(PipelineOptions(model, model))
+            self._own[model] = self._pipeline(PipelineOptions(model, model), 0)
         return self._own[model]
 
-    def _pipeline(self, options: PipelineOptions) -> ServedPipeline:
-        bundle = partial(self._repository.get, options.model)
+    def _pipeline(self, options: PipelineOptions, version: int) -> ServedPipeline:
+        bundle = self._pin(options, version) if version else partial(self._repository.get, options.model)
         return ServedPipeline(options, bundle, self._store, self._metrics, self._settings.max_batch_rows)
+
+    def _pin(self, options: PipelineOptions, version: int) -> Callable[[], LoadedBundle]:
+        """Loads one version for a pipeline alone; where that fails, the others start, and its callers are told."""
+        try:
+            bundle = self._repository.pin(options.model, version)
+        except (BundleError, ModelNotFound) as error:
+            problem = f"pipeline {options.name!r} needs version {version} of model {options.model!r}: {error.message}"
+            structlog.get_logger("honeyguide.pipelines").error("pipeline cannot answer", problem=problem)
+            return partial(_fail, problem)
+        self._pinned.append(bundle)
+        return lambda: bundle
+
+
+def _fail(problem: str) -> LoadedBundle:
+    raise NothingServed(problem)
 
 
 def _options(name: str, given: PipelineSettings, host: PluginHost, repository: Repository) -> PipelineOptions:

@@ -88,6 +88,11 @@ class Workers:
             self._threads.append(thread)
             thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return self._waiting
+
     def put(self, call: ServerCall) -> None:
         """Queues a call, or refuses it at once."""
         self._admit([call])

@@ -14,6 +14,7 @@ from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
 from honeyguide.server.settings.network import NetworkSettings
 from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
+from honeyguide.server.settings.traffic import TrafficSettings
 from honeyguide.server.settings.trust import TrustSettings
 
 __all__ = ["PREFIX", "Settings"]
@@ -23,7 +24,14 @@ PREFIX = "HONEYGUIDE_"
 
 
 class Settings(
-    BaseSettings, AccessSettings, TrustSettings, EventSettings, ExposureSettings, LoadSettings, NetworkSettings
+    BaseSettings,
+    AccessSettings,
+    TrafficSettings,
+    TrustSettings,
+    EventSettings,
+    ExposureSettings,
+    LoadSettings,
+    NetworkSettings,
 ):
     """Settings of the server. Relative paths start at the working directory."""
 

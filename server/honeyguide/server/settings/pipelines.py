@@ -35,6 +35,12 @@ class PipelineSettings(BaseModel):
         description="The model of the repository that retrieves, and ranks if it has a ranker; "
         "or a joint one, which ranks what the models it pins retrieve."
     )
+    version: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="The model's version, which stays whatever is loaded. 0: the one that serves under its name.",
+    )
     rank: bool | None = Field(
         default=None,
         description="Whether the model's ranker orders the candidates. Unset: if the bundle has one. "
@@ -62,5 +68,15 @@ class PipelineSettings(BaseModel):
         le=10,
         description="How far a user is pushed away from what is like the disliked items (Rocchio's formula), in "
         "lengths of the user's vector, 0–10. 0: not at all; they are not shown, no more.",
+    )
+    arms: dict[PipelineName, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default_factory=dict,
+        description="Percent of the users, above 0, by the pipeline that answers them in place of this one; together "
+        "at most 100. A user without id is drawn anew for each request. SetTraffic changes it.",
+    )
+    shadows: tuple[PipelineName, ...] = Field(
+        default=(),
+        description="Pipelines that are asked the same when there is time; what they answer is counted, and given to "
+        "nobody. SetTraffic changes it.",
     )
     rules: tuple[RuleSettings, ...] = Field(default=(), description="The rules that run after ranking, in order.")
