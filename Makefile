@@ -15,7 +15,7 @@ CACHE ?= build/serving
 SERVING ?=
 TESTS ?=
 
-.PHONY: demo test check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality clean
+.PHONY: demo test test-services check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -28,6 +28,9 @@ demo: $(STAMP)  ## prepare → train → export → serve → recommend → reco
 
 test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) $(TESTS)
+
+test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL (apt-get install postgresql)
+	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres
 
 check: lint  ## lint and the quick tests: under a minute, for between two edits
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"

@@ -113,7 +113,7 @@ def _serving(models: Path, events: Path) -> Iterator[str]:
     from honeyguide.server.ops.logs import configure_logs
     from honeyguide.server.settings import Settings
 
-    settings = Settings(repository=models, events=events, host="127.0.0.1", port=0, metrics_port=-1)
+    settings = Settings(repository=models, events=str(events), host="127.0.0.1", port=0, metrics_port=-1)
     configure_logs("warning", settings.log_format)
     server = Server(settings)
     with _loop() as run:

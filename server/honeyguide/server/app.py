@@ -35,7 +35,7 @@ from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
-from honeyguide.server.events.opening import open_store
+from honeyguide.server.events.opening import describe_store, open_store
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
@@ -258,7 +258,7 @@ class Server:
             describe_addresses(
                 address_of(self.settings.host, self.port),
                 address_of(self.settings.metrics_host, self.metrics_port) if self.metrics_port >= 0 else "",
-                events=self.settings.events,
+                events=describe_store(self.settings.events),
                 workers=self.runtime.workers,
                 threads=self.runtime.threads,
                 transport="native" if self._choice.native else "grpcio",

@@ -61,7 +61,7 @@ def test_users_whose_pages_are_sound_are_read_beside_those_whose_are_not(path: P
 
 def test_a_write_to_a_damaged_page_fails_alone(path: Path) -> None:
     with SqliteEventStore(path) as store:
-        store._writer._db.execute("PRAGMA shrink_memory")  # what it read when it opened the file
+        store._writer._tables._db.execute("PRAGMA shrink_memory")  # what it read when it opened the file
         zero_pages(path)
         calls = [store.record([StoredEvent(user, "pen", 99)]) for user in USERS]
         errors = [call.exception() for call in calls]

@@ -101,12 +101,12 @@ def test_a_reader_does_not_open_the_file_that_took_the_place(store: SqliteEventS
 
 
 def test_a_disk_that_refuses_is_said_until_it_takes_events_again(store: SqliteEventStore) -> None:
-    store._writer._db.execute("PRAGMA query_only = ON")
+    store._writer._tables._db.execute("PRAGMA query_only = ON")
     with pytest.raises(Unavailable, match="readonly"):
         store.record(BOOK).result()
     assert "readonly" in store.problem
     assert len(store.history("anna")) == 1
-    store._writer._db.execute("PRAGMA query_only = OFF")
+    store._writer._tables._db.execute("PRAGMA query_only = OFF")
     assert until(lambda: store.problem == "")  # found out without a write of anybody's
     assert store.record(BOOK).result() == RecordCounts(1, 0)
 

@@ -358,20 +358,20 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
 
 
 def test_the_writer_waits_for_the_disk(store: SqliteEventStore) -> None:
-    assert store._writer._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
-    assert store._writer._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._writer._db.execute("PRAGMA secure_delete").fetchone() == (1,)
+    assert store._writer._tables._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert store._writer._tables._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._writer._tables._db.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
 def test_a_full_disk_fails_the_call_and_stores_nothing_of_it(store: SqliteEventStore) -> None:
     store.record([StoredEvent("anna", "book", 1)]).result()
-    pages = store._writer._db.execute("PRAGMA page_count").fetchone()[0]
-    store._writer._db.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store._writer._tables._db.execute("PRAGMA page_count").fetchone()[0]
+    store._writer._tables._db.execute(f"PRAGMA max_page_count = {pages}")
     much = [StoredEvent("anna", f"item-{i}-" + "x" * 200, i) for i in range(500)]
     with pytest.raises(Unavailable, match=r"full.*none of them was"):
         store.record(much).result()
     assert items_of(store, "anna") == ["book"]
-    store._writer._db.execute("PRAGMA max_page_count = 1000000")
+    store._writer._tables._db.execute("PRAGMA max_page_count = 1000000")
     assert store.record(much).result() == RecordCounts(500, 0)
     assert len(store.history("anna")) == 501
 
@@ -392,11 +392,11 @@ def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: Sql
             return self._connection.execute(statement, *values)
 
     store.record([StoredEvent("anna", "book", 1)]).result()
-    sound = store._writer._db
-    store._writer._db = Full(sound)  # type: ignore[assignment]  # all that is used of one
+    sound = store._writer._tables._db
+    store._writer._tables._db = Full(sound)  # type: ignore[assignment]  # all that is used of one
     assert store.delete_user("anna").result(10) == 1
     assert store._writer._scrub
-    store._writer._db = sound
+    store._writer._tables._db = sound
     assert store.record([StoredEvent("ben", "book", 1)]).result(10) == RecordCounts(1, 0)
     assert not store._writer._scrub
 

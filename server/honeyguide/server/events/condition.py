@@ -28,6 +28,11 @@ class StoreCondition:
         """Whether the last write failed."""
         return bool(self._writing)
 
+    @property
+    def cannot_read(self) -> bool:
+        """Whether the last read failed."""
+        return bool(self._reading)
+
     def damaged(self, problem: str) -> None:
         """Says that a part of what is stored is no longer what was written."""
         if not self._damage:  # one line: each user whose part it is would bring another

@@ -15,7 +15,7 @@ from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.store import MAX_HISTORY_EVENTS, MAX_SEEN_ITEMS, StoredHistory
 from honeyguide.server.events.tables import EventRow
 
-__all__ = ["Snapshot", "read_snapshot"]
+__all__ = ["Snapshot", "history_of", "read_snapshot"]
 
 _NEWEST = """SELECT item, time_ms, type, dwell_seconds, clicks, quantity, value, id FROM events
     WHERE user = (SELECT id FROM users WHERE name = ?) ORDER BY time_ms DESC, id DESC LIMIT ?"""
@@ -110,6 +110,26 @@ def _read_long(db: sqlite3.Connection, user_id: str) -> Snapshot:
     finally:
         db.execute("COMMIT")
     return _long(_columns(table[::-1]), count, last_event, seen, seen_times, truncated=False)
+
+
+def history_of(
+    table: NDArray[np.float64], count: int | None = None, seen: NDArray[np.int64] | None = None
+) -> StoredHistory:
+    """Makes a history of rows, oldest first.
+
+    Args:
+        table: (events, 7) item, time_ms, type and the four features; NaN: not known.
+        count: how many events the user has; None: these.
+        seen: the distinct items of all events, the newest first, one more than is kept where there are so many; None:
+            of these.
+    """
+    columns = _frozen(_columns(table))
+    if seen is None:
+        return StoredHistory(**columns, count=len(table) if count is None else count)
+    kept = seen[:MAX_SEEN_ITEMS].copy()
+    kept.flags.writeable = False
+    truncated = len(seen) > MAX_SEEN_ITEMS
+    return StoredHistory(**columns, count=len(table) if count is None else count, seen=kept, truncated=truncated)
 
 
 def _long(

@@ -56,8 +56,15 @@ class SqliteEventStore:
         file = EventFile(path)
         self._condition = StoreCondition()
         self._cache = HistoryCache(cache_events, int(db.execute("SELECT commits FROM state").fetchone()[0]))
-        self._writer = EventWriter(db, file, self._cache, self._condition, max_queued_events, max_queue_seconds)
         self._reader = EventReader(file, self._cache, self._condition)
+        self._writer = EventWriter(
+            EventTables(db, file),
+            self._cache,
+            self._condition,
+            max_queued_events,
+            max_queue_seconds,
+            lambda: self._reader.count(""),
+        )
         self._eraser = NameEraser(self._reader.leftovers, self._erase_names)
         self._retention = Retention(self, keep or KeepLimits())
 
@@ -123,7 +130,8 @@ class SqliteEventStore:
         Raises as `record` does.
         """
         users = frozenset(events["user_id"].unique().to_list())
-        return self._writer.submit(Write(work=lambda tables: tables.import_frame(events), users=users)).result()
+        write: Write[RecordCounts] = Write(work=lambda tables: tables.import_frame(events), users=users)
+        return self._writer.submit(write).result()
 
     def history(self, user_id: str) -> StoredHistory:
         """Returns one user's events, oldest first; an unknown user's history is empty."""

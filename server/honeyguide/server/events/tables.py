@@ -9,10 +9,12 @@ from itertools import chain
 from typing import cast
 
 import polars as pl
+import structlog
 
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.changes import changed_users, note_change
-from honeyguide.server.events.event_file import execute_patiently
+from honeyguide.server.events.disk_file import EventFile
+from honeyguide.server.events.event_file import execute_patiently, is_damage
 from honeyguide.server.events.leftovers import Leftover
 from honeyguide.server.events.store import RecordCounts, StoredEvent
 
@@ -58,8 +60,11 @@ class EventTables:
     Numbers of names stay in memory until another process commits or a transaction is rolled back.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, file: EventFile | None = None) -> None:
+        """Takes a connection for its thread alone, and what it was opened from; nothing else is acknowledged."""
+        self._db, self._file = db, file
+        self._log = structlog.get_logger("honeyguide.events")
+        db.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
         self._users, self._items, self._types = (_Numbers(db, table) for table in ("users", "items", "types"))
         self._next_event = 0
         self._newest_ms = 0  # no event is newer
@@ -234,6 +239,38 @@ class EventTables:
         self._commits = -1
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+    def lost(self) -> str:
+        """Says which of the store's files is no longer the one that was opened; "": they all are."""
+        return self._file.problem() if self._file is not None else ""
+
+    def look(self) -> str:
+        """Does as `lost`."""
+        return self.lost()
+
+    def is_fault(self, error: Exception) -> bool:
+        """Says whether an error is the file's, and no call's."""
+        return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
+
+    def is_damage(self, error: Exception) -> bool:
+        """Says whether it concerns only those whose pages are damaged."""
+        return is_damage(error)
+
+    def scrub(self) -> bool:
+        """Moves the write-ahead log into the file and truncates it; False: a reader elsewhere delays that."""
+        try:
+            self._db.execute("PRAGMA busy_timeout = 200")
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:  # what was committed stays so; it is tried again
+            self._log.error("write-ahead log not emptied", error=str(error))
+            return False
+        finally:
+            self._db.execute("PRAGMA busy_timeout = 0")
+        return not busy
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._db.close()
 
     def _let_reclaim(self) -> None:
         """Sees to it that whoever uses a name that was noted looks it up, and so reclaims it."""

@@ -1,29 +1,25 @@
-"""Writes to the event file from one thread, which commits all calls that wait together (group commit)."""
+"""Writes events from one thread, which commits all calls that wait together (group commit)."""
 
 from __future__ import annotations
 
+import contextlib
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import groupby
 from time import monotonic
-from typing import Any, Generic, TypeVar
-
-import structlog
+from typing import Any, Generic, Protocol, TypeVar
 
 from honeyguide.sdk.errors import OverCapacity, Unavailable
 from honeyguide.server.events.admission import CommitSpeed
-from honeyguide.server.events.cache import HistoryCache
 from honeyguide.server.events.condition import StoreCondition
-from honeyguide.server.events.disk_file import EventFile
-from honeyguide.server.events.event_file import is_damage
-from honeyguide.server.events.store import StoredEvent
-from honeyguide.server.events.tables import EventRow, EventTables
+from honeyguide.server.events.store import RecordCounts, StoredEvent
+from honeyguide.server.events.tables import EventRow
 
-__all__ = ["EventWriter", "Write"]
+__all__ = ["Commits", "EventWriter", "WritableTables", "Write"]
 
 T = TypeVar("T")
 
@@ -38,7 +34,7 @@ class Write(Generic[T]):
     """Call that waits for the disk: it records events, or does some other work."""
 
     events: Sequence[StoredEvent] = ()
-    work: Callable[[EventTables], T] | None = None
+    work: Callable[[Any], T] | None = None
     """None: it records `events`."""
     users: frozenset[str] = frozenset()
     """Whose events the work changes."""
@@ -49,32 +45,114 @@ class Write(Generic[T]):
     future: Future[T] = field(default_factory=Future)
 
 
+class WritableTables(Protocol):
+    """Tables as the writing thread changes them, a transaction at a time."""
+
+    def begin(self) -> None:
+        """Begins a transaction."""
+        ...  # pragma: no cover
+
+    def record(
+        self, calls: Sequence[Sequence[StoredEvent]]
+    ) -> tuple[list[RecordCounts], list[tuple[StoredEvent, EventRow]]]:
+        """Writes the events of some calls; returns the counts of each, and the rows that the cache learns of."""
+        ...  # pragma: no cover
+
+    def number_commit(self, users: AbstractSet[int] | None) -> int:
+        """Numbers the transaction, at its end, and writes something even where nothing was recorded.
+
+        Args:
+            users: numbers of those whose events were added, and nothing else was done; None: it may be anybody's.
+        """
+        ...  # pragma: no cover
+
+    def touched_by_others(self, since: int) -> frozenset[str] | None:
+        """Returns whose events other processes' commits after ``since`` touched; None: it may be anybody's."""
+        ...  # pragma: no cover
+
+    def commit(self) -> None:
+        """Ends the transaction; what it wrote is on disk."""
+        ...  # pragma: no cover
+
+    def roll_back(self) -> None:
+        """Undoes the transaction, where one is open; raises nothing."""
+        ...  # pragma: no cover
+
+    def lost(self) -> str:
+        """Says why what is committed would be forgotten; "": it would not. Asked at each commit."""
+        ...  # pragma: no cover
+
+    def look(self) -> str:
+        """Says why nothing could be written; "": nothing is known. Asked each second while nobody writes."""
+        ...  # pragma: no cover
+
+    def is_fault(self, error: Exception) -> bool:
+        """Says whether an error is the store's, and no call's."""
+        ...  # pragma: no cover
+
+    def is_damage(self, error: Exception) -> bool:
+        """Says whether it concerns only those whose part of the store is damaged."""
+        ...  # pragma: no cover
+
+    def scrub(self) -> bool:
+        """Erases what deletions left; says whether it is done."""
+        ...  # pragma: no cover
+
+    def close(self) -> None:
+        """Frees everything."""
+        ...  # pragma: no cover
+
+
+class Commits(Protocol):
+    """What learns of each commit before its calls are answered; see `HistoryCache`."""
+
+    def lacks(self, commits: int) -> int | None:
+        """Returns the newest commit known, where others up to this one are not; None: all are known."""
+        ...  # pragma: no cover
+
+    def announce(self, commit: int) -> None:
+        """Says that a commit follows."""
+        ...  # pragma: no cover
+
+    def apply(
+        self,
+        commit: int,
+        added: Iterable[tuple[StoredEvent, EventRow]] = (),
+        changed: Iterable[str] = (),
+        others: Iterable[str] | None = None,
+    ) -> None:
+        """Takes it into account."""
+        ...  # pragma: no cover
+
+    def fail(self) -> None:
+        """Says that it failed."""
+        ...  # pragma: no cover
+
+
 class EventWriter:
     """Thread that writes, and the bounded queue in front of it."""
 
     def __init__(
         self,
-        db: sqlite3.Connection,
-        file: EventFile,
-        cache: HistoryCache,
+        tables: WritableTables,
+        cache: Commits,
         condition: StoreCondition,
         max_events: int,
         max_seconds: float,
+        read: Callable[[], object] = lambda: None,
     ) -> None:
         """Starts the thread.
 
         Args:
-            db: a connection for this thread alone, which `close` closes.
-            file: what it was opened from; nothing is acknowledged that lies in any other.
+            tables: for this thread alone, which `close` closes.
             cache: learns of each commit before the call is answered.
             condition: learns whether writing works.
             max_events: how many events may wait.
             max_seconds: how long they may wait, as far as the last commits tell.
+            read: reads anything, to find out whether reading works again; raises `Unavailable`.
         """
-        self._db, self._file, self._cache, self._condition = db, file, cache, condition
-        self._tables = EventTables(db)
-        db.execute("PRAGMA busy_timeout = 0")  # `execute_patiently` waits
-        self._max_events, self._max_seconds = max_events, max_seconds
+        self._tables, self._cache, self._condition = tables, cache, condition
+        self._max_events, self._max_seconds, self._read = max_events, max_seconds, read
         self._writes: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
@@ -85,7 +163,6 @@ class EventWriter:
         self._scrub = False
         self.transactions = 0
         """How many transactions were committed."""
-        self._log = structlog.get_logger("honeyguide.events")
         self._thread = threading.Thread(target=self._run, name="honeyguide-events", daemon=True)
         self._thread.start()
 
@@ -108,7 +185,7 @@ class EventWriter:
             self._closed = True
             self._writes.put(None)
         self._thread.join()
-        self._db.close()
+        self._tables.close()
 
     def _admit(self, size: int) -> None:
         """Refuses what would make too many events wait, or wait too long."""
@@ -161,17 +238,20 @@ class EventWriter:
                     self._speed.observe(sum(write.size for write in live), monotonic() - began)
 
     def _look_around(self) -> None:
-        """Finds out while nobody writes whether writing would work: a commit of nothing, where the last one failed."""
-        if self._scrub:
-            self._empty_log()
-        if problem := self._file.problem():
+        """Finds out while nobody writes what would work where the last try failed: a commit of nothing, a read."""
+        if self._condition.cannot_read:
+            with contextlib.suppress(Unavailable):
+                self._read()
+        if problem := self._tables.look():
             self._condition.write_failed(problem)
         elif self._condition.cannot_write:
             self._commit([])
+        elif self._scrub:
+            self._scrub = not self._tables.scrub()
 
     def _commit(self, group: list[Write[Any]]) -> list[Any]:
         """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
-        if problem := self._file.problem():
+        if problem := self._tables.lost():
             return self._lost(problem, group)
         try:
             self._tables.begin()
@@ -185,8 +265,8 @@ class EventWriter:
         except Exception as error:  # boundary: one group of calls; the writer goes on
             self._cache.fail()
             self._tables.roll_back()
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
-                damage = is_damage(error)
+            if self._tables.is_fault(error):
+                damage = self._tables.is_damage(error)
                 (self._condition.damaged if damage else self._condition.write_failed)(str(error))
                 if len(group) <= 1 or not damage:
                     problem = f"the events could not be stored ({error}); none of them was: try again later"
@@ -197,11 +277,11 @@ class EventWriter:
             return [result for write in group for result in self._commit([write])]
         self.transactions += 1
         self._cache.apply(commit, added, frozenset[str]().union(*(write.users for write in group)), others)
-        if problem := self._file.problem():  # after the commit: what was lost before it must not be acknowledged
+        if problem := self._tables.lost():  # after the commit: what was lost before it must not be acknowledged
             return self._lost(problem, group)
         self._condition.write_well()
         if self._scrub or any(write.scrub for write in group):
-            self._empty_log()
+            self._scrub = not self._tables.scrub()
         return results
 
     def _lost(self, problem: str, group: list[Write[Any]]) -> list[Any]:
@@ -222,15 +302,3 @@ class EventWriter:
             else:
                 results += [write.work(self._tables) for write in writes if write.work]
         return results, added
-
-    def _empty_log(self) -> None:
-        """Moves the write-ahead log into the file and truncates it; a reader elsewhere may delay that."""
-        self._scrub = True
-        try:
-            self._db.execute("PRAGMA busy_timeout = 200")
-            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._scrub = bool(busy)
-        except sqlite3.Error as error:  # what was committed stays so; the next commit tries again
-            self._log.error("write-ahead log not emptied", error=str(error))
-        finally:
-            self._db.execute("PRAGMA busy_timeout = 0")

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 __all__ = ["EventSettings"]
+
+
+def _as_text(given: object) -> object:
+    """Takes a path as its text."""
+    return str(given) if isinstance(given, Path) else given
 
 
 class EventSettings(BaseModel):
     """Store of events."""
 
-    events: Path = Field(default=Path("events.db"), description="SQLite file of the events; made when missing.")
+    events: Annotated[str, BeforeValidator(_as_text)] = Field(
+        default="events.db",
+        min_length=1,
+        description="SQLite file of the events, made when missing; or postgresql://USER:PASSWORD@HOST/DATABASE, which "
+        "several servers may share.",
+    )
     events_keep_days: float = Field(
         default=0.0,
         ge=0,

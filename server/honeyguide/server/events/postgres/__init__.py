@@ -1,0 +1,1 @@
+"""Keeps events in PostgreSQL, where several servers share their users."""

@@ -1,0 +1,3 @@
+"""PostgreSQL keeps what every store of events promises (`store.py`, `tables.py`, `reader.py`, `names.py`)."""
+
+from store_promises import *  # noqa: F403  # the tests
