@@ -23,9 +23,8 @@ def test_exported_names_are_sorted_and_frozen():
         "AsyncClient BatchAnswer BecauseItem CancelledError ChangedTraffic Client ClientStateError DeadlineError Event "
         "FailedPreconditionError History HoneyguideClientError InputError InternalError InvalidArgumentError Item "
         "LoadedModel Model ModelChangedError ModelVersion NotFoundError OverCapacityError Pipeline Plugin Ranked "
-        "Ranking Recommendations Recorded RejectedEvent ResumeError RetryPolicy RowFailure SimilarItems "
-        "Traffic "
-        "UnavailableError UnimplementedError UserRow"
+        "Ranking Recommendations Recorded RejectedEvent ResumeError RetryPolicy RoleRequiredError RowFailure "
+        "SimilarItems Tls Traffic UnauthenticatedError UnavailableError UnimplementedError UserRow"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption, hand_down
+from honeyguide.cli.connection import LOCAL, JsonOption, ServerFlags, asks_server, hand_down
 
 if TYPE_CHECKING:
     from honeyguide.answers import Traffic
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 Name = Annotated[str, typer.Argument(help="The model's name; `honeyguide models` lists them.")]
-_Server = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="As of `honeyguide models`.")]
-"""Of the verbs below: the group reads the environment, and hands down what it was told."""
 _NEWEST = 2**63 - 1
 """The highest number of a version."""
 
@@ -24,17 +22,14 @@ _NEWEST = 2**63 - 1
 def add_to(app: typer.Typer) -> None:
     """Adds ``models`` and its sub-verbs to the command."""
     group = typer.Typer()
-    group.callback(invoke_without_command=True)(models)
-    group.command("list")(list_models)
-    group.command()(show)
-    group.command()(load)
-    group.command()(unload)
-    group.command()(pipelines)
-    group.command()(traffic)
+    group.callback(invoke_without_command=True)(asks_server(models))
+    group.command("list")(asks_server(list_models, in_group=True))
+    for verb in (show, load, unload, pipelines, traffic):
+        group.command()(asks_server(verb, in_group=True))
     app.add_typer(group, name="models")
 
 
-def models(context: typer.Context, server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def models(context: typer.Context, server: ServerFlags = LOCAL, json: JsonOption = False) -> None:
     """Lists, shows, loads and unloads the models of a running server, and says who answers whom.
 
     Example: honeyguide models load cf --version 2
@@ -45,17 +40,16 @@ def models(context: typer.Context, server: ServerOption = DEFAULT_SERVER, json: 
         hand_down(context)
 
 
-def list_models(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def list_models(server: ServerFlags = LOCAL, json: JsonOption = False) -> None:
     """Lists the models, newest version first.
 
     Example: honeyguide models list --json
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_note, print_table
 
-    with connect(server) as client:
+    with server.connect() as client:
         listed = client.models()
     if json:
         print_json([asdict(model) for model in listed])
@@ -75,7 +69,7 @@ def list_models(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> N
         )
         for model in listed
     ]
-    print_table(f"Models of {server}", columns, rows)
+    print_table(f"Models of {server.server}", columns, rows)
     for model in listed:
         if model.last_error:
             print_note(f"{model.name} {model.version or ''}".rstrip(), model.last_error)
@@ -86,7 +80,7 @@ def show(
     version: Annotated[
         int, typer.Option(min=0, max=_NEWEST, help="The version.", show_default="the one that serves, or the newest")
     ] = 0,
-    server: _Server = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Describes one model.
@@ -96,10 +90,9 @@ def show(
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_table
 
-    with connect(server) as client:
+    with server.connect() as client:
         model = asdict(client.model(name, version))
     if json:
         print_json(model)
@@ -121,7 +114,7 @@ def load(
     digest: Annotated[
         str, typer.Option(help="Digest it must have, as `honeyguide export` prints it.", show_default="any")
     ] = "",
-    server: _Server = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Loads a model and swaps it in; calls under way finish on the old version.
@@ -130,10 +123,9 @@ def load(
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_line
 
-    with connect(server) as client:
+    with server.connect() as client:
         loaded = client.load_model(name, version, digest=digest)
     if json:
         print_json(asdict(loaded))
@@ -142,15 +134,14 @@ def load(
     print_line(f"{name} {loaded.model.version} serves{before}")
 
 
-def unload(name: Name, server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def unload(name: Name, server: ServerFlags = LOCAL, json: JsonOption = False) -> None:
     """Stops serving a model.
 
     Example: honeyguide models unload cf
     """
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_line
 
-    with connect(server) as client:
+    with server.connect() as client:
         version = client.unload_model(name)
     if json:
         print_json({"name": name, "version": version})
@@ -158,17 +149,16 @@ def unload(name: Name, server: _Server = DEFAULT_SERVER, json: JsonOption = Fals
     print_line(f"{name} {version} serves no more")
 
 
-def pipelines(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> None:
+def pipelines(server: ServerFlags = LOCAL, json: JsonOption = False) -> None:
     """Lists the pipelines, the default first.
 
     Example: honeyguide models pipelines
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_table
 
-    with connect(server) as client:
+    with server.connect() as client:
         listed = client.pipelines()
     if json:
         print_json([asdict(pipeline) for pipeline in listed])
@@ -186,7 +176,9 @@ def pipelines(server: _Server = DEFAULT_SERVER, json: JsonOption = False) -> Non
         for pipeline in listed
     ]
     print_table(
-        f"Pipelines of {server}", ("pipeline", "retrieves", "ranks", "rules", "drops seen", "traffic", "problem"), rows
+        f"Pipelines of {server.server}",
+        ("pipeline", "retrieves", "ranks", "rules", "drops seen", "traffic", "problem"),
+        rows,
     )
 
 
@@ -213,7 +205,7 @@ def traffic(
         bool, typer.Option("--alone", help="The pipeline answers everybody, and nobody is asked besides.")
     ] = False,
     previous: Annotated[bool, typer.Option("--previous", help="Go back to what held before the last change.")] = False,
-    server: _Server = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Sets which pipelines answer for one, and says who did before.
@@ -222,12 +214,11 @@ def traffic(
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_line
 
     if (bool(arm or shadow) + alone + previous) != 1:
         raise typer.BadParameter("say one of: --arm and --shadow, --alone, --previous")
-    with connect(server) as client:
+    with server.connect() as client:
         changed = client.set_traffic(pipeline, _arms(arm or ()), shadows=shadow or (), previous=previous)
     if json:
         print_json(asdict(changed))

@@ -139,7 +139,7 @@ def print_metrics(title: str, stages: Mapping[str, Mapping[str, float]]) -> None
 
 
 def command_line(*words: object, **options: object) -> str:
-    """Returns a command of ours as a shell reads it: the words, then each option that is not None.
+    """Returns a command of ours as a shell reads it: the words, then each option that is not None; True: a flag.
 
     Example: ``command_line("record", user, item, server="host:1")``.
     """
@@ -148,7 +148,7 @@ def command_line(*words: object, **options: object) -> str:
         part
         for name, value in options.items()
         if value is not None
-        for part in (f"--{name.replace('_', '-')}", str(value))
+        for part in (f"--{name.replace('_', '-')}", *(() if value is True else (str(value),)))
     ]
     if any(word.startswith("-") for word in verbs_and_values):  # an id, which would be taken for an option
         return shlex.join(["honeyguide", verbs_and_values[0], *flags, "--", *verbs_and_values[1:]])

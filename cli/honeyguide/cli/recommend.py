@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+from honeyguide.cli.connection import LOCAL, JsonOption, ServerFlags, asks_server
 
 if TYPE_CHECKING:
     from honeyguide.client import Recommendations
@@ -19,7 +19,7 @@ _IDS = "; repeat the option for several."
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``recommend`` to the command."""
-    app.command()(recommend)
+    app.command()(asks_server(recommend))
 
 
 def recommend(
@@ -39,7 +39,7 @@ def recommend(
         typer.Option("--drop-seen/--keep-seen", help="Leave items of the history out.", show_default="the pipeline's"),
     ] = None,
     explain: Annotated[bool, typer.Option(help="Show which items of the history carried each answer.")] = False,
-    server: ServerOption = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Recommends items to a user, to a history, or to both together.
@@ -48,12 +48,11 @@ def recommend(
     """
     from dataclasses import asdict
 
-    from honeyguide.cli.connection import connect, elsewhere
     from honeyguide.cli.output import command_line, print_json, print_next, print_note
 
     if user is None and history is None:
         raise typer.BadParameter("give a user, or item ids with --history")
-    with connect(server) as client:
+    with server.connect() as client:
         answer = client.recommend(
             user,
             history=history,
@@ -72,7 +71,7 @@ def recommend(
     for note in _notes(answer, user, [*(history or ()), *(exclude or ())], ignored=ignore_category_case):
         print_note("note", note)
     if answer.items and user is not None:
-        print_next(command_line("record", user, answer.items[0].item_id, server=elsewhere(server)))
+        print_next(command_line("record", user, answer.items[0].item_id, **server.again()))
 
 
 def _print(answer: Recommendations, user: str | None, explain: bool) -> None:

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+from honeyguide.cli.connection import LOCAL, JsonOption, ServerFlags, asks_server
 
 __all__ = ["add_to"]
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``record`` to the command."""
-    app.command()(record)
+    app.command()(asks_server(record))
 
 
 def record(
@@ -29,17 +29,16 @@ def record(
     event_id: Annotated[
         str | None, typer.Option(help="Records the event once, however often it is sent.", show_default="a random id")
     ] = None,
-    server: ServerOption = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Records one event; the next recommendation for this user knows it.
 
     Example: honeyguide record 17850 85123A --event-type purchase --quantity 6
     """
-    from honeyguide.cli.connection import connect, elsewhere
     from honeyguide.cli.output import command_line, print_json, print_line, print_next
 
-    with connect(server) as client:
+    with server.connect() as client:
         stored = client.record_event(
             user,
             item,
@@ -55,4 +54,4 @@ def record(
         return
     what = "recorded" if stored else f"recorded before, under the event id {event_id}: nothing changed"
     print_line(f"user {user}, item {item}: {what}")
-    print_next(command_line("recommend", user, server=elsewhere(server)))
+    print_next(command_line("recommend", user, **server.again()))

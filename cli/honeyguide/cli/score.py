@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from honeyguide.cli.connection import DEFAULT_SERVER, JsonOption, ServerOption
+from honeyguide.cli.connection import LOCAL, JsonOption, ServerFlags, asks_server
 
 __all__ = ["add_to"]
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds ``score`` to the command."""
-    app.command()(score)
+    app.command()(asks_server(score))
 
 
 def score(
@@ -50,7 +50,7 @@ def score(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard an unfinished run instead of resuming it.")
     ] = False,
-    server: ServerOption = DEFAULT_SERVER,
+    server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Scores every user of a file; killed and run again, it goes on where it stopped.
@@ -62,7 +62,6 @@ def score(
     """
     import time
 
-    from honeyguide.cli.connection import connect
     from honeyguide.cli.output import print_json, print_line, print_note, print_warning
     from honeyguide.client.scoring import ScoreOptions
     from honeyguide.client.scoring import score as score_users
@@ -76,7 +75,7 @@ def score(
     options = ScoreOptions(k=k, pipeline=pipeline, drop_seen=drop_seen, batch_size=batch_size, window=window)
     began = time.monotonic()
     try:
-        with connect(server) as client, _bar() as progress:
+        with server.connect() as client, _bar() as progress:
             done = score_users(client, source, output, options, force=force, restart=restart, progress=progress)
     except KeyboardInterrupt:
         print_note("stopped", "run the same command again to go on")

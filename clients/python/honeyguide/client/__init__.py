@@ -26,6 +26,7 @@ from honeyguide.answers import (
     UserRow,
 )
 from honeyguide.client.aio import AsyncClient
+from honeyguide.client.credentials import Tls
 from honeyguide.client.errors import (
     CancelledError,
     ClientStateError,
@@ -39,6 +40,8 @@ from honeyguide.client.errors import (
     NotFoundError,
     OverCapacityError,
     ResumeError,
+    RoleRequiredError,
+    UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
 )
@@ -77,9 +80,12 @@ __all__ = [
     "RejectedEvent",
     "ResumeError",
     "RetryPolicy",
+    "RoleRequiredError",
     "RowFailure",
     "SimilarItems",
+    "Tls",
     "Traffic",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "UserRow",

@@ -28,6 +28,7 @@ from honeyguide.client.channel import (
     open_channel,
     rpcs,
 )
+from honeyguide.client.credentials import Tls
 from honeyguide.client.errors import CancelledError, ClientStateError, from_rpc
 from honeyguide.client.lifetime import Lifetime, refuse_pickling
 from honeyguide.client.retry import RetryPolicy
@@ -89,10 +90,15 @@ class AsyncClient:
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        token: str | None = None,
+        tls: Tls | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
     ) -> None:
         """Opens a channel; nothing is sent yet. The arguments are `Client`'s."""
-        self.target, self._timeout, self._retry, self._credentials = check_client(target, timeout, retry, credentials)
+        checked = check_client(target, timeout, retry, token=token, tls=tls, credentials=credentials, insecure=insecure)
+        self.target, self._timeout, self._retry = checked.target, checked.timeout, checked.retry
+        self._credentials, self._metadata = checked.credentials, checked.metadata
         self._lifetime = Lifetime("AsyncClient")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -163,7 +169,7 @@ class AsyncClient:
         self._connected()  # a stream belongs to the event loop, too
         with self._lifetime.opening:
             self._lifetime.check()
-            rpc = rpcs(self._stream_channel)["RecommendStream"]
+            rpc = rpcs(self._stream_channel, self._metadata)["RecommendStream"]
             stream = Stream(rpc, options, window, seconds, self.target)
         thread = ThreadPoolExecutor(1, "honeyguide-stream")
         receive = partial(asyncio.get_running_loop().run_in_executor, thread, stream.receive)
@@ -235,7 +241,7 @@ class AsyncClient:
                 if self._credentials
                 else grpc.aio.insecure_channel(self.target, options)
             )
-            self._loop, self._rpcs = loop, rpcs(self._channel)
+            self._loop, self._rpcs = loop, rpcs(self._channel, self._metadata)
         if loop is not self._loop:
             raise ClientStateError(
                 "this AsyncClient belongs to another event loop, that of its first call",

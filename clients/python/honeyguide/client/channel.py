@@ -7,12 +7,13 @@ import inspect
 import math
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import grpc
 
 from honeyguide.answers.arguments import ArgumentError, as_real, as_text, shown
 from honeyguide.client.addresses import check_address, is_local
+from honeyguide.client.credentials import check_credentials
 from honeyguide.client.errors import InputError
 from honeyguide.client.retry import RetryPolicy
 from honeyguide.v1 import event_service_pb2_grpc, model_service_pb2_grpc, recommender_service_pb2_grpc
@@ -20,6 +21,7 @@ from honeyguide.v1 import event_service_pb2_grpc, model_service_pb2_grpc, recomm
 __all__ = [
     "DEFAULT_TARGET",
     "MAX_RECEIVED_BYTES",
+    "Connection",
     "Deadline",
     "channel_options",
     "check_client",
@@ -53,22 +55,37 @@ _OPTIONS = (
 )
 
 
+class Connection(NamedTuple):
+    """What a client is made of, checked; it never shows the token."""
+
+    target: str
+    timeout: float
+    retry: RetryPolicy
+    credentials: grpc.ChannelCredentials | None
+    metadata: tuple[tuple[str, str], ...] | None
+    """Goes with every call."""
+
+
 def check_client(
-    target: object, timeout: object, retry: object, credentials: object
-) -> tuple[str, float, RetryPolicy, grpc.ChannelCredentials | None]:
+    target: object,
+    timeout: object,
+    retry: object,
+    *,
+    token: object = None,
+    tls: object = None,
+    credentials: object = None,
+    insecure: bool = False,
+) -> Connection:
     """Takes what a client is made of; raises InputError with field and remedy."""
     address = described(as_text, "target", target)
-    if remedy := check_address(address, secure=credentials is not None):
+    if remedy := check_address(address, secure=credentials is not None or tls is not None):
         raise InputError(f"target is {shown(target)}; allowed: the address of a server", field="target", remedy=remedy)
     if not isinstance(retry, RetryPolicy | None):
         raise InputError(f"retry is {shown(retry)}; allowed: a RetryPolicy, or None", field="retry")
-    if not isinstance(credentials, grpc.ChannelCredentials | None):
-        raise InputError(
-            f"credentials is {shown(credentials)}; allowed: grpc.ChannelCredentials, or None for plain text",
-            field="credentials",
-            remedy="make them with grpc.ssl_channel_credentials()",
-        )
-    return address, check_seconds(timeout, DEFAULT_SECONDS), retry or RetryPolicy(), credentials
+    seconds = check_seconds(timeout, DEFAULT_SECONDS)
+    word, channel_credentials = check_credentials(address, token, tls, credentials, insecure=insecure)
+    metadata = (("authorization", f"Bearer {word}"),) if word else None
+    return Connection(address, seconds, retry or RetryPolicy(), channel_credentials, metadata)
 
 
 def channel_options(target: str) -> list[tuple[str, int]]:
@@ -82,14 +99,20 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     return grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
 
 
-def rpcs(channel: Any) -> dict[str, Any]:
-    """Gives every rpc of the three services by its name; the channel is a sync or an asyncio one."""
+def rpcs(channel: Any, metadata: tuple[tuple[str, str], ...] | None) -> dict[str, Any]:
+    """Gives every rpc of the three services by its name; the channel is a sync or an asyncio one.
+
+    ``metadata`` goes with every call.
+    """
     stubs = (
         recommender_service_pb2_grpc.RecommenderServiceStub(channel),
         event_service_pb2_grpc.EventServiceStub(channel),
         model_service_pb2_grpc.ModelServiceStub(channel),
     )
-    return {name: rpc for stub in stubs for name, rpc in vars(stub).items()}
+    found = {name: rpc for stub in stubs for name, rpc in vars(stub).items()}
+    if metadata is None:
+        return found
+    return {name: functools.partial(rpc, metadata=metadata) for name, rpc in found.items()}
 
 
 def dressed(method: M, describe: Callable[..., object]) -> M:

@@ -8,6 +8,8 @@
     │   ├── ClientStateError      a client that is closed, or used where it was not made; no call was made
     │   ├── ModelChangedError     … with reason MODEL_CHANGED
     │   └── ResumeError           unfinished work that belongs to another input or other options
+    ├── UnauthenticatedError      UNAUTHENTICATED
+    ├── RoleRequiredError         PERMISSION_DENIED
     ├── OverCapacityError         RESOURCE_EXHAUSTED
     ├── UnavailableError          UNAVAILABLE
     ├── DeadlineError             DEADLINE_EXCEEDED
@@ -45,6 +47,8 @@ __all__ = [
     "NotFoundError",
     "OverCapacityError",
     "ResumeError",
+    "RoleRequiredError",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "from_rpc",
@@ -132,6 +136,18 @@ class OverCapacityError(HoneyguideClientError):
     reason_by_default = "OVER_CAPACITY"
 
 
+class UnauthenticatedError(HoneyguideClientError):
+    """Call without a credential that the server takes."""
+
+    reason_by_default = "UNAUTHENTICATED"
+
+
+class RoleRequiredError(HoneyguideClientError):
+    """Call that its caller may not make; `facts` has the `role` that may."""
+
+    reason_by_default = "ROLE_REQUIRED"
+
+
 class UnavailableError(HoneyguideClientError):
     """Server that cannot be reached or cannot answer now."""
 
@@ -178,6 +194,8 @@ def from_rpc(error: grpc.RpcError, target: str) -> HoneyguideClientError:
     details = _details(error)
     if not details.reason:  # not from Honeyguide: the channel, a proxy, or gRPC itself speaks
         message, details = _in_words(code, message, target)
+    elif not details.remedy:
+        details = dataclasses.replace(details, remedy=_REMEDIES.get(details.reason, ""))
     kind = _KINDS_BY_REASON.get(details.reason) or _KINDS.get(code, InternalError)
     return kind(
         message,
@@ -194,6 +212,12 @@ _KINDS_BY_REASON: dict[str, type[HoneyguideClientError]] = {
     # Over the transport's own limit gRPC says RESOURCE_EXHAUSTED, and no later try helps.
     "TOO_LARGE": InvalidArgumentError,
 }
+_REMEDIES = {
+    "UNAUTHENTICATED": "give a token that is known there and has not expired (`token`, the variable HONEYGUIDE_TOKEN, "
+    "--token-file), or a client certificate",
+    "ROLE_REQUIRED": "ask who runs the server for a token with that role",
+}
+"""Of what the server says without one: where a client's credentials come from is the client's to know."""
 _KINDS: dict[grpc.StatusCode, type[HoneyguideClientError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
     grpc.StatusCode.OUT_OF_RANGE: InvalidArgumentError,
@@ -205,6 +229,8 @@ _KINDS: dict[grpc.StatusCode, type[HoneyguideClientError]] = {
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.CANCELLED: CancelledError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: RoleRequiredError,
     grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
 }
 
@@ -238,6 +264,10 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
     """Says what gRPC itself reports in words that lead to a remedy."""
     if code is grpc.StatusCode.UNAVAILABLE:
         remedy = "start a server with `honeyguide serve`, or give the address of one that runs"
+        if re.search("ssl|tls|certificate|handshake", message, re.IGNORECASE):
+            remedy = (
+                "check that the server speaks TLS, and that `Tls.ca` (--tls-ca) signs its certificate for this name"
+            )
         through = ""
         if proxy := proxy_of(target):
             through = f" through the proxy {proxy.address} of {proxy.variable}"

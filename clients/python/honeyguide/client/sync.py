@@ -25,6 +25,7 @@ from honeyguide.client.channel import (
     open_channel,
     rpcs,
 )
+from honeyguide.client.credentials import Tls
 from honeyguide.client.errors import CancelledError, from_rpc
 from honeyguide.client.lifetime import Lifetime, refuse_pickling
 from honeyguide.client.retry import RetryPolicy
@@ -85,7 +86,10 @@ class Client:
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        token: str | None = None,
+        tls: Tls | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
     ) -> None:
         """Opens a channel; nothing is sent yet.
 
@@ -95,13 +99,17 @@ class Client:
             timeout: Seconds for a whole call, tries and waits between them included, unless a call says otherwise.
                 None: 5; infinity: no limit.
             retry: When to try again; None: the default policy. Calls that are not safe to repeat never are.
-            credentials: None: plain text.
+            token: Says who calls, where the server asks; None: what the variable HONEYGUIDE_TOKEN holds, "": none.
+            tls: The files of TLS; `Tls()`: the public authorities. None: plain text.
+            credentials: gRPC's own, in the place of `tls`.
+            insecure: Whether a token may go to another machine in plain text.
 
         Raises InputError where one of them is none.
         """
-        self.target, self._timeout, self._retry, credentials = check_client(target, timeout, retry, credentials)
-        self._channel = open_channel(self.target, credentials)
-        self._rpcs = rpcs(self._channel)
+        checked = check_client(target, timeout, retry, token=token, tls=tls, credentials=credentials, insecure=insecure)
+        self.target, self._timeout, self._retry = checked.target, checked.timeout, checked.retry
+        self._channel = open_channel(self.target, checked.credentials)
+        self._rpcs = rpcs(self._channel, checked.metadata)
         self._lifetime = Lifetime("Client")
 
     recommend = _method(calls.recommend)

@@ -28,6 +28,8 @@ __all__ = ["SettingRow", "describe_settings", "load_settings", "make_settings"]
 _CONFIG = "HONEYGUIDE_CONFIG"
 _SECRET = ("sha256",)
 """Settings whose values are not shown: somebody may have written a token where its hash belongs."""
+_CLIENTS = {"HONEYGUIDE_SERVER", "HONEYGUIDE_TOKEN"}
+"""What clients and verbs read; it may lie in the same environment."""
 
 
 class SettingRow(NamedTuple):
@@ -117,7 +119,7 @@ def _refuse_misspelt_variables() -> None:
     # Not every unknown HONEYGUIDE_ variable is a mistake: Kubernetes sets HONEYGUIDE_SERVICE_HOST and its like.
     known = {row.variable for row in describe_settings() if "<" not in row.variable} | {_CONFIG}
     for name in sorted(os.environ):
-        unknown = name.startswith(PREFIX) and name not in known and "__" not in name
+        unknown = name.startswith(PREFIX) and name not in known | _CLIENTS and "__" not in name
         if unknown and (near := difflib.get_close_matches(name, known, 1, 0.93)):
             raise ConfigError(f"environment variable {name} is no setting; did you mean {near[0]}?")
 
