@@ -265,3 +265,28 @@ def test_a_title_of_the_server_is_text_whatever_stands_in_it(fake, honeyguide):
     assert done.exit_code == 0
     assert r"[/x] boom [red]y \x1b]0;t\x07\u202e" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_verb_that_asks_a_server_brings_the_token_of_a_file(fake, honeyguide, tmp_path: Path, command):
+    file = tmp_path / "token"
+    file.write_text("secret-word\n")
+    done = honeyguide(*command, "--server", fake.address, "--token-file", str(file))
+    assert done.exit_code == 0
+    assert set(fake.authorizations) == {"Bearer secret-word"}
+    assert "secret-word" not in done.output
+    if "next:" in done.stderr:
+        assert f"--token-file {file}" in done.stderr
+
+
+def test_a_token_goes_nowhere_in_plain_text_and_a_wrong_file_is_named(honeyguide, tmp_path: Path):
+    file = tmp_path / "token"
+    file.write_text("secret-word")
+    done = command("models", "--server", "shop.example:1", "--token-file", file)
+    assert done.returncode == 2
+    assert "would go to shop.example:1 in plain text" in done.stderr
+    assert "secret-word" not in done.stdout + done.stderr
+    done = command("models", "--token-file", tmp_path / "absent", "--json")
+    assert (done.returncode, "absent cannot be read" in done.stderr) == (2, True)
+    done = command("models", "--tls-ca", tmp_path / "absent", "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["field"]) == (2, "tls")

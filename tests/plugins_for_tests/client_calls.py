@@ -77,7 +77,6 @@ WRONG: dict[str, list[Any]] = {
     "request_id": [None, 5],
     "page_size": ["10", None, 1.5],
     "name": [None, 5, b"cf"],
-    "digest": [None, 5],
     "version": ["1", None, 1.5],
     "digest": [None, 5, b"0"],
     "arms": ["next", 5, {"next": "10"}, {5: 10}, {"next": None}],

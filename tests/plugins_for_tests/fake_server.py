@@ -50,6 +50,7 @@ class FakeServer(
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Any]] = []
+        self.authorizations: list[str] = []
         self.failures: dict[str, list[Any]] = defaultdict(list)
         self.models = [history_pb2.ModelVersion(name="cf", version=1)]
         self.events: list[event_service_pb2.Event] = []
@@ -76,6 +77,7 @@ class FakeServer(
 
     def _came(self, rpc: str, request: Any, context: Any) -> None:
         self.requests.append((rpc, request))
+        self.authorizations += [value for key, value in context.invocation_metadata() if key == "authorization"]
         self.came.set()
         if self.failures[rpc]:
             context.abort_with_status(self.failures[rpc].pop(0))

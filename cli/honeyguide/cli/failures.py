@@ -76,6 +76,8 @@ _BY_CLASS = {
 }
 """By the name of the class or the nearest one above it; names, since a bare install has but the client's classes."""
 _FACTS = ("field", "value", "allowed", "existing", "file", "row", "column", "remedy", "retry_after")
+_OF_FLAGS = ("target", "tls", "token")
+"""Fields of the client that are --server, --tls-ca and its like, and --token-file."""
 _PIPES = (errno.EPIPE, errno.ESHUTDOWN)
 
 
@@ -94,8 +96,8 @@ def error_code(error: BaseException, arguments: Sequence[str] = ()) -> ExitCode:
     code = _found(error) or ExitCode.FAILED
     if code is ExitCode.DATA and (field := getattr(error, "field", "")):
         flags = (f"--{field.replace('_', '-')}", f"-{field}")
-        given = field == "target" or any(argument.partition("=")[0] in flags for argument in arguments)
-        return ExitCode.USAGE if given else code  # the client's `target` is the command's --server
+        given = field in _OF_FLAGS or any(argument.partition("=")[0] in flags for argument in arguments)
+        return ExitCode.USAGE if given else code
     return code
 
 

@@ -112,7 +112,16 @@ def rpcs(channel: Any, metadata: tuple[tuple[str, str], ...] | None) -> dict[str
     found = {name: rpc for stub in stubs for name, rpc in vars(stub).items()}
     if metadata is None:
         return found
-    return {name: functools.partial(rpc, metadata=metadata) for name, rpc in found.items()}
+    return {name: _with(metadata, rpc) for name, rpc in found.items()}
+
+
+def _with(metadata: tuple[tuple[str, str], ...], rpc: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes an rpc that metadata goes with; unlike `functools.partial` it does not show them."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return rpc(*args, metadata=metadata, **kwargs)
+
+    return call
 
 
 def dressed(method: M, describe: Callable[..., object]) -> M:

@@ -264,7 +264,7 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
     """Says what gRPC itself reports in words that lead to a remedy."""
     if code is grpc.StatusCode.UNAVAILABLE:
         remedy = "start a server with `honeyguide serve`, or give the address of one that runs"
-        if re.search("ssl|tls|certificate|handshake", message, re.IGNORECASE):
+        if re.search("ssl|tls|certificate", message, re.IGNORECASE):
             remedy = (
                 "check that the server speaks TLS, and that `Tls.ca` (--tls-ca) signs its certificate for this name"
             )
