@@ -31,6 +31,11 @@ class DegradedReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEGRADED_REASON_EXPLAIN_FAILED: _ClassVar[DegradedReason]
     DEGRADED_REASON_HISTORY_TRUNCATED: _ClassVar[DegradedReason]
     DEGRADED_REASON_HISTORY_UNREADABLE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RETRIEVE_FAILED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RETRIEVE_LATE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RETRIEVE_SKIPPED: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RANK_LATE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_RANK_SKIPPED: _ClassVar[DegradedReason]
 SOURCE_UNSPECIFIED: Source
 SOURCE_RETRIEVED: Source
 SOURCE_POPULAR: Source
@@ -45,6 +50,11 @@ DEGRADED_REASON_RULE_FAILED: DegradedReason
 DEGRADED_REASON_EXPLAIN_FAILED: DegradedReason
 DEGRADED_REASON_HISTORY_TRUNCATED: DegradedReason
 DEGRADED_REASON_HISTORY_UNREADABLE: DegradedReason
+DEGRADED_REASON_RETRIEVE_FAILED: DegradedReason
+DEGRADED_REASON_RETRIEVE_LATE: DegradedReason
+DEGRADED_REASON_RETRIEVE_SKIPPED: DegradedReason
+DEGRADED_REASON_RANK_LATE: DegradedReason
+DEGRADED_REASON_RANK_SKIPPED: DegradedReason
 
 class Filter(_message.Message):
     __slots__ = ("exclude_item_ids", "allow_item_ids", "any_categories", "ignore_category_case")

@@ -93,7 +93,10 @@ class UnaryMethods:
         for call in calls:
             try:
                 request = read_message(ask.message.FromString, call.payload)
-                asked.append((request.pipeline, call, ask.query(request)))
+                query: Any = ask.query(request)
+                if ask.drawn:
+                    query.deadline = call.deadline
+                asked.append((request.pipeline, call, query))
             except Exception as error:  # boundary: one call; its mates go on
                 self._outcomes.fail(call, error)
         for name in dict.fromkeys([name for name, _, _ in asked]):  # mostly one

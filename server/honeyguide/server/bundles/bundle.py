@@ -17,6 +17,7 @@ from honeyguide.server.bundles.buckets import by_length
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.retrieval import Candidates, ExactSearch, Limits, Retriever
+from honeyguide.server.bundles.run_limit import RunLimit
 from honeyguide.server.bundles.store_numbers import StoreNumbers
 from honeyguide.server.bundles.user_cache import VectorCache
 
@@ -60,17 +61,25 @@ class LoadedBundle(ABC):
         """Returns the graphs' inputs for users of `recent`, none of whose histories is empty."""
         return self._model.encode(recent)
 
-    def rank(self, arrays: Arrays, rows: NDArray[np.int32], retrieval_scores: Vectors) -> Vectors:
+    def rank(
+        self,
+        arrays: Arrays,
+        rows: NDArray[np.int32],
+        retrieval_scores: Vectors,
+        limit: RunLimit | None = None,
+    ) -> Vectors:
         """Returns (batch, n) scores of candidate rows; what stands where rows is -1 means nothing.
 
         Args:
             arrays: of `encode`.
             rows: (batch, n) catalogue rows, -1 where there are fewer.
             retrieval_scores: (batch, n, sources); what stands where rows is -1 counts for nothing.
+            limit: may end it.
         """
         if RANK_GRAPH not in self._graphs:
             raise ConfigError(f"model {self.manifest.name!r} has no ranker")
-        return self._graphs[RANK_GRAPH].run({**arrays, **ranker_inputs(rows, retrieval_scores)}, ["scores"])[0]
+        inputs = {**arrays, **ranker_inputs(rows, retrieval_scores)}
+        return self._graphs[RANK_GRAPH].run(inputs, ["scores"], limit)[0]
 
     def explain(self, arrays: Arrays, rows: NDArray[np.int32]) -> Vectors:
         """Returns (batch, n, length): the share of each encoded event in a candidate; see `rank`."""
@@ -109,10 +118,10 @@ class RetrievingBundle(LoadedBundle):
         """The bundle itself."""
         return (self,)
 
-    def read(self, arrays: Arrays) -> tuple[Vectors, Vectors]:
+    def read(self, arrays: Arrays, limit: RunLimit | None = None) -> tuple[Vectors, Vectors]:
         """Returns (batch, d) user vectors and (batch, S) states; S is 0 where the bundle does not step.
 
-        Users much shorter than the longest are read in runs of their own.
+        Users much shorter than the longest are read in runs of their own. ``limit`` may end them.
         """
         outputs = ["user_vector", "state"] if self.manifest.steps else ["user_vector"]
         graph = self._graphs[USER_GRAPH]
@@ -120,9 +129,9 @@ class RetrievingBundle(LoadedBundle):
         if read is not None and not np.logical_and.reduce(read[:, 0]):  # padding is on the left: not all are as long
             groups = by_length(read.shape[1] - (read > 0).argmax(1))
         if len(groups) < 2:
-            parts = graph.run(arrays, outputs)
+            parts = graph.run(arrays, outputs, limit)
         else:
-            runs = [graph.run(self._part(arrays, users, length), outputs) for users, length in groups]
+            runs = [graph.run(self._part(arrays, users, length), outputs, limit) for users, length in groups]
             back = np.argsort(np.concatenate([users for users, _ in groups]))
             parts = [np.concatenate(part)[back] for part in zip(*runs, strict=True)]
         return parts[0], parts[1] if self.manifest.steps else np.empty((len(parts[0]), 0), np.float32)
@@ -138,15 +147,16 @@ class RetrievingBundle(LoadedBundle):
             part[spec.name] = own
         return part
 
-    def step(self, states: Vectors, histories: HistoryBatch) -> tuple[Vectors, Vectors]:
+    def step(self, states: Vectors, histories: HistoryBatch, limit: RunLimit | None = None) -> tuple[Vectors, Vectors]:
         """Adds the newest event of each history; returns the new states and vectors.
 
         Args:
             states: (batch, S) what the histories came to before that event.
             histories: at least the newest two events of each.
+            limit: may end it.
         """
         inputs = {"state": states, **last_event(self._model, histories)}
-        states, vectors = self._graphs[STEP_GRAPH].run(inputs, ["next_state", "user_vector"])
+        states, vectors = self._graphs[STEP_GRAPH].run(inputs, ["next_state", "user_vector"], limit)
         return states, vectors
 
     def similar(self, rows: NDArray[np.integer], limits: Limits, counts: NDArray[np.integer]) -> Candidates:

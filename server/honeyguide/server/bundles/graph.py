@@ -9,6 +9,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # it ships no types
 from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays
+from honeyguide.server.bundles.run_limit import RunLimit
 
 __all__ = ["Graph"]
 
@@ -25,7 +26,8 @@ class Graph:
         """Where it runs."""
         return str(self._session.get_providers()[0])
 
-    def run(self, arrays: Arrays, outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Returns the named outputs; of ``arrays`` it takes the inputs that it has."""
-        results = self._session.run(list(outputs), {name: arrays[name] for name in self._inputs})
+    def run(self, arrays: Arrays, outputs: Sequence[str], limit: RunLimit | None = None) -> list[NDArray[np.float32]]:
+        """Returns the named outputs; of ``arrays`` it takes the inputs that it has. ``limit`` may end the run."""
+        options = None if limit is None else limit.options
+        results = self._session.run(list(outputs), {name: arrays[name] for name in self._inputs}, options)
         return [np.asarray(array, np.float32) for array in results]

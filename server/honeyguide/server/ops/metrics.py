@@ -72,6 +72,15 @@ class Metrics:
             buckets=_SHARES,
             registry=r,
         )
+        self.circuit_open = Gauge(
+            "honeyguide_circuit_open",
+            "1: a stage that failed again and again is left out; 0: it is not.",
+            ["pipeline", "stage"],
+            registry=r,
+        )
+        self.circuit_opened = Counter(
+            "honeyguide_circuit_opened", "Times that a stage began to be left out.", ["pipeline", "stage"], registry=r
+        )
         self.degraded = Counter(
             "honeyguide_degraded", "Answers without a part of the pipeline.", ["reason"], registry=r
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays, HistoryBatch
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.bundles.run_limit import RunLimit
 from honeyguide.server.bundles.user_cache import ReadUser
 from honeyguide.server.ops.metrics import Metrics
 
@@ -33,6 +34,8 @@ class EncodedUsers:
         """
         self.histories = histories
         self._ids, self._metrics = user_ids, metrics
+        self.limit: RunLimit | None = None
+        """Limit on the graphs that are run for them now; None: there is none."""
         self._arrays: dict[LoadedBundle, Arrays] = {}
         self._vectors: dict[RetrievingBundle, NDArray[np.float32]] = {}
 
@@ -49,7 +52,7 @@ class EncodedUsers:
                 if bundle.cache.on and self._ids.count(None) < len(self._ids):
                     self._vectors[bundle] = self._recall(bundle)
                 else:
-                    self._vectors[bundle] = bundle.read(self.arrays(bundle))[0]
+                    self._vectors[bundle] = bundle.read(self.arrays(bundle), self.limit)[0]
                     self._count(bundle, "encoded", len(self._ids))
         return self._vectors[bundle]
 
@@ -80,7 +83,7 @@ class EncodedUsers:
         if (encoded := np.flatnonzero(~reused & ~stepped)).size:
             everybody = encoded.size == len(recent)
             arrays = self.arrays(bundle) if everybody else bundle.encode(recent.take(encoded))
-            vectors[encoded], fresh = bundle.read(arrays)
+            vectors[encoded], fresh = bundle.read(arrays, self.limit)
             for user, state in zip(encoded.tolist(), fresh, strict=True):
                 states[user] = state
         for step in range(int(new[stepped].max(initial=0))):
@@ -89,7 +92,8 @@ class EncodedUsers:
             newest = recent.cut(stops - 2, stops)  # the one before tells how long ago it was
             if recent.request_times_ms is not None:
                 newest = dataclasses.replace(newest, request_times_ms=recent.request_times_ms[going])
-            fresh, vectors[going] = bundle.step(np.stack([states[user] for user in going.tolist()]), newest)
+            before = np.stack([states[user] for user in going.tolist()])
+            fresh, vectors[going] = bundle.step(before, newest, self.limit)
             for user, state in zip(going.tolist(), fresh, strict=True):
                 states[user] = state
 

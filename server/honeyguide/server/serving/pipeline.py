@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -26,13 +27,15 @@ from honeyguide.server.serving.plan import PipelineOptions, Plan
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
+from honeyguide.server.serving.stages import Stages
 
 __all__ = ["Part", "ServedPipeline"]
 
 Part = tuple[Sequence[int], Answers]
 """Places of some queries among those that were asked, and their answers."""
 
-_RANK_FAILED = "RANK_FAILED"
+_UNRANKED = {"RANK_FAILED", "RANK_LATE", "RANK_SKIPPED"}
+"""Reasons for which the retrieval's order stands."""
 _TRUNCATED = "HISTORY_TRUNCATED"
 _UNREADABLE = "HISTORY_UNREADABLE"
 _USUAL_K = 100
@@ -65,6 +68,7 @@ class ServedPipeline:
         """
         self.options, self.max_batch_rows = options, max_batch_rows
         self._bundle, self._store, self._metrics = bundle, store, metrics
+        self._stages = Stages(options.name, options.budgets, options.circuit, metrics)
         self._negative = TypeNumbers(options.negative_types) if options.negative_types else None
         self._log = structlog.get_logger("honeyguide.pipeline").bind(pipeline=options.name)
 
@@ -92,7 +96,7 @@ class ServedPipeline:
         batch-mate that asked for much more.
         """
         plan = plan or self.plan()
-        for group in _alike(queries, max(plan.candidate_count, _USUAL_K)):
+        for group in self._apart(queries, _alike(queries, max(plan.candidate_count, _USUAL_K))):
             for places in self._cut(group):
                 yield places, self._recommend(plan, [queries[place] for place in places])
 
@@ -106,8 +110,8 @@ class ServedPipeline:
         weights: dict[int, list[int]] = {}
         for place, query in enumerate(queries):
             weights.setdefault(len(query.item_ids).bit_length(), []).append(place)
-        for weight in sorted(weights):
-            for places in self._cut(weights[weight]):
+        for group in self._apart(queries, [weights[weight] for weight in sorted(weights)]):
+            for places in self._cut(group):
                 yield places, self._rank(plan, [queries[place] for place in places])
 
     def similar(self, queries: Sequence[SimilarQuery]) -> list[Answer | ItemNotFound]:
@@ -148,6 +152,22 @@ class ServedPipeline:
         )
         return (known.tolist(), answers), missing
 
+    def _apart(self, queries: Sequence[RecommendQuery | RankQuery], groups: list[list[int]]) -> Sequence[Sequence[int]]:
+        """Splits off who has less time left than the stages may take; the others come last."""
+        if not self._stages.budgets:
+            return groups
+        split: list[Sequence[int]] = []
+        for group in groups:
+            urgent = self._stages.urgent([queries[place].deadline for place in group])
+            split += [[group[i] for i in urgent[left]] for left in sorted(urgent)]
+            hurried = {i for own in urgent.values() for i in own}
+            split.append([place for i, place in enumerate(group) if i not in hurried])
+        return sorted(split, key=lambda group: min((queries[place].deadline for place in group), default=math.inf))
+
+    def _deadline(self, queries: Sequence[RecommendQuery | RankQuery]) -> float:
+        """Returns the first deadline of a part, where it counts."""
+        return min(query.deadline for query in queries) if self._stages.budgets else math.inf
+
     def _cut(self, places: Sequence[_T]) -> Iterator[Sequence[_T]]:
         return (places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows))
 
@@ -166,7 +186,7 @@ class ServedPipeline:
         if known.size:
             users = self._users(queries, histories, known)
             permitted = limits if known.size == len(queries) else limits.take(known)
-            ranking = self._candidates(plan, users, permitted, depths[known], reasons)
+            ranking = self._candidates(plan, users, permitted, depths[known], reasons, self._deadline(queries))
         else:
             ranking = Candidates.none(0, 0)
         ranking = ranking.spread(known, len(queries), int(np.maximum.reduce(depths)))
@@ -199,8 +219,10 @@ class ServedPipeline:
         known = np.flatnonzero(histories.batch.lengths)
         reasons: list[str] = []
         if known.size:
-            best = self._scored(plan, self._users(queries, histories, known), rows[known], reasons)
-            rows[known], scores[known] = best.rows, best.scores
+            users = self._users(queries, histories, known)
+            best = self._scored(plan, users, rows[known], reasons, self._deadline(queries))
+            if best is not None:
+                rows[known], scores[known] = best.rows, best.scores
         ranking = sort_candidates(rows, scores)
         sources = np.full(rows.shape, ItemSource.CANDIDATE)
         lengths = (ranking.rows >= 0).sum(1).tolist()
@@ -229,23 +251,40 @@ class ServedPipeline:
         return EncodedUsers(ids, batch, self._metrics)
 
     def _candidates(
-        self, plan: Plan, users: EncodedUsers, limits: Limits, depths: NDArray[np.int_], reasons: list[str]
+        self,
+        plan: Plan,
+        users: EncodedUsers,
+        limits: Limits,
+        depths: NDArray[np.int_],
+        reasons: list[str],
+        deadline: float,
     ) -> Candidates:
-        """Retrieves and ranks for users with a history; the first retriever alone decides where ranking fails."""
+        """Retrieves and ranks for users with a history.
+
+        Where ranking does not come to an end the first retriever alone decides, and where retrieval does not, there are
+        no candidates: popular items take their place.
+        """
         first, *others = plan.retrievers
-        candidates = self._search(first, users, limits, depths)
-        if plan.ranker is None or not plan.candidate_count:
+
+        def retrieve() -> Candidates:
+            return self._search(first, users, limits, depths)
+
+        candidates = self._stages.run("RETRIEVE", first, users, reasons, retrieve, deadline)
+        if candidates is None:
+            return Candidates.none(len(depths), 0)
+        ranker, found = plan.ranker, candidates
+        if ranker is None or not plan.candidate_count:
             return candidates
-        try:
-            lists = [candidates]
+
+        def rank() -> Candidates:
+            lists = [found]
             if others:
                 counts = np.full(len(depths), plan.candidate_count)
                 lists += [self._search(other, users, limits, counts) for other in others]
             with self._metrics.stage("rank"):
-                return rank_lists(plan.ranker, plan, users, lists)
-        except Exception:  # boundary: the ranker is a plugin's graph; without it the answer is only less good
-            self._rank_failed(plan, reasons)
-            return candidates
+                return rank_lists(ranker, plan, users, lists)
+
+        return self._stages.run("RANK", ranker, users, reasons, rank, deadline) or candidates
 
     def _search(
         self, bundle: RetrievingBundle, users: EncodedUsers, limits: Limits, counts: NDArray[np.int_]
@@ -254,22 +293,26 @@ class ServedPipeline:
         with self._metrics.stage("retrieve"):
             return bundle.retriever.search(vectors, limits, counts)
 
-    def _scored(self, plan: Plan, users: EncodedUsers, rows: NDArray[np.int32], reasons: list[str]) -> Candidates:
-        """Scores (users, n) candidates of users with a history."""
-        first = score_by_retrievers(plan.retrievers[:1], users, rows)
-        if plan.ranker is not None:
-            try:
-                with self._metrics.stage("rank"):
-                    sources = first if len(plan.retrievers) == 1 else score_by_retrievers(plan.retrievers, users, rows)
-                    return rank_candidates(plan.ranker, users, rows, sources)
-            except Exception:  # boundary: as above
-                self._rank_failed(plan, reasons)
-        return Candidates(rows, np.where(rows >= 0, first[:, :, 0], np.float32(-np.inf)))
+    def _scored(
+        self, plan: Plan, users: EncodedUsers, rows: NDArray[np.int32], reasons: list[str], deadline: float
+    ) -> Candidates | None:
+        """Scores (users, n) candidates of users with a history; None: retrieval did not come to an end."""
+        first, ranker = plan.retrievers[0], plan.ranker
+        found = self._stages.run(
+            "RETRIEVE", first, users, reasons, lambda: score_by_retrievers([first], users, rows), deadline
+        )
+        if found is None:
+            return None
+        scores = found
 
-    def _rank_failed(self, plan: Plan, reasons: list[str]) -> None:
-        name, version = plan.bundle.key
-        self._log.exception("ranker failed", model=name, version=version)
-        reasons.append(_RANK_FAILED)
+        def rank() -> Candidates:
+            assert ranker is not None
+            with self._metrics.stage("rank"):
+                sources = scores if len(plan.retrievers) == 1 else score_by_retrievers(plan.retrievers, users, rows)
+                return rank_candidates(ranker, users, rows, sources)
+
+        ranking = None if ranker is None else self._stages.run("RANK", ranker, users, reasons, rank, deadline)
+        return ranking or Candidates(rows, np.where(rows >= 0, scores[:, :, 0], np.float32(-np.inf)))
 
     def _answers(
         self,
@@ -293,7 +336,7 @@ class ServedPipeline:
             for user in histories.unreadable:
                 by_user[user] = (*for_all, _UNREADABLE)
                 self._metrics.degraded.labels(_UNREADABLE).inc()
-        scorer = plan.retrievers[0] if plan.ranker is None or _RANK_FAILED in reasons else plan.ranker
+        scorer = plan.retrievers[0] if plan.ranker is None or _UNRANKED.intersection(reasons) else plan.ranker
         return Answers(
             catalogue=plan.bundle.catalogue,
             models=plan.models,

@@ -16,6 +16,7 @@ from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.arms import Shares
+from honeyguide.server.serving.circuit import CircuitOptions
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
 from honeyguide.server.serving.traffic import PipelineTraffic
@@ -154,6 +155,12 @@ def _options(name: str, given: PipelineSettings, host: PluginHost, repository: R
         candidates=given.candidates,
         drop_seen=given.drop_seen,
         rules=tuple(rules),
+        budgets={
+            stage: ms / 1000
+            for stage, ms in (("RETRIEVE", given.retrieve_budget_ms), ("RANK", given.rank_budget_ms))
+            if ms
+        },
+        circuit=CircuitOptions(given.circuit_failures, given.circuit_window_seconds, given.circuit_rest_seconds),
         negative_types=given.negative_types,
         negative_weight=given.negative_weight,
     )

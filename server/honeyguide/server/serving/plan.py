@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from honeyguide.sdk import Rule
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.serving.circuit import CircuitOptions
 
 __all__ = ["PipelineOptions", "Plan"]
 
@@ -28,6 +29,10 @@ class PipelineOptions:
     drop_seen: bool | None = None
     """None: where the data's items do not repeat."""
     rules: tuple[Rule, ...] = ()
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that a stage may take, by its name, see `Stages`; one that is not in it may take any time."""
+    circuit: CircuitOptions = field(default_factory=CircuitOptions)
+    """When a stage that fails is left out for a while."""
     negative_types: tuple[str, ...] = ()
     """Event types that say that an item is disliked."""
     negative_weight: float = 0.2

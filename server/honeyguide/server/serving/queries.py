@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -32,6 +33,8 @@ class RecommendQuery:
     filter: ItemFilter | None = None
     explain: bool = False
     """Whether the answer says why: `Answer.because_items`."""
+    deadline: float = math.inf
+    """When nobody waits any more, on the clock `monotonic`; infinite: not known."""
 
 
 @dataclass(slots=True)  # as above
@@ -41,6 +44,8 @@ class RankQuery:
     user: UserInput
     item_ids: Sequence[str]
     """Distinct."""
+    deadline: float = math.inf
+    """When nobody waits any more, on the clock `monotonic`; infinite: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def rank_candidates(ranker: LoadedBundle, users: EncodedUsers, rows: Rows, sourc
             nothing.
     """
     present = rows >= 0
-    scores = ranker.rank(users.arrays(ranker), rows, sources)
+    scores = ranker.rank(users.arrays(ranker), rows, sources, users.limit)
     if scores.shape != present.shape or not np.logical_and.reduce(np.isfinite(scores) >= present, None):
         raise ValueError("the ranker's scores are not finite or of another shape")
     return sort_candidates(rows, np.where(present, scores, np.float32(-np.inf)))

@@ -56,6 +56,36 @@ class PipelineSettings(BaseModel):
         default=None,
         description="Whether items of the history are dropped. Unset: as the data says (films are, purchases are not).",
     )
+    retrieve_budget_ms: float = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Milliseconds that retrieval may take for a batch, 0–60,000; then its users get popular items. "
+        "Never more than four fifths of what is left until the call's deadline. 0: any time.",
+    )
+    rank_budget_ms: float = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Milliseconds that ranking may take for a batch, 0–60,000; then the retrieval's order stands. As "
+        "above.",
+    )
+    circuit_failures: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="Failures in a row, of retrieval or ranking, after which it is left out for a while, 0–1,000; "
+        "being later than the budget is one. 0: it never is.",
+    )
+    circuit_window_seconds: float = Field(
+        default=10, gt=0, le=3600, description="Seconds within which these failures come, above 0 to 3,600."
+    )
+    circuit_rest_seconds: float = Field(
+        default=5,
+        gt=0,
+        le=3600,
+        description="Seconds for which it is left out before one batch tries it again, above 0 to 3,600.",
+    )
     negative_types: tuple[_EventType, ...] = Field(
         default=(),
         max_length=100,
