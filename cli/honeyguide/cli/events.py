@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     verbs.callback()(_group)
     verbs.command("import")(import_events)
     verbs.command("export")(export_events)
+    verbs.command("migrate")(migrate_events)
     app.add_typer(verbs, name="events")
 
 
@@ -34,7 +35,7 @@ def _group() -> None:
 
 def export_events(
     file: Annotated[Path, typer.Argument(help="File to write, .csv or .parquet.")],
-    events: Annotated[Path, typer.Option(help="SQLite file of the server's events.")] = Path("events.db"),
+    events: Annotated[str, typer.Option(help="The server's events: a SQLite file, or postgresql://…")] = "events.db",
     since: Annotated[
         str | None, typer.Option(help="Leave out what was before this date or time (UTC), or these milliseconds.")
     ] = None,
@@ -49,14 +50,15 @@ def export_events(
 
     from honeyguide.cli.event_log import EventLog
     from honeyguide.cli.output import command_line, print_json, print_next, print_table, working
-    from honeyguide.server.events.scan import LAST_MS, SCHEMA, scan_file
+    from honeyguide.server.events.opening import describe_store, scan_store
+    from honeyguide.server.events.scan import LAST_MS, SCHEMA
     from honeyguide.training.preparation.times import parse_cut
 
     start = perf_counter()
     first = -LAST_MS if since is None else parse_cut(since, "milliseconds")
     end = LAST_MS if until is None else parse_cut(until, "milliseconds")
     with EventLog(file) as log, working("reading events") as say:
-        for frame in scan_file(events, first, end):
+        for frame in scan_store(events, since_ms=first, until_ms=end):
             log.write(frame.events)
             say(f"{log.events:,} events, {log.events / (perf_counter() - start):,.0f}/s")
         if not log.events:
@@ -65,9 +67,34 @@ def export_events(
     if json:
         print_json(result | {"seconds": round(perf_counter() - start, 3)})
     else:
-        print_table(f"{events} → {file}", ("what", "count"), [("events", log.events)])
+        print_table(f"{describe_store(events)} → {file}", ("what", "count"), [("events", log.events)])
     if log.events:
         print_next(command_line("prepare", file, **log.flags(), out="data/" + file.stem))
+
+
+def migrate_events(
+    source: Annotated[str, typer.Argument(help="Store to read: a SQLite file, or postgresql://…")],
+    target: Annotated[str, typer.Argument(help="Store to fill, empty or missing: the same.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Brings all events of one store into another; again after a kill, it goes on. No server may run meanwhile.
+
+    Example: honeyguide events migrate events.db postgresql://honeyguide@db/honeyguide
+    """
+    from time import perf_counter
+
+    from honeyguide.cli.output import print_json, print_table, working
+    from honeyguide.server.events.migration import migrate
+    from honeyguide.server.events.opening import describe_store
+
+    start = perf_counter()
+    with working("migrating events") as say:
+        done = migrate(source, target, lambda events: say(f"{events:,} events"))
+    result = {"events": done.events, "users": done.users, "already_there": done.before}
+    if json:
+        print_json(result | {"seconds": round(perf_counter() - start, 3)})
+    else:
+        print_table(f"{describe_store(source)} → {describe_store(target)}", ("what", "count"), list(result.items()))
 
 
 def import_events(

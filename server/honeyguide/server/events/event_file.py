@@ -162,6 +162,7 @@ def _prepare(db: sqlite3.Connection) -> None:
 def _add_later_parts(db: sqlite3.Connection) -> None:
     """Adds what files of format 2 have since; a process that knows nothing of it may go on using the file."""
     db.execute(_LEFTOVERS)
+    db.execute("CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, place TEXT NOT NULL) WITHOUT ROWID")
     db.execute(CHANGES_TABLE)
     if not any(column[1] == "newest_ms" for column in db.execute("PRAGMA table_info(state)")):
         db.execute("ALTER TABLE state ADD COLUMN newest_ms INTEGER NOT NULL DEFAULT 0")

@@ -102,6 +102,18 @@ class EventReader:
             names = [name for (name,) in connection.db.execute(_USERS, (after, page_size + 1))]
         return UserPage(names[:page_size], user_token(names[page_size - 1]) if len(names) > page_size else "")
 
+    def mark(self, name: str) -> str:
+        """Returns the newest mark of a name; "": there is none."""
+        with self._connection() as connection:
+            row = connection.db.execute("SELECT place FROM marks WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else ""
+
+    def totals(self) -> tuple[int, int]:
+        """Returns how many events there are, and how many users have some."""
+        with self._connection() as connection:
+            events, users = connection.db.execute("SELECT count(*), count(DISTINCT user) FROM events").fetchone()
+        return events, users
+
     def users_to_expire(self, after: int, users: int, before_ms: int, per_user: int) -> tuple[list[str], int | None]:
         """Returns of the next users those who have too much; see `Expiring`."""
         with self._connection() as connection:

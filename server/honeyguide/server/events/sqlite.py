@@ -119,19 +119,33 @@ class SqliteEventStore:
             Write(work=lambda tables: sum(tables.move_user(*pair) for pair in moves), users=users)
         )
 
-    def import_events(self, events: pl.DataFrame) -> RecordCounts:
+    def import_events(self, events: pl.DataFrame, mark: tuple[str, str] | None = None) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk.
 
         Args:
             events: columns user_id, item_id (text), time_ms (int64), and optionally event_type (text), dwell_seconds,
                 clicks, quantity, value (NaN or null: not known), event_id (text; makes a second import harmless);
                 events of a user with equal times in the order they happened.
+            mark: a name, and what `mark` returns of it from then on.
 
         Raises as `record` does.
         """
         users = frozenset(events["user_id"].unique().to_list())
-        write: Write[RecordCounts] = Write(work=lambda tables: tables.import_frame(events), users=users)
-        return self._writer.submit(write).result()
+
+        def work(tables: EventTables) -> RecordCounts:
+            if mark is not None:
+                tables.set_mark(*mark)
+            return tables.import_frame(events)
+
+        return self._writer.submit(Write(work=work, users=users)).result()
+
+    def mark(self, name: str) -> str:
+        """Returns the newest mark of a name; "": there is none."""
+        return self._reader.mark(name)
+
+    def totals(self) -> tuple[int, int]:
+        """Returns how many events there are, and how many users have some; reads them all."""
+        return self._reader.totals()
 
     def history(self, user_id: str) -> StoredHistory:
         """Returns one user's events, oldest first; an unknown user's history is empty."""

@@ -148,6 +148,10 @@ class EventTables:
         self._newest_ms = max(self._newest_ms, cast("int", events["time_ms"].max()))
         return RecordCounts(accepted, events.height - accepted)
 
+    def set_mark(self, name: str, place: str) -> None:
+        """Notes how far something came, together with what the transaction writes."""
+        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, place))
+
     def delete_user(self, user_id: str) -> int:
         """Deletes a user with all events; returns how many. Names that may be nobody's now are noted."""
         row = self._db.execute(_FIND["users"], (user_id,)).fetchone()

@@ -11,7 +11,7 @@ from honeyguide.sdk.errors import ConfigError
 
 __all__ = ["Db", "connect_postgres", "hide_password", "is_unreachable", "open_database"]
 
-Db = psycopg.Connection[tuple[object, ...]]
+Db = psycopg.Connection[tuple[Any, ...]]
 
 _FORMAT = 1
 _LOCK = 0x686F6E65
@@ -42,6 +42,7 @@ CREATE TABLE honeyguide.events (
     request_id text, event_id text, PRIMARY KEY (user_id, time_ms, id)
 );
 CREATE UNIQUE INDEX event_ids ON honeyguide.events (user_id, event_id) WHERE event_id IS NOT NULL;
+CREATE TABLE honeyguide.marks (name text PRIMARY KEY, place text NOT NULL);
 CREATE TABLE honeyguide.leftovers (
     name text NOT NULL, id bigint NOT NULL, noted bigint NOT NULL, PRIMARY KEY (name, id)
 );

@@ -50,7 +50,7 @@ class NumberedNames:
                 "FROM unnest(%s::text[]) WITH ORDINALITY AS new (name, place) RETURNING name, id"
             ).format(sql.Identifier(self._table))
             if new:
-                found |= dict(db.execute(add, (new,)).fetchall())  # type: ignore[arg-type]  # rows of two columns
+                found |= dict(db.execute(add, (new,)).fetchall())
         if reclaims:
             leftovers = "DELETE FROM leftovers WHERE name = %s AND id = ANY(%s)"
             db.execute(leftovers, (self._table, list(found.values())))
@@ -59,4 +59,4 @@ class NumberedNames:
 
     def _find(self, db: Db, names: list[str]) -> dict[str, int]:
         query = sql.SQL("SELECT name, id FROM {} WHERE name = ANY(%s)").format(sql.Identifier(self._table))
-        return dict(db.execute(query, (names,)).fetchall())  # type: ignore[arg-type]  # rows of two columns
+        return dict(db.execute(query, (names,)).fetchall())

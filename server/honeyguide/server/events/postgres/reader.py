@@ -91,6 +91,15 @@ class PostgresReader:
         names = [name for (name,) in self._rows(_USERS, after, page_size + 1)]
         return UserPage(names[:page_size], user_token(names[page_size - 1]) if len(names) > page_size else "")
 
+    def mark(self, name: str) -> str:
+        """Returns the newest mark of a name; "": there is none."""
+        rows = self._rows("SELECT place FROM marks WHERE name = %s", name)
+        return rows[0][0] if rows else ""
+
+    def totals(self) -> tuple[int, int]:
+        """Returns how many events there are, and how many users have some."""
+        return tuple(self._rows("SELECT count(*), count(DISTINCT user_id) FROM events")[0])
+
     def users_to_expire(self, after: int, users: int, before_ms: int, per_user: int) -> tuple[list[str], int | None]:
         """Returns of the next users those who have too much; see `Expiring`."""
         rows = self._rows(_TOO_MUCH, before_ms, per_user > 0, per_user, after, users)

@@ -94,7 +94,7 @@ class PostgresEventStore:
         """Gives the events of the first user of each pair to the second; see `EventStore.move_users`."""
         return self._writer.submit(Write(work=lambda tables: sum(tables.move_user(*pair) for pair in moves)))
 
-    def import_events(self, events: pl.DataFrame) -> RecordCounts:
+    def import_events(self, events: pl.DataFrame, mark: tuple[str, str] | None = None) -> RecordCounts:
         """Stores many events in one transaction; blocks until they are on disk; see `SqliteEventStore`."""
         if events.is_empty():
             return RecordCounts(0, 0)
@@ -104,7 +104,21 @@ class PostgresEventStore:
             "user_id", "item_id", "time_ms", *(pl.col(name).fill_null("") for name in text)
         ).with_columns(events.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in features))
         rows = [StoredEvent(**row) for row in known.iter_rows(named=True)]
-        return self._writer.submit(Write[RecordCounts](work=lambda tables: tables.record([rows])[0][0])).result()
+
+        def work(tables: PostgresTables) -> RecordCounts:
+            if mark is not None:
+                tables.set_mark(*mark)
+            return tables.record([rows])[0][0]
+
+        return self._writer.submit(Write(work=work)).result()
+
+    def mark(self, name: str) -> str:
+        """Returns the newest mark of a name; "": there is none."""
+        return self._reader.mark(name)
+
+    def totals(self) -> tuple[int, int]:
+        """Returns how many events there are, and how many users have some; reads them all."""
+        return self._reader.totals()
 
     def history(self, user_id: str) -> StoredHistory:
         """Returns one user's events, oldest first; an unknown user's history is empty."""

@@ -119,6 +119,11 @@ class PostgresTables:
             counts.append(RecordCounts(stored, len(call) - stored))
         return counts, []
 
+    def set_mark(self, name: str, place: str) -> None:
+        """Notes how far something came, together with what the transaction writes."""
+        mark = "INSERT INTO marks VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET place = excluded.place"
+        self._db.execute(mark, (name, place))
+
     def delete_user(self, user_id: str) -> int:
         """Deletes a user with all events; returns how many. Names that may be nobody's now are noted."""
         users = self._lock({user_id})
