@@ -7,6 +7,7 @@ distribution whose first item is with half of the users. The networks are not tr
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def store_events(histories: HistoryBatch, path: Path) -> None:
             store.import_events(part)
 
 
-def export(histories: HistoryBatch, repository: Path) -> None:
+def export(histories: HistoryBatch, repository: Path, models: Sequence[str] = MODELS, seed: int = 0) -> None:
     """Exports each model with its ranker, whose evidence is counted in the histories; last events are targets."""
     import torch
 
@@ -73,8 +74,8 @@ def export(histories: HistoryBatch, repository: Path) -> None:
             "popularity": popularity,
         }
     )
-    for name in MODELS:
-        torch.manual_seed(0)
+    for name in models:
+        torch.manual_seed(seed)
         cls = PluginHost.load().model(name)
         model = cls(cls.Config(), DataSpec(items=ITEMS, repeats=False, has_time=True))
         network = model.network()

@@ -161,9 +161,11 @@ def test_record_says_whether_the_event_was_new(fake, honeyguide):
 
 def test_models_are_listed_with_version_and_state(fake, honeyguide):
     shown = honeyguide("models", "--server", fake.address).stdout
-    for word in ("cf 2", "cf 1", "serving", "0.2500"):
+    for word in ("cf 2", "cf 1", "serving", "0.2500", "CPU float16", "12.3 MB", "abababab", "release"):
         assert word in shown
-    assert "ndcg@10" in honeyguide("models", "show", "cf", "--server", fake.address).stdout
+    shown = honeyguide("models", "show", "cf", "--server", fake.address).stdout
+    for word in ("ndcg@10", "float16", "12.3 MB", "ab" * 32, "release", "2027-01-15T08:00:00+00:00"):
+        assert word in shown
     assert "cf 2 serves in place of version 1" in honeyguide("models", "load", "cf", "--server", fake.address).stdout
     assert "cf 2 serves no more" in honeyguide("models", "unload", "cf", "--server", fake.address).stdout
     assert "shop (default)" in honeyguide("models", "pipelines", "--server", fake.address).stdout

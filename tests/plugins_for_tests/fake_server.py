@@ -224,6 +224,8 @@ class FakeServer(
             name="cf", version=version, state=2, item_count=3, has_ranker=True, metrics={"ndcg@10": 0.25}
         )
         model.create_time_ms = 1_700_000_000_000
+        model.provider, model.precision, model.memory_bytes = "CPUExecutionProvider", "float16", 12_300_000
+        model.digest, model.signer, model.load_time_ms = "ab" * 32, "release", 1_800_000_000_000
         return model
 
     def ListModels(self, request, context):

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from bundles import rewrite_manifest
 
+from honeyguide.sdk.manifest import read_manifest
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest
@@ -19,7 +20,7 @@ from honeyguide.v1.recommender_service_pb2 import RankRequest, RecommendRequest
 KNOWN = RecommendRequest(history=History(item_ids=["item-3"]))
 
 
-async def test_models_are_listed_with_what_their_manifest_says(start: Any) -> None:
+async def test_models_are_listed_with_what_their_manifest_says(start: Any, shared_repository: Path) -> None:
     async with start() as running:
         listed = (await running.models.ListModels(pb.ListModelsRequest())).models
         got = (await running.models.GetModel(pb.GetModelRequest(name="tiny_ranker"))).model
@@ -33,6 +34,14 @@ async def test_models_are_listed_with_what_their_manifest_says(start: Any) -> No
     assert got.create_time_ms > 1_600_000_000_000
     assert got.data_fingerprint == "0" * 64
     assert dict(got.metrics) == {"retrieve/ndcg@10": 0.0}
+    assert (got.precision, got.digest, got.signer, got.last_error) == (
+        "float32",
+        read_manifest(shared_repository / "tiny_ranker" / "1").digest,
+        "",
+        "",
+    )
+    assert 10_000 < got.memory_bytes < 10_000_000
+    assert got.load_time_ms > got.create_time_ms > 1_600_000_000_000
 
 
 async def test_pages_join_to_the_whole_list(start: Any) -> None:

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +19,7 @@ import structlog
 from honeyguide.sdk.errors import BundleError, ModelNotFound, NothingServed, UntrustedBundle
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import Manifest, verify
+from honeyguide.server.bundles.background import in_background, retire
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.folder import Oddity, check_folder, list_oddities, list_versions
 from honeyguide.server.bundles.loading import load_bundle
@@ -137,6 +139,8 @@ class Repository:
     def load(self, name: str, version: int = 0, digest: str = "") -> tuple[LoadedBundle, int]:
         """Loads and proves a bundle, then swaps it in. Blocks: call it from a thread.
 
+        It is loaded on a thread that those who answer go before; what it replaces is freed on another.
+
         Args:
             name: the model.
             version: 0 is the newest.
@@ -150,11 +154,15 @@ class Repository:
         with self._lock:
             versions = self._find(name)
             version = self._choose(name, version or versions[0], versions)
-            bundle = self._open(name, version, digest)
+            # A session's threads inherit its maker's priority, and those answer.
+            quiet = self._runtime.threads == 1 and bool(self._serving)
+            bundle = in_background(partial(self._open, name, version, digest), quiet=quiet)
             before = self._serving.get(name)
             self._serving = MappingProxyType({**self._serving, name: bundle})
             self._changed(name, version)
         previous = before.manifest.version if before else 0
+        if before is not None and before is not bundle:
+            retire(before)
         self._log.info("model serves", model=name, version=version, previous=previous, provider=bundle.provider)
         return bundle, previous
 
