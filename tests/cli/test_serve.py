@@ -18,14 +18,20 @@ from honeyguide.server import app as server_app
 from honeyguide.server.settings import Settings, describe_settings
 
 
-@pytest.mark.parametrize("wrong", ["repository", "port"])
+@pytest.mark.parametrize("wrong", ["repository", "port", "host"])
 def test_verb_refuses_what_is_wrong_before_it_loads_anything_heavy(tmp_path: Path, wrong: str) -> None:
     (tmp_path / "models" / "m" / "1").mkdir(parents=True)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        arguments = ["--port", str(port), "--repository", str(tmp_path / ("models" if wrong == "port" else "nowhere"))]
+        arguments = [
+            "--port",
+            str(port),
+            "--repository",
+            str(tmp_path / ("models" if wrong != "repository" else "nowhere")),
+        ]
+        arguments += ["--host", "0.0.0.0"] if wrong == "host" else []
         program = f"""
 import sys
 from honeyguide.cli.app import build
@@ -38,7 +44,12 @@ print(sorted({{"grpc", "faiss", "onnxruntime", "polars"}} & set(sys.modules)))
 """
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     says, loaded = done.stdout.splitlines()
-    assert says.startswith(f"cannot listen on 127.0.0.1, port {port}" if wrong == "port" else "repository ")
+    words = {
+        "port": f"cannot listen on 127.0.0.1, port {port}",
+        "repository": "repository ",
+        "host": "host 0.0.0.0: open",
+    }
+    assert says.startswith(words[wrong])
     assert loaded == "[]"
 
 

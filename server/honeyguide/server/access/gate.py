@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grpc
 import structlog
 
 from honeyguide.sdk.errors import ConfigError, RoleRequired, Unauthenticated
@@ -63,6 +64,12 @@ class Gate:
     def of(cls, settings: Settings, metrics: Metrics) -> Gate | None:
         """Makes the gate that the settings ask for; None: every call is let in."""
         return cls(settings, metrics) if settings.tokens or settings.callers else None
+
+    def credentials(self, context: grpc.aio.ServicerContext[Any, Any]) -> Credentials:
+        """Finds the credentials of a call that grpcio carries."""
+        # Without authorities there are no names that anybody has checked, and asking takes as long as all else.
+        peer = context.auth_context() if self._settings.tls_client_ca is not None else None
+        return credentials_of(context.invocation_metadata() or (), peer)
 
     def admit(self, method: str, credentials: Credentials) -> Caller | None:
         """Lets one call in, and takes it off the caller's rate.

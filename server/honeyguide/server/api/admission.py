@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from honeyguide.server.access.callers import Caller
-from honeyguide.server.access.gate import Credentials, Gate, credentials_of
+from honeyguide.server.access.gate import Credentials, Gate
 from honeyguide.server.ops.logs import bind_caller
 from honeyguide.v1.recommender_service_pb2 import RecommendStreamRequest
 
@@ -41,7 +41,7 @@ def admission(
     if gate is None:
         yield None
         return
-    credentials = credentials_of(context.invocation_metadata() or (), context.auth_context())
+    credentials = gate.credentials(context)
     caller = gate.admit(method, credentials)
     if caller is not None:
         bind_caller(caller.name)

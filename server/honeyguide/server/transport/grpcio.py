@@ -17,7 +17,6 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk.errors import HoneyguideError
-from honeyguide.server.access.gate import credentials_of
 from honeyguide.server.access.roles import is_carried
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
@@ -123,8 +122,7 @@ class GrpcioTransport:
             call = _Call(services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
             try:
                 if gate is not None:
-                    brought = credentials_of(context.invocation_metadata() or (), context.auth_context())
-                    caller = gate.admit(path, brought)
+                    caller = gate.admit(path, gate.credentials(context))
                     call.limits = caller.limits if caller else None
                 call.payload = inflate(payload)
             except HoneyguideError as error:
