@@ -51,6 +51,26 @@ async def test_every_answer_is_a_row_that_joins_by_its_request_id(start: Any, tm
     assert set(read(tmp_path / "log")["request_id"]) == {anonymous.request_id, ranked.request_id}
 
 
+async def test_rows_of_a_pipeline_with_arms_say_which_was_drawn_and_how_probable_that_was(
+    start: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef")
+    log = {"exposures": tmp_path / "log", "exposures_key": tmp_path / "key", "exposures_seconds": 1}
+    pipelines = {"home": {"model": "tiny", "arms": {"next": 25}}, "next": {"model": "tiny_ranker"}}
+    async with start(pipelines=pipelines, **log) as running:
+        asked = [RecommendRequest(user_id=f"u{n}", pipeline="home", k=2) for n in range(40)]
+        shown = await asyncio.gather(*map(running.recommender.Recommend, asked))
+        apart = await running.recommender.Recommend(RecommendRequest(pipeline="next", k=2))
+    rows = {row["request_id"]: row for row in read(tmp_path / "log").to_dicts()}
+    assert {answer.arm for answer in shown} == {"home", "next"}
+    for answer in shown:
+        row = rows[answer.request_id]
+        probable = 0.25 if answer.arm == "next" else 0.75
+        assert (row["pipeline"], row["arm"], row["propensity"]) == ("home", answer.arm, probable)
+    row = rows[apart.request_id]
+    assert (row["pipeline"], row["arm"], row["propensity"]) == ("next", None, None)
+
+
 async def test_without_a_key_it_does_not_start(start: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exposures_key is not; make one"):
         async with start(exposures=tmp_path / "log"):

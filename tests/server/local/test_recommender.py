@@ -28,6 +28,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
     "plain": {"model": "tiny_ranker"},
     "varied": {"model": "tiny_ranker", "rules": [{"name": "diversity", "options": {"trade_off": 0.5}}]},
     "all": {"model": "joint"},
+    "split": {"model": "tiny_ranker", "arms": {"varied": 50}},
 }
 HISTORY = answers.History(
     ["item-3", "item-5", "nowhere"], times_ms=[1, 2, 2], event_types=["view", "", "buy"], values=[1.0, 2.0, -3.0]
@@ -44,6 +45,10 @@ RIGHT = [
     ("rank", (["item-9", "item-1", "nowhere"],), {"user_id": "known"}),
     ("rank", (["item-9", "item-1"],), {"history": ["item-3"], "pipeline": "all"}),
     ("rank", (["item-9", "item-1"],), {"pipeline": "varied"}),
+    *(
+        ("recommend", (f"u{n}",), {"pipeline": "split", "k": 2}) for n in range(6)
+    ),  # each in an arm, everywhere the same
+    ("rank", (["item-9", "item-1"],), {"user_id": "u1", "pipeline": "split"}),
     ("similar_items", ("item-7",), {}),
     ("similar_items", ("item-7",), {"any_categories": ["Odd", "none"], "ignore_category_case": True}),
     ("similar_items", ("item-7",), {"k": 4, "exclude": ["item-8"], "any_categories": ["first"], "pipeline": "all"}),
@@ -112,7 +117,8 @@ async def test_a_batch_is_answered_as_a_batch_of_a_stream(
     ):
         await client.record([answers.Event("known", f"item-{row}", time_ms=row) for row in (1, 2, 3)])
         (served,) = [answer async for answer in client.recommend_stream([users], **options)]
-        assert await client.models() == recommender.models()
+        there, here = await client.models(), recommender.models()
+        assert [replace(model, load_time_ms=0) for model in there] == [replace(model, load_time_ms=0) for model in here]
         assert [user async for user in client.users()] == list(recommender.users())
         of_known = [event async for event in client.events("known")]
         assert [replace(event, event_id="") for event in of_known] == [

@@ -25,7 +25,14 @@ from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2 import DeleteUserRequest, Event, ListEventsRequest, RecordEventsRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from honeyguide.v1.history_pb2 import History
-from honeyguide.v1.model_service_pb2 import MODEL_STATE_SERVING, ListModelsRequest, LoadModelRequest
+from honeyguide.v1.model_service_pb2 import (
+    MODEL_STATE_SERVING,
+    Arm,
+    ListModelsRequest,
+    LoadModelRequest,
+    SetTrafficRequest,
+    Traffic,
+)
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceStub
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -33,6 +40,7 @@ from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 pytestmark = pytest.mark.slow(20)
 
 INLINE = RecommendRequest(history=History(item_ids=["item-1"]))
+TO_OLD = Traffic(arms=[Arm(pipeline="old", percent=100)])
 OWN = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
 """Options of a channel that shares its connection with no other."""
 CONNECTIONS = 12
@@ -97,11 +105,18 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("transport", ["native", "grpcio"])
 async def test_what_one_process_is_told_every_process_knows(models: Path, tmp_path: Path, transport: str) -> None:
-    async with serving(models, tmp_path, transport=transport) as supervisor:
+    pipelines = {"home": {"model": "small"}, "old": {"model": "small", "version": 1}}
+    settings = {"pipelines": pipelines, "default_pipeline": "home", "traffic": tmp_path / "traffic.json"}
+    async with serving(models, tmp_path, transport=transport, **settings) as supervisor:
         assert len(set(supervisor.pids)) == 2
         assert set(await over_connections(supervisor, version)) == {2}
         pages = await supervisor.metrics()
         assert all("honeyguide_requests_total{" in pages[process] for process in "01"), "both were asked"
+
+        for change, answers in (({"traffic": TO_OLD}, 1), ({"previous": True}, 2)):
+            async with connection(supervisor) as channel:
+                await ModelServiceStub(channel).SetTraffic(SetTrafficRequest(**change))
+            assert set(await over_connections(supervisor, version)) == {answers}
 
         async with connection(supervisor) as channel:
             await ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1))
