@@ -99,9 +99,9 @@ def migrate_events(
 
 def import_events(
     dataset: Annotated[Path, typer.Argument(help="Folder that `honeyguide prepare` wrote.")],
-    events: Annotated[Path, typer.Option(help="SQLite file of the server's events; made when missing.")] = Path(
-        "events.db"
-    ),
+    events: Annotated[
+        str, typer.Option(help="The server's events: a SQLite file, made when missing, or postgresql://…")
+    ] = "events.db",
     until: Annotated[
         Until, typer.Option(help="Last part of the split to import; train or validation leave later events out.")
     ] = Until.test,
@@ -123,8 +123,8 @@ def import_events(
     import polars as pl
 
     from honeyguide.cli.output import command_line, print_json, print_next, print_table, progress
+    from honeyguide.server.events.opening import describe_store, is_database, open_plain_store
     from honeyguide.server.events.pseudonymous import read_user_keys
-    from honeyguide.server.events.sqlite import SqliteEventStore
     from honeyguide.training.dataset import SPLITS, Dataset
 
     data = Dataset.open(dataset)
@@ -151,7 +151,7 @@ def import_events(
 
     start = perf_counter()
     done = accepted = 0
-    with SqliteEventStore(events) as store, progress("events") as bar:
+    with open_plain_store(events) as store, progress("events") as bar:
         task = bar.add_task("importing", total=len(places), rate="")
         for frame in part.histories_for_import(5_000):  # a server's writes wait for each: 20,000 made it refuse half
             frame = hidden(frame)  # nothing else is stored
@@ -160,9 +160,10 @@ def import_events(
             done += frame.height
             bar.update(task, completed=done, rate=f"{done / (perf_counter() - start):,.0f}/s")
     users = part.events["user"].n_unique()
-    result = {"events": str(events), "imported": accepted, "already_there": done - accepted, "users": users}
+    shown = describe_store(events)
+    result = {"events": shown, "imported": accepted, "already_there": done - accepted, "users": users}
     if json:
         print_json(result | {"seconds": round(perf_counter() - start, 3)})
     else:
-        print_table(f"{data.name} → {events}", ("what", "count"), [(k, v) for k, v in result.items() if k != "events"])
-    print_next(command_line("serve", events=events))
+        print_table(f"{data.name} → {shown}", ("what", "count"), [(k, v) for k, v in result.items() if k != "events"])
+    print_next(command_line("serve", events=None if is_database(events) else events))  # no password on a screen

@@ -38,7 +38,8 @@ def open_repository(
 
     Args:
         repository: folder of the bundles.
-        events: SQLite file of the users' events, made when missing; None: every request brings its history.
+        events: SQLite file of the users' events, made when missing, or ``postgresql://…``; None: every request brings
+            its history.
         pipelines: by name, each as in the settings: ``{"plain": {"model": "cf", "rank": False}}``; None: one for each
             model.
         default_pipeline: answers requests that name none; "": the only or first one.
@@ -56,7 +57,7 @@ def open_repository(
     from honeyguide.server.settings import make_settings
 
     optional = {
-        "events": None if events is None else Path(events),
+        "events": None if events is None else os.fspath(events),
         "max_batch_rows": max_batch_rows,
         "state_cache_users": state_cache_users,
         "threads": threads,

@@ -1,4 +1,4 @@
-"""Tests of the event store: durability, idempotency, order, cache, deletion.
+"""Tests of the event store in a file, beside what every store promises: durability, cache, deletion, full disks.
 
 The tokens of its pages are those of `page_tokens.py`.
 """
@@ -55,57 +55,6 @@ def block(store: SqliteEventStore) -> tuple[threading.Event, Future[None]]:
     blocked = store._writer.submit(Write(work=work))
     assert entered.wait(10)
     return release, blocked
-
-
-def test_an_event_is_read_back_as_it_was_recorded(store: SqliteEventStore) -> None:
-    event = StoredEvent("anna", "book", 1_700_000_000_123, "view", 1.5, 2.0, 3.0, -4.5, "request", "id-1")
-    assert store.record([event]).result() == RecordCounts(accepted=1, duplicates=0)
-    assert store.page("anna", 10).events == [event]
-    history = store.history("anna")
-    assert (len(history), store.item_ids(), store.event_types()) == (1, ["book"], ["", "view"])
-    assert (history.items[0], history.times_ms[0], history.event_types[0]) == (0, 1_700_000_000_123, 1)
-    assert (history.dwell_seconds[0], history.clicks[0], history.quantity[0], history.value[0]) == (1.5, 2, 3, -4.5)
-
-
-def test_what_is_not_known_is_nan_in_a_history_and_none_in_a_page(store: SqliteEventStore) -> None:
-    store.record([StoredEvent("anna", "book", 1)]).result()
-    history = store.history("anna")
-    assert np.isnan([history.dwell_seconds, history.clicks, history.quantity, history.value]).all()
-    assert history.event_types[0] == 0
-    assert store.page("anna", 1).events == [StoredEvent("anna", "book", 1)]
-
-
-def test_an_unknown_user_has_an_empty_history(store: SqliteEventStore) -> None:
-    history = store.history("nobody")
-    assert len(history) == 0
-    assert (history.items.dtype, history.event_types.dtype, history.value.dtype) == (np.int64, np.int32, np.float32)
-    assert (store.count("nobody"), store.page("nobody", 5).events) == (0, [])
-
-
-def test_history_is_ordered_by_time_then_by_insertion(store: SqliteEventStore) -> None:
-    store.record([StoredEvent("anna", "late", 30), StoredEvent("anna", "first", 10)]).result()
-    store.record([StoredEvent("anna", "second of the same time", 10), StoredEvent("anna", "between", 20)]).result()
-    assert items_of(store, "anna") == ["first", "second of the same time", "between", "late"]
-
-
-def test_a_history_cannot_be_written_to(store: SqliteEventStore) -> None:
-    store.record([StoredEvent("anna", "book", 1)]).result()
-    with pytest.raises(ValueError, match="read-only"):
-        store.history("anna").items[0] = 7
-
-
-def test_an_event_id_is_stored_once(store: SqliteEventStore) -> None:
-    event = StoredEvent("anna", "book", 1, event_id="x")
-    assert store.record([event, event]).result() == RecordCounts(1, 1)
-    assert store.record([event, StoredEvent("anna", "pen", 2)]).result() == RecordCounts(1, 1)
-    assert store.record([StoredEvent("anna", "pen", 2)]).result() == RecordCounts(1, 0)
-    assert items_of(store, "anna") == ["book", "pen", "pen"]
-
-
-def test_concurrent_retries_of_one_event_store_it_once(store: SqliteEventStore) -> None:
-    event = StoredEvent("anna", "book", 1, event_id="x")
-    answers = [call.result() for call in [store.record([event]) for _ in range(50)]]
-    assert (sum(a.accepted for a in answers), sum(a.duplicates for a in answers)) == (1, 49)
 
 
 def test_concurrent_callers_share_transactions(store: SqliteEventStore) -> None:
@@ -261,19 +210,6 @@ def assert_equal(store: SqliteEventStore, history: StoredHistory, expected: list
     np.testing.assert_array_equal(history.value, np.array(known, np.float32))
 
 
-def test_pages_hold_every_event_once_while_others_are_recorded(store: SqliteEventStore) -> None:
-    store.record([StoredEvent("anna", f"item-{i}", i // 3) for i in range(50)]).result()
-    seen: list[str] = []
-    token = ""
-    while True:
-        page = store.page("anna", 7, token)
-        seen += [e.item_id for e in page.events]
-        store.record([StoredEvent("anna", "newer", 1000)]).result()
-        if not (token := page.next_token):
-            break
-    assert seen == [f"item-{i}" for i in reversed(range(50))]
-
-
 def test_a_page_that_ends_with_the_last_event_has_no_token(store: SqliteEventStore) -> None:
     store.record([StoredEvent("anna", f"item-{i}", i) for i in range(4)]).result()
     first = store.page("anna", 2)
@@ -299,23 +235,6 @@ def test_a_deleted_user_leaves_no_byte_behind(store: SqliteEventStore, path: Pat
     assert (len(store.history(secret)), store.count(secret), store.count("ben")) == (0, 0, 300)
     assert store.delete_user(secret).result() == 0
     assert store.record([StoredEvent(secret, "item-1", 1, event_id=f"{secret}-1")]).result() == RecordCounts(1, 0)
-
-
-def test_an_event_of_now_is_not_before_the_users_newest(store: SqliteEventStore) -> None:
-    """The clock was set back three days after anna's and before the other events."""
-    day = 86_400_000
-    store.record([StoredEvent("anna", "before", 10 * day, now=True), StoredEvent("ben", "before", 9 * day)]).result()
-    assert len(store.history("anna")) == 1
-    behind = [
-        StoredEvent(user, "after", 7 * day + i, now=True) for i, user in enumerate(["anna", "anna", "ben", "new"])
-    ]
-    store.record(behind).result()
-    store.record([StoredEvent("anna", "late", 7 * day)]).result()  # whoever says when it happened is believed
-    assert items_of(store, "anna") == ["late", "before", "after", "after"]
-    assert store.history("anna").times_ms.tolist() == [7 * day, 10 * day, 10 * day, 10 * day]
-    assert store.history("ben").times_ms.tolist() == [9 * day, 9 * day]
-    assert store.history("new").times_ms.tolist() == [7 * day + 3]
-    assert [event.item_id for event in store.page("anna", 2).events] == ["after", "after"]
 
 
 def test_of_one_call_an_event_of_now_comes_after_those_before_it(store: SqliteEventStore) -> None:
@@ -399,14 +318,6 @@ def test_a_log_that_cannot_be_emptied_is_emptied_after_the_next_write(store: Sql
     store._writer._tables._db = sound
     assert store.record([StoredEvent("ben", "book", 1)]).result(10) == RecordCounts(1, 0)
     assert not store._writer._scrub
-
-
-def test_an_event_that_cannot_be_stored_does_not_harm_its_mates(store: SqliteEventStore) -> None:
-    calls = [store.record([StoredEvent("anna", f"item-{i}", i)]) for i in range(20)]
-    bad = store.record([StoredEvent("anna", "book", 1), StoredEvent("anna", "\ud800", 1)])
-    assert [call.result() for call in calls] == [RecordCounts(1, 0)] * 20
-    assert isinstance(bad.exception(), UnicodeEncodeError)
-    assert len(store.history("anna")) == 20
 
 
 def test_calls_above_capacity_are_refused_at_once(path: Path) -> None:
@@ -550,30 +461,6 @@ def test_a_hundred_thousand_events_import_while_others_record(store: SqliteEvent
     assert own > 0
     assert len(store.item_ids()) == 998
     assert (store.count("user-0"), store.count("user-1999"), store.count("anna")) == (50, 50, own)
-
-
-def test_a_long_history_is_its_newest_events_and_all_distinct_items(
-    store: SqliteEventStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_HISTORY_EVENTS", 10)
-    monkeypatch.setattr("honeyguide.server.events.snapshot.MAX_SEEN_ITEMS", 6)
-
-    def seen() -> tuple[list[str], bool]:
-        history = store.history("anna")
-        assert history.seen is not None
-        names = store.item_ids()
-        return sorted(names[number] for number in history.seen), history.truncated
-
-    store.record([StoredEvent("anna", f"item-{i % 5}", i) for i in range(10)]).result()
-    whole = store.history("anna")
-    assert (len(whole), whole.count, whole.seen, whole.truncated) == (10, 10, None, False)
-    store.record([StoredEvent("anna", "new", 10)]).result()
-    assert items_of(store, "anna") == [f"item-{i % 5}" for i in range(1, 10)] + ["new"]
-    assert store.history("anna").count == 11
-    assert seen() == ([*(f"item-{i}" for i in range(5)), "new"], False)
-    store.record([StoredEvent("anna", "newer", 11), StoredEvent("anna", "oldest", -1)]).result()
-    assert seen() == ([*(f"item-{i}" for i in range(1, 5)), "new", "newer"], True)
-    assert store.history("anna").count == 13
 
 
 def test_seen_items_count_in_the_bound_of_the_cache(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
