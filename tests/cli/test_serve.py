@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -81,6 +82,8 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
     monkeypatch.setenv("HONEYGUIDE_PORT", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setenv("GRPC_VERBOSITY", "")
+    monkeypatch.delenv("GRPC_VERBOSITY")  # so that it is put back as it was
     config = tmp_path / "serve.toml"
     config.write_text('port = 1\nthreads = 1\nmax_batch_rows = 7\n[pipelines.main]\nmodel = "cf"\n', "utf-8")
     app = typer.Typer()
@@ -94,6 +97,7 @@ def test_verb_passes_flags_over_environment_over_file(tmp_path: Path, monkeypatc
     (settings,) = given
     assert (settings.port, settings.threads, settings.max_batch_rows, settings.strict_plugins) == (0, 3, 7, True)
     assert settings.pipelines["main"].model == "cf"
+    assert os.environ["GRPC_VERBOSITY"] == "NONE", "strangers who fail to shake hands write no lines"
     wrong = CliRunner().invoke(app, ["serve", "--port", "huge"])
     assert isinstance(wrong.exception, ConfigError)
     assert "--port: port is 'huge'" in str(wrong.exception)

@@ -84,6 +84,8 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
 
     # Threads that spin take the cores from the other batch; OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # gRPC writes a line to standard error for each stranger who fails to shake hands; it reads this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from honeyguide.cli.output import stderr
     from honeyguide.server.ops.logs import configure_logs
     from honeyguide.server.settings import load_settings

@@ -272,7 +272,8 @@ class RoleRequired(HoneyguideError):
     def __init__(self, method: str, caller: str, roles: Sequence[str]) -> None:
         """Takes the rpc, who called it, and the roles any of which would do."""
         needed = " or ".join(roles)
-        super().__init__(f"{method} needs the role {needed}, which {caller} does not have; ask the operator for it")
+        rpc = method.rpartition("/")[2]  # the whole would be taken for a path, which no message shows
+        super().__init__(f"{rpc} needs the role {needed}, which {caller} does not have; ask the operator for it")
         self.facts = {"role": needed}
 
 
