@@ -23,6 +23,8 @@ from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest
 
+pytestmark = pytest.mark.slow(6)
+
 
 def test_versions_are_listed_newest_first_and_what_is_none_is_passed_over(tmp_path: Path) -> None:
     for name in ("b/1", "b/10", "b/2", "b/notes", "a/3", "empty", ".hidden/1"):
