@@ -14,7 +14,6 @@ SHARED = {
     "Source": "the files of a table: `sources.Source`; what a joint model's candidates come from: `candidates.Source`",
     "Model": "the API's word for a bundle that a server holds, and an author's for the class",
     "model": "a request's description of a model: the rpc `calls.model`, the answer `messages.model`",
-    "connect": "to a server: `connection.connect`; to an open file: `event_file.connect`",
     "record": "the rpc `calls.record`; `history.record` notes a run",
     "run": "the command's and the training loop's `loop.run`",
 }
