@@ -198,7 +198,7 @@ def measure(folder: Path, swaps: int, calm: float, share: float) -> dict[str, An
         windows, memory = [], []
         for number in range(swaps):
             windows.append(load(2 - number % 2))
-            time.sleep(0.2)  # what was replaced is freed a moment later
+            time.sleep(0.1)  # what was replaced is freed a moment later
             memory.append(resident(process))
         own_end.send("stop")
         ended: list[Ended] = own_end.recv()
@@ -238,7 +238,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--swaps", type=int, default=100, help="10 or more")
     parser.add_argument("--share", type=float, default=0.5, help="of the peak that is offered")
-    parser.add_argument("--calm", type=float, default=10.0, help="seconds of load before the first swap")
+    parser.add_argument("--calm", type=float, default=8.0, help="seconds of load before the first swap")
     parser.add_argument("--folder", type=Path, help="keeps the bundles there, for another run")
     arguments = parser.parse_args()
     system = machine()
@@ -259,10 +259,10 @@ def main() -> int:
     write_result(
         arguments.out,
         {
-            "command": f"python benchmarks/swaps.py --swaps {arguments.swaps}",
+            "command": f"python benchmarks/swaps.py --swaps {arguments.swaps} --share {arguments.share}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": system,
-            "rows": [{"what": f"{arguments.swaps} swaps at half of the peak", **spread}],
+            "rows": [{"what": f"{arguments.swaps} swaps at {arguments.share:.0%} of the peak", **spread}],
             "bars": bars,
         },
     )
