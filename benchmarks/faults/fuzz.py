@@ -40,6 +40,8 @@ _SLOW = {"LoadModel": 0.1, "UnloadModel": 0.1, "DeleteUser": 0.3}
 _STREAM = "RecommenderService/RecommendStream"
 _KINDS = ("valid", "any fields", "bytes")
 
+_MALFORMED = Expected({"INVALID_ARGUMENT"}, reason="MALFORMED")
+
 
 @dataclass
 class Sent:
@@ -121,7 +123,7 @@ def _calls(name: str, method: MethodDescriptor, count: int) -> Iterator[Sent]:
     bytes_of = [message.SerializeToString() for message in itertools.chain(*pools)]
     for payload in mutated(bytes_of, each, chance):
         message = _read(method, payload)
-        yield Sent([payload], _KINDS[2], Expected({"INVALID_ARGUMENT"}) if message is None else oracle(message))
+        yield Sent([payload], _KINDS[2], _MALFORMED if message is None else oracle(message))
 
 
 def _streams(each: int, chance: random.Random) -> Iterator[Sent]:
@@ -155,7 +157,7 @@ def _streams(each: int, chance: random.Random) -> Iterator[Sent]:
             read = [_parsed(request, payload) for payload in payloads]
             codes, batches = expected_stream(read)
             sent += len(payloads)
-            yield Sent(payloads, label, Expected(codes), batches)
+            yield Sent(payloads, label, Expected(codes, reason="MALFORMED" if read[:1] == [None] else ""), batches)
 
 
 def _read(method: MethodDescriptor, payload: bytes) -> Message | None:
@@ -219,8 +221,8 @@ def _ended(sent: Sent, future: Any, streaming: tuple[bool, bool]) -> tuple[str, 
         end = str(error.code().name)
         if end not in sent.expected.codes:
             return end, f"{end} {error.details()!r} in place of {' or '.join(sorted(sent.expected.codes))}"
-        if (missing := _reason_missing(error)) and not sent.kind.startswith("valid"):
-            return end, missing
+        if wrong := _reason_wrong(error, sent.expected.reason):
+            return end, wrong
     if end not in sent.expected.codes:
         return end, f"{end} in place of {' or '.join(sorted(sent.expected.codes))}"
     if end == "OK" and not streaming[1] and (wrong := sent.expected.check(answers[0])):
@@ -228,16 +230,16 @@ def _ended(sent: Sent, future: Any, streaming: tuple[bool, bool]) -> tuple[str, 
     return end, _batches_wrong(sent.batches, answers) if sent.batches and end == "OK" else ""
 
 
-def _reason_missing(error: Any) -> str:
-    """Says so where a refusal carries no ErrorInfo; health and reflection, which are gRPC's own, have none."""
-    if error.code() is grpc.StatusCode.NOT_FOUND and error.details() in ("", None, "unknown service"):
+def _reason_wrong(error: Any, expected: str) -> str:
+    """Says so where a refusal has no ErrorInfo or another reason; gRPC's own health has none for what it lacks."""
+    if error.code() is grpc.StatusCode.NOT_FOUND and not error.details():
         return ""
     status = rpc_status.from_call(error)
-    if status is None:
-        return f"{error.code().name} {error.details()!r} without an ErrorInfo"
     info = ErrorInfo()
-    if not any(detail.Unpack(info) for detail in status.details) or info.domain != "honeyguide" or not info.reason:
-        return f"{error.code().name} without a reason"
+    if status is None or not any(detail.Unpack(info) for detail in status.details):
+        return f"{error.code().name} {error.details()!r} without an ErrorInfo"
+    if info.domain != "honeyguide" or not info.reason or expected not in ("", info.reason):
+        return f"{error.code().name} with the reason {info.reason!r}{f' in place of {expected}' * bool(expected)}"
     return ""
 
 

@@ -6,6 +6,7 @@ Nothing here is imported from the server: where this page and the server disagre
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ class Expected:
 
     codes: set[str] = field(default_factory=set)
     check: Callable[[Any], str] = lambda _: ""
+    reason: str = ""
+    """The one reason that is right; "": any."""
 
     @classmethod
     def of(cls, wrong: Sequence[str], missing: str = "", check: Callable[[Any], str] = lambda _: "") -> Expected:
@@ -170,6 +173,16 @@ def _model(message: Any) -> Expected:
     return Expected.of(["version"] if message.version < 0 else [], "" if there else "NOT_FOUND")
 
 
+def _load(message: Any) -> Expected:
+    """Expects, besides, no digest, or that of the bundle: what is drawn here never is."""
+    expected = _model(message)
+    if message.digest and not re.fullmatch("[0-9a-f]{64}", message.digest):
+        expected.codes = expected.codes - {OK} | {INVALID}
+    elif message.digest and expected.codes == {OK}:
+        expected.codes = {"FAILED_PRECONDITION"}
+    return expected
+
+
 def _unload(message: Any) -> Expected:
     if message.name in _UNNEEDED:
         return Expected({OK})
@@ -190,7 +203,7 @@ ORACLES: dict[str, Callable[[Any], Expected]] = {
     "EventService/DeleteUser": _user,
     "ModelService/ListModels": lambda m: Expected.of(_page(m)),
     "ModelService/GetModel": _model,
-    "ModelService/LoadModel": _model,
+    "ModelService/LoadModel": _load,
     "ModelService/UnloadModel": _unload,
     "ModelService/ListPipelines": lambda m: Expected.of(_page(m)),
     "ModelService/ListPlugins": lambda m: Expected.of(_page(m)),

@@ -129,6 +129,7 @@ BAD_REQUESTS = [
     ("history.item_ids", "at most 4,096 events", RecommendRequest(history=History(item_ids=["x"] * 4097))),
     ("history.times_ms", "1 entries'; allowed: 0 or 2", _events(times_ms=[5])),
     ("history.event_types", "0 or 2", _events(event_types=["a", "b", "c"])),
+    ("history.clicks", "1 entries'; allowed: 0 or 0", RecommendRequest(history=History(clicks=[1.0]))),
     ("history.event_types", "0 to 64 bytes; this has 65", _events(event_types=["a", "b" * 65])),
     ("history.dwell_seconds", "is -1.0; allowed: finite, 0 or more", _events(dwell_seconds=[NAN, -1.0])),
     ("history.clicks", "is inf", _events(clicks=[1.0, math.inf])),

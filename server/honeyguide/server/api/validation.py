@@ -193,7 +193,7 @@ def _history(given: History, violations: Violations) -> InlineHistory:
     ids = given.item_ids[:]  # at once; iterating takes a call for each
     violations.check(_check_events, ids)
     fields = given.ListFields()
-    if len(fields) == 1:  # as most requests have it
+    if len(fields) == 1 and ids:  # as most requests have it
         return InlineHistory(ids)
     columns = {field.name: column for field, column in fields if field.name in _COLUMNS}
     for name, column in columns.items():
