@@ -14,8 +14,9 @@ PEERS ?= build/peers
 CACHE ?= build/serving
 SERVING ?=
 TESTS ?=
+FAULTS ?=
 
-.PHONY: demo test test-services check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality clean
+.PHONY: demo test test-services check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -66,6 +67,9 @@ bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; S
 
 bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
 	cd benchmarks && ../$(BIN)/python -m serving.exposure --cache $(abspath $(CACHE))
+
+faults: $(STAMP)  ## what goes wrong in the world, done to real servers; about 25 minutes, goes on where it stopped; FAULTS=--short
+	cd benchmarks && ../$(BIN)/python -m faults $(FAULTS)
 
 bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
 	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import operations_page
 import serving_page
 from honeyguide.sdk import errors
 from honeyguide.sdk.config import config_to
@@ -340,6 +341,11 @@ Which event types say so is a setting of the pipeline; above it is
 """
 
 
+def operations() -> str:
+    """Shows what goes wrong, what it looks like and what to do, with what came of it when it was tried."""
+    return operations_page.page(RESULTS / "faults.json", NOTE, table)
+
+
 PAGES = {
     "settings.md": settings,
     "errors.md": error_page,
@@ -348,6 +354,7 @@ PAGES = {
     "rules.md": rules,
     "structure.md": structure,
     "live-feedback.md": live_feedback,
+    "operations.md": operations,
 }
 
 

@@ -4,8 +4,8 @@
     cd benchmarks && python -m faults --short            the form for CI: under two minutes
     cd benchmarks && python -m faults --only fuzz
 
-Every server is a process of the command line on 127.0.0.1. The long form goes on where it was stopped: what was tried on
-this commit is not tried again unless ``--again`` says so. The exit code is 1 where something falls short.
+Every server is a process of the command line on 127.0.0.1. The long form goes on where it was stopped: what was tried
+on this commit is not tried again unless ``--again`` says so. The exit code is 1 where something falls short.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="less of everything, for CI")
     parser.add_argument("--out", type=Path, help="file of the figures; benchmarks/results/faults.json in the long form")
     parser.add_argument("--again", action="store_true", help="try again what was tried on this commit")
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "build" / "faults", help="where the bundles are kept")
+    parser.add_argument(
+        "--cache", type=Path, default=REPOSITORY / "build" / "faults", help="where the bundles are kept"
+    )
     arguments = parser.parse_args()
     out: Path | None = arguments.out or (None if arguments.short else REPOSITORY / "benchmarks/results/faults.json")
     models = material.make(arguments.cache.resolve())
@@ -106,7 +108,9 @@ def _tried(fault: Fault, models: Path, transport: str, short: bool) -> dict[str,
 
 def _show(row: dict[str, Any]) -> None:
     verdict = "holds" if row["verdict"] == "holds" else "FALLS SHORT"
-    print(f"{row['fault']:<28} {row['transport']:<7} {verdict:<11} {row['seconds']:>6} s  {row['happened']}", flush=True)
+    print(
+        f"{row['fault']:<28} {row['transport']:<7} {verdict:<11} {row['seconds']:>6} s  {row['happened']}", flush=True
+    )
     for problem in row["problems"]:
         print(f"    {problem}", flush=True)
 

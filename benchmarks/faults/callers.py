@@ -1,4 +1,4 @@
-"""What calls a server: stubs over one channel that tries nothing again, and threads that call until they are stopped."""
+"""What calls a server: stubs over one channel that tries nothing again, and threads that call until they may not."""
 
 from __future__ import annotations
 

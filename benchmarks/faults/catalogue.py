@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults import disk, fuzz, gone_callers, kills, odd_bundles, soak, stops, swaps
+from faults import credentials, disk, fuzz, gone_callers, kills, odd_bundles, soak, stops, swaps
 from faults.registry import Fault
 
 __all__ = ["FAULTS"]
@@ -24,13 +24,13 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "swaps under load",
-        "versions 1 and 2 of a model and of a joint one loaded in turn while four callers ask, 50 times on each transport",
+        "versions 1 and 2 of a model and of a joint one loaded in turn while four callers ask, 50 times a transport",
         "no failed call; every answer is one version's, whole; memory flat",
         swaps.swaps_under_load,
     ),
     Fault(
         "fuzz",
-        "100,000 messages to every rpc, the same on both transports: a third valid, a third of any fields, a third bytes",
+        "100,000 messages to every rpc, the same to both transports: a third valid, a third odd, a third bytes",
         "each ends with the code that the protos promise, on both transports alike; none with INTERNAL or UNKNOWN",
         fuzz.fuzz,
         transports=("both",),
@@ -116,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "deadlines and cancellations",
         "calls, events and streams given up from at once to 30 ms, beside one caller who waits",
-        "they end with DEADLINE_EXCEEDED or CANCELLED, the others' answers are those of an idle server, the queue is empty",
+        "they end with DEADLINE_EXCEEDED or CANCELLED, the others' answers are right, the queue is empty",
         gone_callers.deadlines_and_cancellations,
     ),
     Fault(
@@ -125,6 +125,14 @@ FAULTS: tuple[Fault, ...] = (
         "the one who stays is answered; queue empty, memory and descriptors flat",
         gone_callers.killed_callers,
         briefly=("grpcio",),
+    ),
+    Fault(
+        "credentials",
+        "every rpc with no credential, with wrong and expired ones, and with one of each role; the file of tokens "
+        "broken, and a caller taken out of it",
+        "UNAUTHENTICATED or PERMISSION_DENIED with its reason, and nobody else kept out; no token in the log",
+        credentials.credentials,
+        briefly=("native", "grpcio"),
     ),
     Fault(
         "soak",

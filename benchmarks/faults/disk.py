@@ -7,7 +7,6 @@ import os
 import resource
 import sqlite3
 import time
-from pathlib import Path
 
 from faults.callers import Caller, code_of, event, every_event, recommend_request
 from faults.registry import Bench, Outcome
@@ -134,7 +133,9 @@ def locked(bench: Bench) -> Outcome:
     until = time.monotonic() + 20
     while server.alive and not server.serves() and time.monotonic() < until:
         time.sleep(0.1)
-    outcome.expect(server.alive and server.serves(), f"it does not start after the lock was let go: {server.said()[-300:]}")
+    outcome.expect(
+        server.alive and server.serves(), f"it does not start after the lock was let go: {server.said()[-300:]}"
+    )
     recorder.nothing_lost(server)
     with contextlib.closing(sqlite3.connect(server.events, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -220,7 +221,7 @@ def _look(caller: Caller, user: str, outcome: Outcome, *, may_be_degraded: bool)
     outcome.expect(may_be_degraded or not answer.degraded, f"{user} is degraded")
 
 
-_MOVED = '''"""Moves the clock of this process by the seconds that a file holds, as an operator or a bad time server would."""
+_MOVED = '''"""Moves the clock of this process by the seconds that a file holds, as a bad time server would."""
 import os, time
 _real, _real_ns = time.time, time.time_ns
 def _offset():
@@ -254,7 +255,9 @@ def clock_moved(bench: Bench) -> Outcome:
                 written.append(name)
                 outcome.add(events=1)
             found = [each.event_id for each in every_event(caller, "one")]
-            outcome.expect(found == written[::-1], f"at {offset} days the newest event is {found[0]}, not {written[-1]}")
+            outcome.expect(
+                found == written[::-1], f"at {offset} days the newest event is {found[0]}, not {written[-1]}"
+            )
             seen = {item.item_id for item in _ask(caller, "one").items}
             outcome.expect(f"item-{turn}" not in seen, f"at {offset} days the last event does not count")
     return outcome

@@ -1,6 +1,7 @@
 """Sends messages of every kind to every rpc on both transports; each must end as `oracle.py` expects.
 
-A third is valid, a third has any fields of any values, a third is bytes that may be no message. Both transports get the same.
+A third is valid, a third has any fields of any values, a third is bytes that may be no message. Both transports get
+the same.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import itertools
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,7 @@ _WINDOW = 48
 """Calls under way at a time."""
 _POOL = 60
 """Messages that hypothesis draws of each kind; the others are crossed of these."""
-_SLOW = {"LoadModel": 0.1, "UnloadModel": 0.1, "DeleteUser": 0.3}
+_SLOW = {"LoadModel": 0.1, "UnloadModel": 0.1, "SetTraffic": 0.2, "DeleteUser": 0.3}
 """Rpcs that get a smaller share, since each call takes long."""
 _STREAM = "RecommenderService/RecommendStream"
 _KINDS = ("valid", "any fields", "bytes")
@@ -82,7 +82,9 @@ def fuzz(bench: Bench) -> Outcome:
                 with Caller(server.address) as caller:
                     ends[of] = _sent(caller, name, method, calls, outcome)  # noqa: B023  # it ends within the turn
 
-            threads = [threading.Thread(target=send, args=(each, of)) for of, each in (("native", native), ("grpcio", grpcio))]
+            threads = [
+                threading.Thread(target=send, args=(each, of)) for of, each in (("native", native), ("grpcio", grpcio))
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -90,7 +92,9 @@ def fuzz(bench: Bench) -> Outcome:
             if len(ends) == 2:
                 apart = [pair for pair in zip(ends["native"], ends["grpcio"], strict=True) if pair[0] != pair[1]]
                 outcome.add(transports_apart=len(apart))
-                outcome.expect(not apart, f"{short_name}: native and grpcio end {len(apart)} calls otherwise: {apart[:1]}")
+                outcome.expect(
+                    not apart, f"{short_name}: native and grpcio end {len(apart)} calls otherwise: {apart[:1]}"
+                )
         outcome.figures["seconds"] = round(time.monotonic() - begun, 1)
         for server in (native, grpcio):
             outcome.expect(server.alive and server.serves(), "the server is gone")
@@ -171,15 +175,13 @@ def _parsed(kind: type[Message], payload: bytes) -> Message | None:
         return None
 
 
-def _sent(
-    caller: Caller, name: str, method: MethodDescriptor, calls: Sequence[Sent], outcome: Outcome
-) -> list[str]:
+def _sent(caller: Caller, name: str, method: MethodDescriptor, calls: Sequence[Sent], outcome: Outcome) -> list[str]:
     """Makes the calls of an rpc; returns how each ended."""
     answer = GetMessageClass(method.output_type)
     streaming = (method.client_streaming, method.server_streaming)
     kinds = ("stream" if streaming[0] else "unary", "stream" if streaming[1] else "unary")
     call: Any = getattr(caller.channel, "_".join(kinds))(f"/{name}", response_deserializer=answer.FromString)
-    window = 1 if method.name in ("LoadModel", "UnloadModel") else _WINDOW
+    window = 1 if method.name in ("LoadModel", "UnloadModel", "SetTraffic") else _WINDOW
     ends: list[str] = []
     for start in range(0, len(calls), window):
         part = calls[start : start + window]

@@ -32,7 +32,7 @@ def deadlines_and_cancellations(bench: Bench) -> Outcome:
     with bench.server() as server, Caller(server.address) as caller:
         alone = _items(caller)
 
-        def wait(number: int, going: Callable[[], bool]) -> None:
+        def wait(_: int, going: Callable[[], bool]) -> None:
             with Caller(server.address) as own:
                 while going():
                     code, items = "OK", alone
@@ -107,7 +107,7 @@ def killed_callers(bench: Bench) -> Outcome:
     lock = threading.Lock()
     with bench.server() as server, Caller(server.address) as caller:
 
-        def wait(number: int, going: Callable[[], bool]) -> None:
+        def wait(_: int, going: Callable[[], bool]) -> None:
             while going():
                 code = code_of(lambda: _items(caller))
                 with lock:
@@ -154,7 +154,10 @@ def _storm(address: str) -> None:
         calls = [caller.recommender.Recommend.future(recommend_request("item-1")) for _ in range(200)]
         print("under way", flush=True)
         while time.monotonic() < until:
-            calls = [*calls[50:], *(caller.recommender.Recommend.future(recommend_request("item-1")) for _ in range(50))]
+            calls = [
+                *calls[50:],
+                *(caller.recommender.Recommend.future(recommend_request("item-1")) for _ in range(50)),
+            ]
             caller.record(event("one", "item-1"))
             time.sleep(0.02)
         del streams

@@ -94,9 +94,7 @@ def kill_one_process(bench: Bench) -> Outcome:
                         name = f"{number}-{place}"
                         place += 1
                         written = caller.record(event(f"user-{number}", "item-1", name), timeout=3.0)
-                        asked = code_of(
-                            lambda: caller.recommender.Recommend(recommend_request("item-2"), timeout=3.0)  # noqa: B023
-                        )
+                        asked = code_of(lambda: caller.recommender.Recommend(recommend_request("item-2"), timeout=3.0))
                         with lock:
                             outcome.add(calls=2, failed=(written != "OK") + (asked != "OK"))
                             if written == "OK":

@@ -2,7 +2,7 @@
 
 python -m faults.material FOLDER
 
-`near` and `recent` retrieve, `both` is joint and ranks what they retrieve. Each has two versions that answer differently;
+`near` and `recent` retrieve, `both` is joint and ranks what they retrieve. Each has two versions that answer otherwise;
 version 2 of `both` pins version 2 of the others, so that an answer shows by its models whether they belong together.
 """
 
@@ -96,7 +96,14 @@ def _export(repository: Path) -> None:
     for number in VERSIONS:
         export("near", "cf", number, {"dimension": 16})
         export("recent", "gru", 10 + number, {"dimension": 16, "hidden": 16, "max_length": 20})
-        export("both", "joint", 20 + number, {"sources": 2}, candidates=20, retrievers=[("near", number), ("recent", number)])
+        export(
+            "both",
+            "joint",
+            20 + number,
+            {"sources": 2},
+            candidates=20,
+            retrievers=[("near", number), ("recent", number)],
+        )
 
 
 if __name__ == "__main__":

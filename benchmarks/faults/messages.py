@@ -80,7 +80,12 @@ def _history(pick: Callable[[Strategy], Any]) -> dict[str, Any]:
     count = len(items)
     columns: dict[str, Any] = {"item_ids": items}
     amounts = st.one_of(st.just(float("nan")), st.floats(0, 2.0**100, width=32))
-    for name, one in (("event_types", _TYPES), ("dwell_seconds", amounts), ("clicks", amounts), ("quantities", amounts)):
+    for name, one in (
+        ("event_types", _TYPES),
+        ("dwell_seconds", amounts),
+        ("clicks", amounts),
+        ("quantities", amounts),
+    ):
         if pick(st.booleans()):
             columns[name] = pick(st.lists(one, min_size=count, max_size=count))
     if pick(st.booleans()):
@@ -146,10 +151,24 @@ _VALID: dict[str, dict[str, Strategy]] = {
     "GetModelRequest": {"name": st.sampled_from(MODELS), "version": st.integers(0, 2)},
     "LoadModelRequest": {"name": st.sampled_from(MODELS), "version": st.integers(0, 2)},
     "UnloadModelRequest": {"name": st.just("recent")},
+    "SetTrafficRequest": {
+        "pipeline": st.sampled_from(["", "near"]),
+        "traffic": st.fixed_dictionaries(
+            {},
+            optional={
+                "arms": st.lists(
+                    st.fixed_dictionaries({"pipeline": st.just("both"), "percent": st.floats(1, 100)}), max_size=1
+                ),
+                "shadows": st.lists(st.just("both"), max_size=1),
+            },
+        ),
+    },
     "ListPipelinesRequest": _LIST,
     "ListPluginsRequest": _LIST,
     "HealthCheckRequest": {
-        "service": st.sampled_from(["", *(f"honeyguide.v1.{name}Service" for name in ("Recommender", "Event", "Model"))])
+        "service": st.sampled_from(
+            ["", *(f"honeyguide.v1.{name}Service" for name in ("Recommender", "Event", "Model"))]
+        )
     },
     "HealthListRequest": {},
     "ServerReflectionRequest": {

@@ -117,7 +117,7 @@ SPOILS: dict[str, Spoil] = {
 
 
 def odd_bundles(bench: Bench) -> Outcome:
-    """Puts each odd bundle where version 2 would be, loads it, and starts servers over some; version 1 must answer on."""
+    """Puts each odd bundle where version 2 would be, loads it, and starts servers over some; version 1 answers on."""
     outcome = Outcome(figures={"odd_bundles": 0, "refused": 0, "starts": 0, "longest_load_s": 0.0})
     repository = _first_versions(bench)
     for name in ("99999999999999999999", os.fsdecode(b"\xff\xfe"), "x", "-1"):
@@ -210,7 +210,9 @@ def _others_serve(caller: Caller, before: list[object], name: str, outcome: Outc
     outcome.expect(_answers(caller) == before, f"{name}: the others answer otherwise")
     listed: list = _listed(caller) or []
     serving = {model.name for model in listed if model.state == ModelState.MODEL_STATE_SERVING and model.version == 1}
-    outcome.expect(serving == {"near", "recent", "both"}, f"{name}: of the good bundles {serving} are listed as serving")
+    outcome.expect(
+        serving == {"near", "recent", "both"}, f"{name}: of the good bundles {serving} are listed as serving"
+    )
     odd = [model for model in listed if (model.name, model.version) == ("near", 2)]
     outcome.expect(all(model.problem for model in odd), f"{name}: listed without a reason")
 

@@ -189,6 +189,23 @@ def _unload(message: Any) -> Expected:
     return Expected({"FAILED_PRECONDITION"} if message.name in MODELS else {"NOT_FOUND"})
 
 
+def _set_traffic(message: Any) -> Expected:
+    own = message.pipeline or "near"  # the default of the servers that are tried
+    names = [*(arm.pipeline for arm in message.traffic.arms), *message.traffic.shadows]
+    missing = "NOT_FOUND" if any(name not in PIPELINES[1:] for name in [own, *names]) else ""
+    shares = [arm.percent for arm in message.traffic.arms]
+    wrong = ["percent"] if not all(share > 0 for share in shares) or sum(shares) > 100 else []
+    for each in ([arm.pipeline for arm in message.traffic.arms], message.traffic.shadows):
+        wrong += ["duplicates"] if len(set(each)) < len(each) else []
+    wrong += ["either"] if message.HasField("traffic") == message.previous else []
+    expected = Expected.of(wrong, missing)
+    if own in names and not wrong:  # the protos speak of others
+        expected.codes = expected.codes | {INVALID}
+    if message.previous and expected.codes == {OK}:
+        expected.codes = {OK, "FAILED_PRECONDITION"}  # by what was set before
+    return expected
+
+
 def _user(message: Any) -> Expected:
     return Expected.of(_text("user_id", message.user_id, 1, 256))
 
@@ -205,6 +222,7 @@ ORACLES: dict[str, Callable[[Any], Expected]] = {
     "ModelService/GetModel": _model,
     "ModelService/LoadModel": _load,
     "ModelService/UnloadModel": _unload,
+    "ModelService/SetTraffic": _set_traffic,
     "ModelService/ListPipelines": lambda m: Expected.of(_page(m)),
     "ModelService/ListPlugins": lambda m: Expected.of(_page(m)),
     "Health/Check": lambda m: Expected({OK} if m.service in _SERVICES else {"NOT_FOUND"}),

@@ -78,6 +78,7 @@ class FaultServer:
                 stderr=output,
                 env=clean_environment(**self.environment),
                 start_new_session=True,
+                cwd=self.folder,
                 preexec_fn=_obey_modes if self.powerless else None,
             )
 

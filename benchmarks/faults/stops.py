@@ -107,7 +107,7 @@ def stopped_while_stopping(bench: Bench) -> Outcome:
             server.send(number)
             time.sleep(1.0)
             outcome.expect(server.alive, f"{number.name}: it did not wait for a stream that was open")
-            code = code_of(lambda: caller.recommender.Recommend(recommend_request("item-2"), timeout=3))  # noqa: B023
+            code = code_of(lambda: caller.recommender.Recommend(recommend_request("item-2"), timeout=3))
             outcome.expect(code == "UNAVAILABLE", f"{number.name}: a new call while it stops ended with {code}")
             server.send(number)
             begun = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from honeyguide.cli import main
 from honeyguide.cli.app import run
 
 
@@ -33,6 +34,19 @@ def test_a_full_disk_is_told_without_traceback() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
+
+
+def test_an_interrupt_while_libraries_are_loaded_is_told_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "honeyguide.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "honeyguide.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
 
 
 def test_the_version_is_told_without_a_verb() -> None:

@@ -13,4 +13,6 @@ def main() -> None:
         if error.name and error.name.partition(".")[0] == "honeyguide":
             raise
         sys.exit(f"honeyguide: the command line needs {error.name}: pip install 'honeyguide[cli]'")
+    except KeyboardInterrupt:  # a Ctrl-C while libraries are loaded, as later: no traceback
+        sys.exit(130)
     run()

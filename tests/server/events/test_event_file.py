@@ -104,3 +104,21 @@ def test_a_file_that_another_process_keeps_is_not_called_unsound(path: Path, mon
     with pytest.raises(ConfigError, match=r"cannot be opened \(database is locked\); another process holds it"):
         SqliteEventStore(path)
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "damaged"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_IOERR_READ, True),
+        (sqlite3.SQLITE_IOERR_SHORT_READ, True),
+        (sqlite3.SQLITE_IOERR_WRITE, False),
+        (sqlite3.SQLITE_IOERR_FSYNC, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_BUSY, False),
+    ],
+)
+def test_a_write_that_failed_is_no_damage(code: int, damaged: bool) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    assert event_file.is_damage(error) == damaged

@@ -26,6 +26,13 @@ _REMEDIES = {
     sqlite3.SQLITE_PERM: "this process may not open it: see its owner and mode, and those of its folder",
 }
 """What helps where the file itself is sound."""
+_UNREADABLE = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_DATA,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
+"""Failures of the disk that are of one place in the file; a failed write or fsync is over when the next one works."""
 _DAY_MS = 86_400_000  # how far ahead of the clock events may be
 _ADVICE = "name another file by the setting `events`, or restore this one from a backup"
 _CHECK_BYTES = 256 << 20  # a full check of this much takes about a second; beyond, pages are checked as they are read
@@ -65,8 +72,8 @@ def is_damage(error: Exception) -> bool:
     """Says whether an error of a read means that the file is damaged, not that it cannot be had at the moment."""
     if not isinstance(error, sqlite3.Error):  # what was read is no row of ours
         return True
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code in _UNREADABLE
 
 
 def execute_patiently(db: sqlite3.Connection, statement: str) -> None:
