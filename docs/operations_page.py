@@ -109,8 +109,8 @@ FAULTS = (
 SECTIONS = """## Stopping
 
 SIGTERM or SIGINT: health says NOT_SERVING, new calls get `UNAVAILABLE`, calls under way have `drain_seconds`, and the
-exit code is 0. An open stream holds the stop up that long; a second signal ends it at once. Nothing acknowledged is lost
-by any of it, nor by SIGKILL. While a server starts, a signal ends it at once.
+exit code is 0. An open stream holds the stop up that long; a second signal ends it at once. Nothing acknowledged is
+lost by any of it, nor by SIGKILL. While a server starts, a signal ends it at once.
 
 ## After a crash
 
