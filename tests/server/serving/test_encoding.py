@@ -71,7 +71,7 @@ class Fading:
         self.batches: list[tuple[int, int]] = []
         """(users, length) of each run."""
 
-    def run(self, arrays: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:
+    def run(self, arrays: Arrays, outputs: Sequence[str], limit: object = None) -> list[np.ndarray]:
         tokens, numbers = arrays["tokens"], arrays["numbers"]
         self.batches.append(tokens.shape)
         state = arrays.get("state", np.zeros((len(tokens), 3), np.float32)).astype(np.float32)
