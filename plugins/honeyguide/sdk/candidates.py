@@ -33,7 +33,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     if np.count_nonzero(below) < users * (items - k) or np.logical_or.reduce(equal, None):
         tied = (below.sum(1) < items - k) | equal.any(1)
         columns[tied], best[tied] = _top_k_of_equals(scores[tied], k)
-    if np.minimum.reduce(best[:, -1], initial=np.inf) == -np.inf:
+    if -np.inf in best[:, -1].tolist():
         columns[best == -np.inf] = -1
     return columns, best
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 __all__ = ["DataSpec", "FeatureScaler"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that `missing` is worked out once
 class FeatureScaler:
     """Normalisation of one event feature, in training and in serving alike: fill, clip, log, standardise."""
 
@@ -39,6 +40,11 @@ class FeatureScaler:
         if self.log:
             x = np.log1p(x - self.lower)
         return ((x - self.mean) / self.std).astype(np.float32)
+
+    @cached_property
+    def missing(self) -> np.float32:
+        """What a value that is not known comes to."""
+        return np.float32(self(np.array([np.nan]))[0])
 
 
 @dataclass(frozen=True, slots=True)

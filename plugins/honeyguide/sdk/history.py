@@ -65,7 +65,7 @@ class HistoryBatch:
 
     def newest(self, count: int) -> HistoryBatch:
         """Returns the batch with at most the ``count`` newest events of each user."""
-        if np.maximum.reduce(self.lengths, initial=0) <= count:
+        if max(self.lengths.tolist(), default=0) <= count:
             return self
         lengths = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - lengths, lengths, None)
@@ -108,10 +108,8 @@ class HistoryBatch:
 
     def _is_even(self, max_length: int) -> bool:
         """Whether all users have as many events, none of them too many: then the columns need no padding."""
-        users = self.lengths.size
-        length = int(self.lengths[0]) if users else 0
-        even = 1 <= length <= max_length and self.items.size == length * users
-        return even and bool(np.logical_and.reduce(self.lengths == length))
+        lengths = self.lengths.tolist()
+        return bool(lengths) and 1 <= lengths[0] <= max_length and lengths.count(lengths[0]) == len(lengths)
 
     def _lay_out(self, max_length: int) -> tuple[Long, NDArray[np.bool_]]:
         lengths = np.minimum(self.lengths, max_length)  # (batch,)

@@ -57,4 +57,6 @@ def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:
     np.subtract(batch.times_ms[1:], batch.times_ms[:-1], out=seconds[1:])
     seconds /= 1000.0
     seconds[batch.offsets[:-1][batch.lengths > 0]] = 0.0
+    if not np.count_nonzero(seconds):  # as where a request brings no times along
+        return seconds.astype(np.float32)
     return (np.log1p(np.maximum(seconds, 0.0)) / _GAP).astype(np.float32)

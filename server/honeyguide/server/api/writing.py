@@ -51,15 +51,16 @@ class AnswerWriter:
 
     def recommendations(self, answers: Answers, ks: Sequence[int], request_ids: Sequence[str]) -> list[bytes]:
         """Writes a `RecommendResponse` for each user, who asked for ``ks`` items."""
-        shortfalls = map(sub, ks, answers.lengths)
-        columns = (
-            _column(answers.unknown, 0, len(ks)),
-            _column(answers.reasons, (), len(ks)),
-            _column(answers.states, UserState.ANONYMOUS, len(ks)),
-            _column(answers.unknown_categories, (), len(ks)),
+        heads = map(
+            _recommend_head,
+            repeat(answers.models),
+            map(sub, ks, answers.lengths),
+            answers.unknown or repeat(0),
+            answers.reasons or repeat(()),
+            answers.states or repeat(UserState.ANONYMOUS),
+            answers.unknown_categories or repeat(()),
             repeat(answers.arm),
         )
-        heads = map(_recommend_head, repeat(answers.models), shortfalls, *columns)
         return [
             _id(request_id) + head + items
             for request_id, head, items in zip(request_ids, heads, self._items(answers), strict=True)
@@ -285,10 +286,6 @@ def _models(models: Models) -> list[ModelVersion]:
 
 def _of(column: Sequence[Any], user: int, default: Any) -> Any:
     return column[user] if column else default
-
-
-def _column(column: Sequence[Any], default: Any, users: int) -> Sequence[Any]:
-    return column or [default] * users
 
 
 def _id(request_id: str) -> bytes:

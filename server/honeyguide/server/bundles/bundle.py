@@ -126,7 +126,7 @@ class RetrievingBundle(LoadedBundle):
         outputs = ["user_vector", "state"] if self.manifest.steps else ["user_vector"]
         graph = self._graphs[USER_GRAPH]
         read, groups = arrays.get("tokens"), []
-        if read is not None and not np.logical_and.reduce(read[:, 0]):  # padding is on the left: not all are as long
+        if read is not None and 0 in read[:, 0].tolist():  # padding is on the left: not all are as long
             groups = by_length(read.shape[1] - (read > 0).argmax(1))
         if len(groups) < 2:
             parts = graph.run(arrays, outputs, limit)

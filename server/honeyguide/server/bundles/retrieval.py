@@ -182,8 +182,9 @@ class ExactSearch:
 
     def search(self, vectors: Scores, limits: Limits, counts: Counts) -> Candidates:
         """See `Retriever`."""
-        users, most = len(vectors), int(np.maximum.reduce(counts, initial=0))
-        alike = not limits.masks and most <= limits.items and most == np.minimum.reduce(counts, initial=most)
+        users, own = len(vectors), counts.tolist()
+        most = max(own, default=0)
+        alike = not limits.masks and most <= limits.items and own.count(most) == users
         if alike and users * limits.items <= _CHUNK:  # nearly always, and then there is nothing to put together
             return Candidates(*self._best(vectors, None, limits.keys, most))
         candidates = Candidates.none(users, most)

@@ -89,9 +89,10 @@ def fill(
     What a rule dropped of the (users, n) rows ``considered`` does not come back as a popular item. Returns the items,
     the source of each, and how many each user has, at most its k.
     """
-    most = int(np.maximum.reduce(ks))
+    own = ks.tolist()
+    most = max(own)
     rows, scores = ranking.rows[:, :most], ranking.scores[:, :most]
-    if rows.shape[1] == most == np.minimum.reduce(ks) and np.minimum.reduce(rows, None) >= 0:
+    if rows.shape[1] == most == min(own) and np.minimum.reduce(rows, None) >= 0:
         # As it mostly is: nothing is missing.
         sources = np.empty(rows.shape, np.int_)
         sources.fill(ItemSource.RETRIEVED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, FeatureScaler
+from honeyguide.sdk import DataSpec
 from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.store_numbers import StoreNumbers, TypeNumbers
 from honeyguide.server.events.store import EventStore, StoredHistory
@@ -144,13 +143,7 @@ def inline_columns(
                     raw[name] = np.full(rows.size, np.nan, np.float32)
                 raw[name][start:stop] = values
     features = {
-        scaler.name: scaler(raw[scaler.name]) if scaler.name in raw else _of_missing(scaler).repeat(rows.size)
+        scaler.name: scaler(raw[scaler.name]) if scaler.name in raw else scaler.missing.repeat(rows.size)
         for scaler in spec.features
     }
     return EventColumns(rows, times, types, dislikes, features)
-
-
-@lru_cache(maxsize=64)
-def _of_missing(scaler: FeatureScaler) -> np.float32:
-    """Returns what the scaler makes of a value that is not known."""
-    return np.float32(scaler(np.array([np.nan]))[0])

@@ -77,14 +77,13 @@ class Histories:
         """
         if not any(users):
             return np.empty(0, np.int64) if self.disliked is None else _keys(self.disliked, items)
-        keys = np.repeat(np.arange(len(users)) * np.int64(items), self.batch.lengths) + self.batch.items
+        keys: Long = (np.arange(len(users)) * np.int64(items)).repeat(self.batch.lengths) + self.batch.items
         if not all(users):
             keys = keys[np.repeat(users, self.batch.lengths)]
         older = [rows + np.int64(user * items) for user, rows in self.older.items() if users[user]]
         if self.disliked is not None:
             older.append(_keys(self.disliked, items))
-        every: Long = np.concatenate([keys, *older])
-        return every
+        return np.concatenate([keys, *older]) if older else keys
 
 
 def build_histories(
@@ -99,6 +98,7 @@ def build_histories(
 
     ``negative``: the types of events that say that an item is disliked.
     """
+    asking = len(users)
     stored = [] if store is None else [(i, u.user_id) for i, u in enumerate(users) if u.user_id is not None]
     inline = [(i, u.history) for i, u in enumerate(users) if u.history is not None and u.history.item_ids]
     past = store.histories([user_id for _, user_id in stored]) if store is not None and stored else []
@@ -112,14 +112,14 @@ def build_histories(
     if inline or not parts:
         places, brought = [i for i, _ in inline], [history for _, history in inline]
         counts = [len(history.item_ids) for history in brought]
-        asked = None if moments is None else moments[places]
+        asked = moments if moments is None or len(places) == asking else moments[places]
         parts.append(inline_columns(brought, counts, asked, catalogue, numbers, spec, negative))
         owners, lengths = owners + places, lengths + counts
     events = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
 
     unknown: Sequence[int] = ()
     if len(parts) == 1 and np.minimum.reduce(events.rows, initial=0) >= 0:  # as it mostly is: in order, nothing amiss
-        counts = [0] * len(users)
+        counts = [0] * asking
         for owner, length in zip(owners, lengths, strict=True):
             counts[owner] = length
     else:
@@ -130,11 +130,11 @@ def build_histories(
         events, owner_of, lost = events.take(order[known]), owner_of[known], owner_of[~known]
         if events.times_ms is not None:
             events = events._replace(times_ms=_non_decreasing(events.times_ms, owner_of))
-        counts = np.bincount(owner_of, minlength=len(users)).tolist()
-        unknown = np.bincount(lost, minlength=len(users)).tolist() if lost.size else ()
+        counts = np.bincount(owner_of, minlength=asking).tolist()
+        unknown = np.bincount(lost, minlength=asking).tolist() if lost.size else ()
     batch = HistoryBatch(
         items=events.rows,
-        offsets=np.fromiter(accumulate(counts, initial=0), np.int64, len(users) + 1),
+        offsets=np.fromiter(accumulate(counts, initial=0), np.int64, asking + 1),
         times_ms=events.times_ms,
         features=events.features,
         event_types=events.event_types,
@@ -143,10 +143,10 @@ def build_histories(
     disliked: Dislikes | None = None
     if events.dislikes is not None and events.dislikes.any():
         batch, disliked = without_dislikes(batch, events.dislikes, len(catalogue))
-    states = [UserState.ANONYMOUS] * len(users)
+    states = [UserState.ANONYMOUS] * asking
     for i, _ in inline:
         states[i] = UserState.INLINE
-    older, truncated, unreadable = {}, [False] * len(users), []
+    older, truncated, unreadable = {}, [False] * asking, []
     for (i, _), history in zip(stored, past, strict=True):
         if history.items.size:
             states[i] = UserState.STORED

@@ -138,7 +138,7 @@ class ServedPipeline:
         ks = np.array([q.k for q in asked], np.int64)
         own = np.arange(len(known)) * np.int64(items) + rows[known]  # an item is not its own neighbour
         with self._metrics.stage("similar"):
-            limits = _limits(catalogue, [q.filter for q in asked], own)
+            limits = _limits(catalogue, items, [q.filter for q in asked], own)
             neighbours = bundle.similar(rows[known], limits, ks)
         answers = Answers(
             catalogue=catalogue,
@@ -168,19 +168,19 @@ class ServedPipeline:
         """Returns the first deadline of a part, where it counts."""
         return min(query.deadline for query in queries) if self._stages.budgets else math.inf
 
-    def _cut(self, places: Sequence[_T]) -> Iterator[Sequence[_T]]:
-        return (places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows))
+    def _cut(self, places: Sequence[_T]) -> list[Sequence[_T]]:
+        return [places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows)]
 
     def _recommend(self, plan: Plan, queries: Sequence[RecommendQuery]) -> Answers:
         """Answers a part: queries that are alike, one or more; see `_alike`."""
         catalogue, items = plan.bundle.catalogue, len(plan.bundle.catalogue)
         histories = self._histories(plan, queries)
         ks = np.array([q.k for q in queries])
+        depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
         drop = [plan.drop_seen if q.drop_seen is None else q.drop_seen for q in queries]
         filters = [q.filter for q in queries]
-        limits = _limits(catalogue, filters, histories.seen(drop, items))
+        limits = _limits(catalogue, items, filters, histories.seen(drop, items))
 
-        depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
         known = histories.batch.lengths.nonzero()[0]
         reasons: list[str] = []
         if known.size:
@@ -189,7 +189,7 @@ class ServedPipeline:
             ranking = self._candidates(plan, users, permitted, depths[known], reasons, self._deadline(queries))
         else:
             ranking = Candidates.none(0, 0)
-        ranking = ranking.spread(known, len(queries), int(np.maximum.reduce(depths)))
+        ranking = ranking.spread(known, len(queries), max(depths.tolist()))
         considered = ranking.rows
         for rule in plan.options.rules:
             try:
@@ -384,6 +384,8 @@ def _alike(queries: Sequence[RecommendQuery], usual: int) -> list[list[int]]:
         if query.filter is not None or query.explain or query.k > usual
     }
     light = [place for place in range(len(queries)) if place not in heavy]
+    if not heavy:  # as it mostly is
+        return [light]
     return [light, *([place for place, own in heavy.items() if own == weight] for weight in sorted({*heavy.values()}))]
 
 
@@ -413,10 +415,12 @@ def _unknown_categories(
     return [unknown[id(limit)] for limit in filters]
 
 
-def _limits(catalogue: Catalogue, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]) -> Limits:
+def _limits(
+    catalogue: Catalogue, items: int, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]
+) -> Limits:
     """Adds the filters to what is forbidden; a filter that many users share is worked out once."""
     if not any(filters):
-        return Limits(len(filters), len(catalogue), forbidden)
+        return Limits(len(filters), items, forbidden)
     masks: list[NDArray[np.bool_]] = []
     mask_of = np.full(len(filters), -1, np.intp)
     keys = [forbidden]
@@ -426,8 +430,8 @@ def _limits(catalogue: Catalogue, filters: Sequence[ItemFilter | None], forbidde
     for users in owners.values():
         if (limit := filters[users[0]]) is None:
             continue
-        keys.append(np.add.outer(np.array(users) * np.int64(len(catalogue)), catalogue.excluded(limit)).ravel())
+        keys.append(np.add.outer(np.array(users) * np.int64(items), catalogue.excluded(limit)).ravel())
         if (mask := catalogue.allowed(limit)) is not None:
             mask_of[users] = len(masks)
             masks.append(mask)
-    return Limits(len(filters), len(catalogue), np.concatenate(keys), tuple(masks), mask_of)
+    return Limits(len(filters), items, np.concatenate(keys), tuple(masks), mask_of)

@@ -75,7 +75,7 @@ class Plan:
             drop_seen=not bundle.manifest.data.repeats if options.drop_seen is None else options.drop_seen,
             # Itself, or else the first of its retrievers that can.
             explainer=next((part for part in (bundle, *own) if part.manifest.explains), None),
-            models=tuple(part.key for part in _parts(retrievers, ranker)),
+            models=(*[part.key for part in _parts(retrievers, ranker)],),
         )
 
     @property

@@ -67,7 +67,7 @@ def rank_candidates(ranker: LoadedBundle, users: EncodedUsers, rows: Rows, sourc
 def sort_candidates(rows: Rows, scores: Scores) -> Candidates:
     """Returns (users, n) rows with the best score first; the score of -1, no row, is -inf."""
     below = -scores
-    first = (np.arange(len(rows)) * rows.shape[1])[:, None]
+    first = np.arange(len(rows))[:, None] * rows.shape[1]
     order = below.argsort(1) + first
     best = scores.take(order)
     if np.logical_or.reduce(best[:, 1:] == best[:, :-1], None):  # rare: only then the slower, stable sort
