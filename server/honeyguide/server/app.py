@@ -37,8 +37,9 @@ from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.events.opening import describe_store, open_store
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
+from honeyguide.server.ops.endpoint import MetricsEndpoint
 from honeyguide.server.ops.logs import log_plugins
-from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
+from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.ops.pseudonyms import Pseudonyms
 from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.pipelines import Pipelines

@@ -13,8 +13,9 @@ import structlog
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.host import PluginHost
+from honeyguide.server.ops.endpoint import MetricsEndpoint
 from honeyguide.server.ops.logs import bind_request, configure_logs, log_plugins
-from honeyguide.server.ops.metrics import Metrics, MetricsEndpoint
+from honeyguide.server.ops.metrics import Metrics
 
 
 def scrape(endpoint: MetricsEndpoint) -> list[str]:

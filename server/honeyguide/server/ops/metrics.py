@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import AbstractContextManager
 from functools import cache
 from time import perf_counter
 from types import TracebackType
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.ops.histograms import BatchHistogram
 
-__all__ = ["Metrics", "MetricsEndpoint"]
+__all__ = ["Metrics"]
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -120,38 +117,3 @@ class _Timed:
     ) -> None:
         if kind is None:
             self._histogram.observe(self._label, perf_counter() - self._start)
-
-
-class MetricsEndpoint:
-    """HTTP endpoint for Prometheus, on a port and in a thread of its own."""
-
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        """Starts at once.
-
-        Args:
-            registry: what is answered.
-            host: address to listen on.
-            port: 1–65,535, or 0 for any free one.
-
-        Raises `ConfigError` when the port cannot be had.
-        """
-        self._server: WSGIServer
-        self._thread: threading.Thread
-        try:
-            self._server, self._thread = start_http_server(port, host, registry=registry)
-        except OSError as error:
-            raise ConfigError(
-                f"metrics_port is {port}, which cannot be had on {host} ({error.strerror}); "
-                "choose another, 0 for any free one, or -1 for none"
-            ) from error
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    def stop(self) -> None:
-        """Stops answering and frees the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from honeyguide.server.ops.metrics import MetricsEndpoint
+from honeyguide.server.ops.endpoint import MetricsEndpoint
 from honeyguide.server.processes.supervisor import Supervisor
 
 __all__ = ["MergedMetrics", "merge"]
