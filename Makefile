@@ -16,7 +16,7 @@ SERVING ?=
 TESTS ?=
 FAULTS ?=
 
-.PHONY: demo test test-services check lint format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
+.PHONY: demo test test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -42,6 +42,11 @@ lint: $(STAMP)  ## ruff, mypy strict, import-linter, buf
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports --no-cache
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against v1.binpb
+
+audit: $(STAMP)  ## what is known against the pinned packages; needs the network, and says so where there is none
+	@if $(BIN)/python -c 'import json, urllib.request as u; json.load(u.urlopen("https://pypi.org/pypi/urllib3/1.26.0/json", timeout=10))["vulnerabilities"][0]' 2>/dev/null; \
+	then $(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off; \
+	else echo "audit skipped: pypi.org, which knows what is wrong with old packages, does not say so from here"; fi
 
 format: $(STAMP)  ## formats the sources
 	$(BIN)/ruff check --fix .

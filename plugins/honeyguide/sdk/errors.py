@@ -275,6 +275,8 @@ class RoleRequired(HoneyguideError):
         rpc = method.rpartition("/")[2]  # the whole would be taken for a path, which no message shows
         super().__init__(f"{rpc} needs the role {needed}, which {caller} does not have; ask the operator for it")
         self.facts = {"role": needed}
+        self.caller = caller
+        """Who called; for the server's own records."""
 
 
 class OverCapacity(HoneyguideError):

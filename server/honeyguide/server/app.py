@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,6 +20,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.access.certificates import server_credentials
 from honeyguide.server.access.exposure import check_exposure
 from honeyguide.server.access.gate import Gate
+from honeyguide.server.api.auditing import Auditor
 from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.health import HealthServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
@@ -36,11 +36,13 @@ from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.events.opening import describe_store, open_store
+from honeyguide.server.ops.audit import AuditLog
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.endpoint import MetricsEndpoint
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.ops.pseudonyms import Pseudonyms
+from honeyguide.server.ops.signals import stop_on_signals
 from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.shadows import Shadows
@@ -166,7 +168,7 @@ class Server:
             health=self.health,
             gate=gate,
             tls=tls,
-            intercept=partial(ErrorInterceptor, outcomes, request_ids, unary.paths, gate),
+            intercept=partial(ErrorInterceptor, outcomes, request_ids, unary.paths, gate, self._open_audit()),
         )
         self._transport: Transport = make_transport(self._choice, services, settings)
         self._admin = GrpcioTransport(services, settings, is_admin=True) if settings.admin_port >= 0 else None
@@ -201,6 +203,17 @@ class Server:
         drain = self.settings.drain_seconds
         await asyncio.gather(*(each.stop(drain) for each in (self._transport, self._admin) if each is not None))
         await self._parts.aclose()
+
+    def _open_audit(self) -> Auditor | None:
+        """Opens the log of what is changed and erased, where there is to be one."""
+        settings = self.settings
+        key = settings.log_key
+        pseudonyms = Pseudonyms.until_restart() if key is None else Pseudonyms.from_file("log_key", key)
+        if settings.audit_log is None:
+            return None
+        log = AuditLog(settings.audit_log)
+        self._parts.callback(log.close)
+        return Auditor(log, pseudonyms)
 
     def _open_exposures(self) -> ExposureLog | None:
         """Opens the log of what is shown, where there is to be one."""
@@ -279,13 +292,9 @@ class Server:
 
 
 async def serve(settings: Settings, say: Callable[[str], None], host: PluginHost | None = None) -> None:
-    """Serves until SIGTERM or SIGINT; ``say`` is given each line of the summary."""
+    """Serves until SIGTERM or SIGINT, a second one ends at once; ``say`` is given each line of the summary."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Windows has no handlers on the loop; there Ctrl-C cancels this task, and the server stops all the same.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     async with Server(settings, host) as server:
         for line in server.summary():
             say(line)

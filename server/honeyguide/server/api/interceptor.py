@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,6 +15,7 @@ import grpc
 from honeyguide.sdk.errors import HoneyguideError
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.admission import StreamPace, admission
+from honeyguide.server.api.auditing import AUDITED, Auditor
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
@@ -38,7 +39,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, outcomes: Outcomes, request_ids: RequestIds, guarded: Collection[str] = (), gate: Gate | None = None
+        self,
+        outcomes: Outcomes,
+        request_ids: RequestIds,
+        guarded: Collection[str] = (),
+        gate: Gate | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         """Keeps its parts.
 
@@ -47,7 +53,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             request_ids: names requests.
             guarded: methods that keep book, and let calls in, themselves.
             gate: lets calls in; None: every call is.
+            auditor: witnesses what changes or erases something; None: nobody does.
         """
+        self._auditor = auditor
         self._outcomes, self._request_ids, self._guarded, self._gate = outcomes, request_ids, guarded, gate
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # gRPC asks for the handler at every call
 
@@ -86,7 +94,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         read = _all_readable if kind.startswith("stream") else _readable
 
         async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            return await self._guard(lambda pace: call(read(request, pace), context), method, context, kind)
+            return await self._guard(lambda pace: call(read(request, pace), context), method, context, kind, request)
 
         return unary
 
@@ -113,13 +121,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method: str,
         context: grpc.aio.ServicerContext[Any, Any],
         kind: str,
+        request: object = None,
     ) -> Any:
         request_id = self._request_ids.new()
         bind_request(request_id, method)
         self._outcomes.begin(method)
         start = perf_counter()
         try:
-            with admission(self._gate, method, context, is_stream="stream" in kind) as pace:
+            with ExitStack() as parts:
+                if self._auditor is not None and method in AUDITED:
+                    parts.enter_context(self._auditor.witness(method, request_id, request, context))
+                is_stream = "stream" in kind
+                pace = parts.enter_context(admission(self._gate, method, context, is_stream=is_stream))
                 return await call(pace)
         except asyncio.CancelledError:  # the client went away, or its deadline passed
             self._outcomes.abandon(method, "CANCELLED")

@@ -9,12 +9,14 @@ from time import monotonic
 import structlog
 from prometheus_client import Counter
 
-from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.sdk.errors import HoneyguideError, InvalidArgument, Malformed, NotFound
 from honeyguide.server.api.statuses import to_failures
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.calls import Failure, ServerCall
 
 __all__ = ["Outcomes"]
+
+_MALFORMED_SECONDS = 1.0
 
 
 class Outcomes:
@@ -22,6 +24,7 @@ class Outcomes:
 
     def __init__(self, metrics: Metrics) -> None:
         self._log = structlog.get_logger("honeyguide.requests")
+        self._malformed, self._next_malformed = 0, 0.0
         self._seconds = metrics.request_seconds
         # Looking a metric up by its labels takes longer than counting; methods and reasons are few.
         self._requests = cache(lambda method: metrics.requests.labels(method))
@@ -45,11 +48,20 @@ class Outcomes:
         for request_id in request_ids:
             if isinstance(error, HoneyguideError):
                 reason = error.reason
-                log.debug("request refused", request_id=request_id, method=method, reason=reason, message=error.message)
+                log.debug("request refused", request_id=request_id, method=method, reason=reason, **_told(error))
             else:
                 log.error("request failed", request_id=request_id, method=method, exc_info=error)
         self._errors(method, reason).inc(len(request_ids))
+        if isinstance(error, Malformed):
+            self._note_malformed(method, request_ids[0], len(request_ids))
         return to_failures(error, request_ids)
+
+    def _note_malformed(self, method: str, request_id: str, count: int) -> None:
+        """Logs bytes that are no message, a line a second with how many: a broken client sends thousands."""
+        self._malformed += count
+        if (now := monotonic()) >= self._next_malformed:
+            self._log.warning("bytes that are no message", method=method, request_id=request_id, count=self._malformed)
+            self._malformed, self._next_malformed = 0, now + _MALFORMED_SECONDS
 
     def abandon(self, method: str, reason: str) -> None:
         """Notes a request that ended without an answer of ours."""
@@ -90,3 +102,10 @@ class Outcomes:
         for method, own in methods.items():
             self.begin(method, len(own))
             self.fail_all(own, error)
+
+
+def _told(error: HoneyguideError) -> dict[str, str]:
+    """Returns what the log may hold of an error: where a message quotes the request, the fields alone."""
+    if isinstance(error, InvalidArgument):
+        return {"fields": ", ".join(each.field for each in (error, *error.others))}
+    return {"fields": error.facts["field"]} if isinstance(error, NotFound) else {"message": error.message}

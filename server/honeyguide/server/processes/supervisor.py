@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import structlog
 
 from honeyguide.sdk.errors import ConfigError, HoneyguideError, Unavailable
 from honeyguide.server.bundles.cores import usable_cores
+from honeyguide.server.ops.signals import stop_on_signals
 from honeyguide.server.processes.line import Line, Message
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import address_of, check_free, port_taken
@@ -83,6 +83,12 @@ class Supervisor:
             for (number, _), answer in zip(asked, answers, strict=True)
             if not isinstance(answer, BaseException)
         }
+
+    def kill(self) -> None:
+        """Ends every process at once."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                process.process.kill()
 
     async def stop(self) -> None:
         """Lets every process finish what it has begun, and waits for it."""
@@ -235,10 +241,9 @@ async def _end(process: asyncio.subprocess.Process, within: float) -> None:
 
 async def supervise(settings: Settings, say: Callable[[str], None]) -> None:
     """Serves with several processes until SIGTERM or SIGINT; ``say`` is given each line of the summary."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Supervisor(settings) as supervisor, contextlib.AsyncExitStack() as parts:
+    stop, supervisor = asyncio.Event(), Supervisor(settings)
+    stop_on_signals(stop, supervisor.kill)
+    async with supervisor, contextlib.AsyncExitStack() as parts:
         lines = supervisor.summary()
         if settings.metrics_port >= 0:
             from honeyguide.server.processes.merged_metrics import MergedMetrics  # loads prometheus

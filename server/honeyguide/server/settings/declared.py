@@ -14,6 +14,7 @@ from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
 from honeyguide.server.settings.network import NetworkSettings
 from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
+from honeyguide.server.settings.records import RecordSettings
 from honeyguide.server.settings.traffic import TrafficSettings
 from honeyguide.server.settings.trust import TrustSettings
 
@@ -26,6 +27,7 @@ PREFIX = "HONEYGUIDE_"
 class Settings(
     BaseSettings,
     AccessSettings,
+    RecordSettings,
     TrafficSettings,
     TrustSettings,
     EventSettings,
