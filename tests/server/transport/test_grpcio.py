@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
+from honeyguide.server.serving.workers import STOPPING
 from honeyguide.v1.event_service_pb2 import Event, ListEventsRequest, RecordEventsRequest
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.model_service_pb2 import ListModelsRequest
@@ -198,7 +199,11 @@ async def test_a_stop_finishes_what_is_under_way_and_refuses_what_comes(start: A
         while not running.server.workers._computing:  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.005)
         stop = asyncio.ensure_future(running.server.stop())
-        await asyncio.sleep(0.4)  # grpcio takes what had arrived for a moment longer
+        await asyncio.sleep(0.15)  # grpcio takes what had arrived for a moment longer, then refuses on open connections
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await running.models.ListModels(ListModelsRequest(), timeout=5)
+        assert (told.value.code(), told.value.details()) == (CODE.UNAVAILABLE, STOPPING)
+        await asyncio.sleep(0.4)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await running.recommender.Recommend(RecommendRequest(history=KNOWN), timeout=5)
         assert caught.value.code() == CODE.UNAVAILABLE

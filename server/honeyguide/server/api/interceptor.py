@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.admission import StreamPace, admission
 from honeyguide.server.api.auditing import AUDITED, Auditor
@@ -21,6 +21,7 @@ from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
 from honeyguide.server.ops.logs import bind_request
 from honeyguide.server.serving.calls import RequestIds
+from honeyguide.server.serving.workers import STOPPING
 
 __all__ = ["ErrorInterceptor"]
 
@@ -55,9 +56,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             gate: lets calls in; None: every call is.
             auditor: witnesses what changes or erases something; None: nobody does.
         """
-        self._auditor = auditor
+        self._auditor, self._stopping = auditor, False
         self._outcomes, self._request_ids, self._guarded, self._gate = outcomes, request_ids, guarded, gate
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # gRPC asks for the handler at every call
+
+    def refuse(self) -> None:
+        """Refuses every call that comes from now on: the server stops."""
+        self._stopping = True
+
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise Unavailable(STOPPING)
 
     async def intercept_service(
         self,
@@ -128,6 +137,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._outcomes.begin(method)
         start = perf_counter()
         try:
+            self._check_open()
             with ExitStack() as parts:
                 if self._auditor is not None and method in AUDITED:
                     parts.enter_context(self._auditor.witness(method, request_id, request, context))

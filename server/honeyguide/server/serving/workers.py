@@ -18,7 +18,7 @@ from time import monotonic, perf_counter, sleep
 from honeyguide.sdk.errors import DeadlinePassed, HoneyguideError, OverCapacity, Unavailable
 from honeyguide.server.serving.calls import ServerCall
 
-__all__ = ["Receive", "Workers"]
+__all__ = ["STOPPING", "Receive", "Workers"]
 
 Receive = Callable[[], Sequence[ServerCall] | None]
 """Waits for calls; None: there will be no more."""
@@ -32,7 +32,7 @@ _PART_ROWS = 16
 """Rows of a part of long work while calls come: one that arrives during a part waits until its end."""
 _CALM_SECONDS = 0.25
 """Without a call for so long, parts are as large as batches, which costs least for each row."""
-_STOPPING = "the server is stopping; try another one, or again later"
+STOPPING = "the server is stopping; try another one, or again later"
 
 
 class Workers:
@@ -137,7 +137,7 @@ class Workers:
             self._closed = True
             left, self._calls = [call for call in self._calls if not call.gone], deque()
             self._waiting = 0
-        self._refuse(left, Unavailable(_STOPPING))
+        self._refuse(left, Unavailable(STOPPING))
         for _ in self._threads:
             self._wake.put(None)
         for thread in self._threads:
@@ -152,7 +152,7 @@ class Workers:
                 self._latest = call.arrived
             self._calls.extend(calls[:room])
             self._waiting += min(room, len(calls))
-            error = Unavailable(_STOPPING) if self._closed else self._full() if room < len(calls) else None
+            error = Unavailable(STOPPING) if self._closed else self._full() if room < len(calls) else None
         if error is not None:
             self._refuse(calls[room:], error)
         return error is None

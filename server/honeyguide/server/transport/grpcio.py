@@ -16,13 +16,13 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH_FILE
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
-from honeyguide.sdk.errors import HoneyguideError
+from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.roles import is_carried
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
 from honeyguide.server.api.statuses import to_grpc_status
 from honeyguide.server.serving.calls import Failure, ServerCall
-from honeyguide.server.serving.workers import Receive
+from honeyguide.server.serving.workers import STOPPING, Receive
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import address_of, port_taken
 from honeyguide.server.transport.services import Services
@@ -46,8 +46,8 @@ the call with RESOURCE_EXHAUSTED."""
 
 _MOST_STREAMS = 1024
 """Calls that a connection may have open unless the settings say."""
-_LAST_SECONDS = 0.2
-"""How long calls are still taken once the server stops; health has said so by then."""
+_LAST_SECONDS = 0.1
+"""How long calls are still taken once the server stops, as health has said so, and then how long they are refused."""
 
 
 class GrpcioTransport:
@@ -68,7 +68,9 @@ class GrpcioTransport:
         """
         self._services = services
         self._carries = partial(is_carried, settings=settings, by_admin_port=is_admin)
-        interceptors = () if services.intercept is None else (services.intercept(),)
+        self._interceptor = None if services.intercept is None else services.intercept()
+        interceptors = () if self._interceptor is None else (self._interceptor,)
+        self._stopping = False
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._answers = _Answers(asyncio.get_running_loop())
         self._server.add_generic_rpc_handlers((_Methods(self._handlers()),))
@@ -94,7 +96,12 @@ class GrpcioTransport:
 
     async def stop(self, grace: float | None) -> None:
         """Refuses new calls, gives those under way ``grace`` seconds, None is none, and frees the port."""
-        if grace:  # gRPC cancels what has arrived and nobody has picked up yet
+        if grace:
+            # gRPC cancels what has arrived and nobody has picked up yet: who is told to go elsewhere sends no more.
+            await asyncio.sleep(min(grace, _LAST_SECONDS))
+            self._stopping = True
+            if self._interceptor is not None:
+                self._interceptor.refuse()
             await asyncio.sleep(min(grace, _LAST_SECONDS))
         await self._server.stop(grace)
 
@@ -121,6 +128,8 @@ class GrpcioTransport:
             deadline = math.inf if left is None else monotonic() + left
             call = _Call(services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
             try:
+                if self._stopping:
+                    raise Unavailable(STOPPING)
                 if gate is not None:
                     caller = gate.admit(path, gate.credentials(context))
                     call.limits = caller.limits if caller else None

@@ -20,7 +20,7 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate, credentials_of
 from honeyguide.server.serving.calls import Failure, ServerCall
-from honeyguide.server.serving.workers import Receive
+from honeyguide.server.serving.workers import STOPPING, Receive
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.grpcio import GrpcioTransport
 from honeyguide.server.transport.ports import address_of, port_taken
@@ -107,7 +107,7 @@ class NativeTransport:
                 self._services.outcomes.abandon(gone.method, "CANCELLED")
         calls = [call for call in calls if not call.gone]
         if self._stopping:
-            error = Unavailable("the server is stopping; try another one, or again later")
+            error = Unavailable(STOPPING)
             self._services.outcomes.refuse_all(calls, error)
             return ()
         return calls

@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer
 
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.event_service import EventServicer
+from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.recommender_service import RecommenderServicer
 from honeyguide.server.serving.calls import RequestIds
@@ -37,7 +38,7 @@ class Services:
     """What lets calls in; None: every call is."""
     tls: Callable[[], grpc.ServerCredentials] | None = None
     """Makes what a port speaks TLS with; None: it does not."""
-    intercept: Callable[[], grpc.aio.ServerInterceptor] | None = None
+    intercept: Callable[[], ErrorInterceptor] | None = None
     """Makes what every call passes through that runs on the event loop; each port has its own."""
 
 
