@@ -143,9 +143,9 @@ class Server:
             max_batch_rows=settings.max_batch_rows,
             max_queue_rows=settings.max_queue_rows,
             max_queue_seconds=settings.max_queue_seconds,
-            observe=self.metrics.queue_rows.set,
             prepare=self.runtime.prepare_thread,
         )
+        self.metrics.queue_rows.set_function(lambda: self.workers.waiting)  # as it is when somebody looks
 
         async def forget(user_id: str) -> None:
             change = {"forget": user_id}

@@ -135,7 +135,9 @@ def test_the_late_and_the_withdrawn_are_not_computed_and_make_room() -> None:
         late, gone = NotedCall(b"late", deadline=time.monotonic() + 0.01), NotedCall(b"gone")
         workers.put(late)
         workers.put(gone)
+        assert workers.waiting == 2
         workers.withdraw(gone)
+        assert workers.waiting == 1  # at once, and not when the next batch is computed, of which there may be none
         (mate,) = put(workers, 1)
         time.sleep(0.02)
         desk.go.set()

@@ -47,7 +47,6 @@ class Workers:
         max_batch_rows: int,
         max_queue_rows: int,
         max_queue_seconds: float,
-        observe: Callable[[int], None] = lambda _waiting: None,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts nothing yet.
@@ -59,10 +58,9 @@ class Workers:
             max_batch_rows: calls computed at once.
             max_queue_rows: calls that may wait.
             max_queue_seconds: how long a call may wait.
-            observe: told how many calls wait whenever some are taken.
             prepare: called first on each thread.
         """
-        self._answer, self._refuse, self._observe, self._prepare = answer, refuse, observe, prepare
+        self._answer, self._refuse, self._prepare = answer, refuse, prepare
         self._places, self._max_batch = threads, max_batch_rows
         self._max_queue, self._max_seconds = max_queue_rows, max_queue_seconds
         self._lock = threading.Lock()
@@ -80,6 +78,11 @@ class Workers:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue that somebody waits for."""
+        return self._waiting
+
     def start(self, receive: Receive | None = None) -> None:
         """Starts the threads; ``receive``: where a leader waits for calls, None: all of them come by `put`."""
         self._receive = receive
@@ -87,11 +90,6 @@ class Workers:
             thread = threading.Thread(target=self._run, args=(number,), name=f"honeyguide-worker-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return self._waiting
 
     def put(self, call: ServerCall) -> None:
         """Queues a call, or refuses it at once."""
@@ -261,7 +259,6 @@ class Workers:
 
     def _compute_batch(self, batch: list[ServerCall]) -> None:
         now = monotonic()
-        self._observe(self._waiting)
         live: list[ServerCall] = []
         for call in batch:
             if call.gone:
