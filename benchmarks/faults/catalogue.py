@@ -42,7 +42,7 @@ FAULTS: tuple[Fault, ...] = (
         "lying there at a start",
         "each is refused by name or listed with its reason; all others answer as before",
         odd_bundles.odd_bundles,
-        briefly=("native",),
+        transports=("native",),
     ),
     Fault(
         "overwritten bundle",

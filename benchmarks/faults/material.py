@@ -8,6 +8,7 @@ version 2 of `both` pins version 2 of the others, so that an answer shows by its
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def _sources() -> str:
     """Returns what changes whenever the code that makes bundles does."""
     root = Path(__file__).parents[2]
     files = [*(root / "exporters").rglob("*.py"), *(root / "plugins/honeyguide").rglob("*.py"), Path(__file__)]
-    return str(sorted((str(file.relative_to(root)), file.stat().st_mtime_ns) for file in files))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def _export(repository: Path) -> None:

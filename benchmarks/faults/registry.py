@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,20 +24,23 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     count: int = 0
     """How many problems there were in all."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     seen: str = ""
     """What happened, for a table: made from the figures unless it is set."""
 
     def expect(self, holds: object, problem: str) -> None:
         """Notes a problem unless the first holds."""
         if not holds:
-            self.count += 1
-            if len(self.problems) < _SHOWN:
-                self.problems.append(problem)
+            with self._lock:
+                self.count += 1
+                if len(self.problems) < _SHOWN:
+                    self.problems.append(problem)
 
     def add(self, **figures: float) -> None:
-        """Adds to the figures."""
-        for name, value in figures.items():
-            self.figures[name] = self.figures.get(name, 0) + value
+        """Adds to the figures; any thread may."""
+        with self._lock:
+            for name, value in figures.items():
+                self.figures[name] = self.figures.get(name, 0) + value
 
     @property
     def happened(self) -> str:
@@ -64,7 +68,7 @@ class Bench:
     @property
     def random(self) -> random.Random:
         """Returns chance that is the same in every run."""
-        return random.Random(f"{self.folder.name} {self.transport}")  # noqa: S311  # not for secrets
+        return random.Random(self.transport)  # noqa: S311  # not for secrets
 
     def server(self, name: str = "server", **settings: object) -> FaultServer:
         """Returns a server of this transport with a folder of its own; ``with`` starts it."""
