@@ -110,7 +110,8 @@ SECTIONS = """## Stopping
 
 SIGTERM or SIGINT: health says NOT_SERVING, new calls get `UNAVAILABLE`, calls under way have `drain_seconds`, and the
 exit code is 0. An open stream holds the stop up that long; a second signal ends it at once. Nothing acknowledged is
-lost by any of it, nor by SIGKILL. While a server starts, a signal ends it at once.
+lost by any of it, nor by SIGKILL. While a server starts, a signal ends it at once. On grpcio, gRPC itself
+cancels what arrives at the very instant that its server closes: such calls get `CANCELLED`; send them again elsewhere.
 
 ## After a crash
 
