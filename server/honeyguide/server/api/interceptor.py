@@ -16,6 +16,7 @@ from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.admission import StreamPace, admission
 from honeyguide.server.api.auditing import AUDITED, Auditor
+from honeyguide.server.api.given_ids import adopt
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
@@ -132,7 +133,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         kind: str,
         request: object = None,
     ) -> Any:
-        request_id = self._request_ids.new()
+        own = adopt(context.invocation_metadata() or ())
+        request_id = own or self._request_ids.new()
+        if own:
+            context.set_trailing_metadata((("x-request-id", own),))
         bind_request(request_id, method)
         self._outcomes.begin(method)
         start = perf_counter()

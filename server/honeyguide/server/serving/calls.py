@@ -29,7 +29,7 @@ class Failure(NamedTuple):
 class ServerCall(RequestContext, ABC):
     """One unary call: what was asked, and the way back. It is answered once, from any thread."""
 
-    __slots__ = ("arrived", "gone", "limits", "method", "payload", "waits")
+    __slots__ = ("arrived", "gone", "limits", "method", "own", "payload", "waits")
 
     def __init__(self, request_id: str, deadline: float, caller: str, method: str, payload: bytes) -> None:
         """Takes what the transport knows; see `RequestContext`.
@@ -46,6 +46,8 @@ class ServerCall(RequestContext, ABC):
         self.arrived = monotonic()
         self.limits: CallerLimits | None = None
         """Of the caller, where callers are known."""
+        self.own = ""
+        """The id that the client gave it, which its answer carries, too; "": none."""
         self.gone = False
         """Whether nobody waits for the answer any more: it was given, or the caller went away."""
         self.waits = False

@@ -18,6 +18,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.roles import is_carried
+from honeyguide.server.api.given_ids import GIVEN_IDS, adopt
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES, inflate
 from honeyguide.server.api.reflection import add_reflection
 from honeyguide.server.api.statuses import to_grpc_status
@@ -126,7 +127,12 @@ class GrpcioTransport:
         async def method(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             left = context.time_remaining()
             deadline = math.inf if left is None else monotonic() + left
-            call = _Call(services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
+            metadata, own = context.invocation_metadata() or (), ""
+            for pair in metadata:
+                if pair[0] in GIVEN_IDS:
+                    own = adopt(metadata)
+                    break
+            call = _Call(own or services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
             try:
                 if self._stopping:
                     raise Unavailable(STOPPING)
@@ -145,6 +151,8 @@ class GrpcioTransport:
                 services.outcomes.abandon(path, "CANCELLED")
                 raise
             if isinstance(outcome, bytes):
+                if own:
+                    context.set_trailing_metadata((("x-request-id", own),))
                 return outcome
             await context.abort_with_status(to_grpc_status(outcome))
             raise AssertionError("abort_with_status raises")

@@ -19,6 +19,7 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate, credentials_of
+from honeyguide.server.api.given_ids import GIVEN_IDS, adopt
 from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import STOPPING, Receive
 from honeyguide.server.settings import Settings
@@ -98,7 +99,13 @@ class NativeTransport:
             if kind == EVENT_CALL and details is not None:
                 metadata, peer, left = details
                 deadline = math.inf if left is None else monotonic() + left
-                call = _Call(new_id(), deadline, peer, self._paths[method], payload or b"", self, number)
+                own = ""
+                for pair in metadata:  # no function is called where none is given
+                    if pair[0] in GIVEN_IDS:
+                        own = adopt(metadata)
+                        break
+                call = _Call(own or new_id(), deadline, peer, self._paths[method], payload or b"", self, number)
+                call.own = own
                 self._calls[number] = call
                 if gate is None or self._let_in(gate, call, metadata):
                     calls.append(call)
@@ -122,10 +129,13 @@ class NativeTransport:
         call.limits = caller.limits if caller else None
         return True
 
-    def respond(self, number: int, payload: bytes) -> None:
-        """Answers a call under way."""
+    def respond(self, number: int, payload: bytes, own: str = "") -> None:
+        """Answers a call under way; ``own``: the id that it came with, "": none."""
         self._calls.pop(number, None)
-        self._front.respond(number, payload)
+        if own:
+            self._front.respond(number, payload, None, [("x-request-id", own)])
+        else:
+            self._front.respond(number, payload)
 
     def fail(self, number: int, failure: Failure) -> None:
         """Ends a call under way with an error."""
@@ -152,7 +162,7 @@ class _Call(ServerCall):
         self._transport, self._number = transport, number
 
     def respond(self, payload: bytes) -> None:
-        self._transport.respond(self._number, payload)
+        self._transport.respond(self._number, payload, self.own)
 
     def fail(self, failure: Failure) -> None:
         self._transport.fail(self._number, failure)
