@@ -36,3 +36,12 @@ def test_nothing_is_looked_at_before_its_time(tmp_path: Path) -> None:
     watched = WatchedFiles([tmp_path / "a"], seconds=3600)
     (tmp_path / "a").touch()
     assert not watched.changed()
+
+
+def test_rights_that_change_are_a_change(tmp_path: Path) -> None:
+    """What was refused because everybody could write to it, or nobody read it, is mended so."""
+    file = tmp_path / "a"
+    file.write_text("1")
+    watched = WatchedFiles([file], seconds=0.0)
+    file.chmod(0o600)
+    assert watched.changed()

@@ -129,6 +129,7 @@ def test_the_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path)
         ),
         ("[calers.shop]\nroles = ['admin']\nsubjects = ['a']", "calers: Extra inputs"),
         ("[" * 100_000, "which is not TOML"),
+        ("a = " + "9" * 5000, "which is not TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key_and_shows_no_secret(tmp_path: Path, text: str, message: str) -> None:

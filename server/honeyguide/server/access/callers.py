@@ -96,7 +96,7 @@ def read_callers(file: Path) -> dict[str, CallerSettings]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"tokens is {str(file)!r}, which cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: bad TOML, bad UTF-8, or a number of thousands of digits
         raise ConfigError(f"tokens is {str(file)!r}, which is not TOML ({error})") from error
     try:
         return dict(_File.model_validate(table).callers)

@@ -42,14 +42,14 @@ class WatchedFiles:
         finally:
             self._lock.release()
 
-    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _look(self) -> tuple[tuple[int, ...] | None, ...]:
         return tuple(map(_mark, self._paths))
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """Returns what differs after a change; None: there is no such file."""
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """Returns what differs after a change, also one of the mode or the owner; None: there is no such file."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
