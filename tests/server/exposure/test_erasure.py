@@ -77,3 +77,31 @@ def test_old_files_are_deleted(folder: Path) -> None:
     os.utime(folder / "exposures-1.parquet", (day_ago, day_ago))
     delete_older(folder, 1.0)
     assert kept(folder) == list("45")
+
+
+def test_half_a_note_of_a_full_disk_keeps_nobody_else_s_rows(folder: Path) -> None:
+    erasures = Erasures(folder, PSEUDONYMS, settle_seconds=0)
+    erasures.note("bob")
+    with (folder / "erasures.jsonl").open("ab") as note:
+        note.write(b'["0123')
+    erasures.note("ann")
+    assert erasures.carry_out() == 3
+    assert kept(folder) == list("35")
+    later = Erasures(folder, PSEUDONYMS, settle_seconds=60)
+    later.note("ann")
+    later.carry_out()
+    assert stat.S_IMODE((folder / "erasures.jsonl").stat().st_mode) == 0o600, "also once it was written anew"
+
+
+def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_s_rows(folder: Path) -> None:
+    (folder / "exposures-0.parquet").write_bytes(b"PAR1")
+    erasures = Erasures(folder, PSEUDONYMS, settle_seconds=0)
+    erasures.note("ann")
+    with pytest.raises(pl.exceptions.PolarsError) as raised:
+        erasures.carry_out()
+    assert raised.value.__notes__ == ["in exposures-0.parquet"]
+    (folder / "exposures-0.parquet").unlink()
+    assert kept(folder) == list("2345")
+    assert PSEUDONYMS.of("ann") in (folder / "erasures.jsonl").read_text("ascii"), "it is tried again"
+    assert erasures.carry_out() == 0
+    assert PSEUDONYMS.of("ann") not in (folder / "erasures.jsonl").read_text("ascii")

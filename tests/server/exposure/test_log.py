@@ -82,8 +82,16 @@ async def test_without_a_key_it_does_not_start(start: Any, tmp_path: Path) -> No
             pass
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(28, "No space left on device"),
+        pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)"),
+    ],
+    ids=["of-python", "of-polars"],
+)
 def test_what_does_not_fit_or_cannot_be_written_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., Answers]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., Answers], problem: Exception
 ) -> None:
     monkeypatch.setattr(log_module, "_QUEUE_ROWS", 4)
     counted: Counter[str] = Counter()
@@ -98,7 +106,7 @@ def test_what_does_not_fit_or_cannot_be_written_is_counted(
     assert counted == {"written": 4, "lost": 2}
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise problem
 
     monkeypatch.setattr(log_module, "write_file", full)
     log = ExposureLog(tmp_path, Pseudonyms(b"k" * 32), observe=observe)

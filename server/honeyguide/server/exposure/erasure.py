@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import time
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import polars as pl
 from filelock import FileLock
@@ -44,28 +46,53 @@ class Erasures:
     def note(self, user_id: str) -> None:
         """Notes that a user's rows up to now have to go; it is on disk when this returns. Raises `OSError`."""
         line = json.dumps(_Erasure(self._pseudonyms.of(user_id), round(time() * 1000)))
-        with self._lock, self._note.open("ab") as file:
-            file.write(line.encode() + b"\n")
+        with self._lock, self._open("ab") as file:
+            # The line before may be a part of one, where the disk was full: this one begins anew behind it.
+            file.write(b"\n" + line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def carry_out(self) -> int:
-        """Erases everybody whose rows are all in files; returns how many rows went. Raises `OSError`."""
+        """Erases everybody whose rows are all in files; returns how many rows went.
+
+        Raises `OSError` or `PolarsError`, once every file was tried, where one cannot be read or written: then the
+        erasures stay noted.
+        """
         with self._sweep:
             now = time() * 1000
             due = [erasure for erasure in self._noted() if now - erasure.time_ms >= self._settle * 1000]
             if not due:
                 return 0
-            erased = sum(self._erase(path, due) for path in exposure_files(self._folder))
+            erased, problem = 0, None
+            for path in exposure_files(self._folder):
+                try:
+                    erased += self._erase(path, due)
+                except (OSError, pl.exceptions.PolarsError) as error:
+                    error.add_note(f"in {path.name}")
+                    problem = error
+            if problem is not None:
+                raise problem
             with self._lock:
                 later = [erasure for erasure in self._noted() if erasure not in due]
-                part = self._note.with_suffix(".part")
-                part.write_text("".join(json.dumps(erasure) + "\n" for erasure in later), "ascii")
-                part.replace(self._note)
+                with self._open("wb", self._note.with_suffix(".part")) as part:
+                    part.write("".join(json.dumps(erasure) + "\n" for erasure in later).encode())
+                    part.flush()
+                    os.fsync(part.fileno())
+                Path(part.name).replace(self._note)
             return erased
 
+    def _open(self, mode: str, path: Path | None = None) -> BinaryIO:
+        """Opens the note, or another file, which this user alone can read."""
+        return cast("BinaryIO", open(path or self._note, mode, opener=partial(os.open, mode=0o600)))
+
     def _noted(self) -> list[_Erasure]:
-        return [_Erasure(*json.loads(line)) for line in self._note.read_text("ascii").splitlines()]
+        """Reads the note; a part of a line is what nobody was told is noted."""
+        erasures = []
+        for line in self._note.read_bytes().splitlines():
+            with suppress(ValueError, TypeError):
+                user, time_ms = json.loads(line)
+                erasures.append(_Erasure(str(user), int(time_ms)))
+        return erasures
 
     @staticmethod
     def _erase(path: Path, due: list[_Erasure]) -> int:

@@ -130,16 +130,16 @@ class ExposureLog:
         name = f"exposures-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{next(self._numbers)}"
         try:
             write_file(self._folder / f"{name}.parquet", pl.concat(tables))
-        except OSError as error:
-            self._log.error("exposures not written", file=name, error=error.strerror, lost=rows)
+        except (OSError, pl.exceptions.PolarsError) as error:  # Polars wraps some of the disk's errors
+            self._log.error("exposures not written", file=name, error=str(error), lost=rows)
             self._observe("lost", rows)
         else:
             self._observe("written", rows)
 
     def _do_chores(self) -> None:
         try:
-            self._erasures.carry_out()
             if self._keep_days:
                 delete_older(self._folder, self._keep_days)
-        except (OSError, pl.exceptions.PolarsError) as error:
+            self._erasures.carry_out()
+        except Exception as error:  # boundary: the log must not end for a file that somebody else left
             self._log.exception("exposures not erased", error=str(error))
