@@ -103,6 +103,16 @@ def runs(pid: int) -> bool:
         return False
 
 
+class Cannot:
+    """What starts a process where the machine lets nobody start one."""
+
+    asked = 0
+
+    async def __call__(self, *_: object, **__: object) -> None:
+        self.asked += 1
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
 @pytest.mark.parametrize("transport", ["native", "grpcio"])
 async def test_what_one_process_is_told_every_process_knows(models: Path, tmp_path: Path, transport: str) -> None:
     pipelines = {"home": {"model": "small"}, "old": {"model": "small", "version": 1}}
@@ -163,6 +173,36 @@ async def test_a_process_that_is_killed_is_replaced_and_knows_what_was_changed(m
                 await asyncio.sleep(0.05)
         assert before[1] in supervisor.pids
         assert set(await over_connections(supervisor, version)) == {1}
+
+
+async def test_who_is_killed_while_it_waits_for_its_turn_leaves_it_to_others(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_FIRST_PAUSE", 0.1)
+    async with serving(models, tmp_path) as supervisor:
+        await supervisor._turn.acquire()  # as if a third process loaded a model
+        async with connection(supervisor) as channel:
+            waits = ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1))
+            async with asyncio.timeout(10):
+                while not supervisor._turn._waiters:  # noqa: ASYNC110  # another process's doing
+                    await asyncio.sleep(0.05)
+            before = supervisor.pids
+            start = asyncio.create_subprocess_exec
+            monkeypatch.setattr(asyncio, "create_subprocess_exec", cannot := Cannot())
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await waits
+        async with asyncio.timeout(10):
+            while cannot.asked < 4:  # noqa: ASYNC110  # another process's doing
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+        supervisor._turn.release()
+        async with asyncio.timeout(30):
+            while len(supervisor.pids) < 2:  # noqa: ASYNC110  # another process's doing
+                await asyncio.sleep(0.05)
+        async with connection(supervisor) as channel:
+            await ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1), timeout=10)
 
 
 async def test_metrics_of_all_are_on_one_page(models: Path, tmp_path: Path) -> None:

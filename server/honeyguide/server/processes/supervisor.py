@@ -115,7 +115,7 @@ class Supervisor:
     async def _launch(self, number: int) -> None:
         """Starts one process; returns when it serves, raises `ConfigError` where it says why it does not."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:  # closed also where no process can be started
             process = _Process(
                 number,
                 await asyncio.create_subprocess_exec(
@@ -124,11 +124,12 @@ class Supervisor:
                     start_new_session=True,  # a Ctrl-C is the supervisor's: it lets them finish
                 ),
             )
+            fileno = ours.detach()
 
         async def answer(request: Message) -> Message:
             return await self._answer(process, request)
 
-        process.line = await Line.open(ours.detach(), answer)
+        process.line = await Line.open(fileno, answer)
         self._processes[number] = process
         try:
             await self._introduce(process)
@@ -175,14 +176,17 @@ class Supervisor:
             pause = min(2 * pause, _LONGEST_PAUSE)
             try:
                 await self._launch(number)
-            except HoneyguideError as error:
-                self._log.error("the process in its place does not start", process=number, problem=error.message)
+            except (HoneyguideError, OSError) as error:  # OSError: no memory, or too many processes or files
+                self._log.error("the process in its place does not start", process=number, problem=str(error))
 
     async def _answer(self, process: _Process, request: Message) -> Message:
         """Does what a process asks: gives or takes back the turn, or passes on a change."""
         if "turn" in request:
             if request["turn"]:
                 await self._turn.acquire()
+                if process.process.returncode is not None:  # it ended as it waited: nobody would give the turn back
+                    self._turn.release()
+                    return {}
                 self._turns[process.number] = True
             else:
                 self._give_turn_back(process)
