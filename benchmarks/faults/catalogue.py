@@ -82,8 +82,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "pages zeroed",
-        "40 pages of the file zeroed under the server, then every fourth user and as many new ones asked for",
-        "no failed call; health and a metric say so (how many answers are degraded is shown and not bounded)",
+        "40 pages of events zeroed under the server, then every fourth user and as many new ones asked for",
+        "no failed call, no stranger degraded, of users at most three times the share of pages lost; health and a "
+        "metric say so",
         disk.pages_zeroed,
     ),
     Fault(

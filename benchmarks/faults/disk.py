@@ -17,6 +17,7 @@ __all__ = ["clock_moved", "disk_full", "file_gone", "locked", "pages_zeroed", "r
 
 _EVENTS = "honeyguide.v1.EventService"
 _UP = "honeyguide_event_store_up"
+_EVENTS_EACH = 20
 
 
 class _Recorder:
@@ -175,39 +176,48 @@ def file_gone(bench: Bench) -> Outcome:
 
 
 def pages_zeroed(bench: Bench) -> Outcome:
-    """Zeroes 40 pages of the file under a server: no call may fail.
-
-    The file is small, so that these are a large share of it, and pages that all look-ups need are among them: how many
-    answers are degraded is a figure, not a bound.
-    """
-    outcome = Outcome(figures={"users": 0, "calls": 0, "degraded": 0, "failed": 0})
+    """Zeroes 40 pages of events under a server: it costs those whose events lay there, and nobody else."""
+    outcome = Outcome(figures={"users": 0, "calls": 0, "failed": 0, "degraded": 0, "strangers_degraded": 0})
     users = bench.amount(4_000, 2_000)
     server = bench.server()
     with server, Caller(server.address) as caller:
-        for start in range(0, users, 100):
-            events = [event(f"user-{number}", f"item-{number % 100}") for number in range(start, start + 100)]
-            events += [event(each.user_id, "item-7") for each in events]
+        for start in range(0, users, 50):
+            names = [f"user-{number}" for number in range(start, start + 50)]
+            events = [event(name, f"item-{item}") for name in names for item in range(_EVENTS_EACH)]
             outcome.expect(caller.record(*events) == "OK", "an event is refused before anything happened")
         server.send(15)
         server.wait(10)
     with server, Caller(server.address) as caller:
+        leaves = _leaves_of_events(server)
         size = 4096
-        pages = server.events.stat().st_size // size
         with server.events.open("r+b") as file:
-            for page in bench.random.sample(range(pages // 4, pages), 40):
-                file.seek(page * size)
+            for page in bench.random.sample(leaves, 40):
+                file.seek((page - 1) * size)
                 file.write(bytes(size))
-        outcome.add(users=users, pages=pages)
+        outcome.add(users=users, pages=len(leaves))
         for number in range(0, users, 4):
-            _look(caller, f"user-{number}", outcome)
-            _look(caller, f"new-{number}", outcome)
+            outcome.add(degraded=_look(caller, f"user-{number}", outcome))
+            outcome.add(strangers_degraded=_look(caller, f"new-{number}", outcome))
         outcome.expect(code_of(lambda: _ask(caller, None)) == "OK", "an anonymous caller gets no answer")
-        if outcome.figures["degraded"]:
-            _ill(server, outcome, "zeroed pages")
+        outcome.expect(not outcome.figures["strangers_degraded"], "users without events are degraded")
+        # A user's events lie on a page or two of those.
+        share, lost = outcome.figures["degraded"] / (users / 4), 40 / len(leaves)
+        outcome.expect(
+            0 < share < 3 * lost, f"{share:.0%} of the users are degraded by a loss of {lost:.0%} of the pages"
+        )
+        _ill(server, outcome, "zeroed pages")
     return outcome
 
 
-def _look(caller: Caller, user: str, outcome: Outcome) -> None:
+def _leaves_of_events(server: FaultServer) -> list[int]:
+    """Returns the numbers, from 1, of the pages that hold events and no more than events."""
+    with contextlib.closing(sqlite3.connect(f"file:{server.events}?mode=ro", uri=True)) as db:
+        query = "SELECT pageno FROM dbstat WHERE name = 'events' AND pagetype = 'leaf' ORDER BY pageno"
+        return [page for (page,) in db.execute(query)]
+
+
+def _look(caller: Caller, user: str, outcome: Outcome) -> bool:
+    """Asks for one user; returns whether the answer is degraded."""
     import grpc
 
     outcome.add(calls=1)
@@ -216,11 +226,11 @@ def _look(caller: Caller, user: str, outcome: Outcome) -> None:
     except grpc.RpcError as error:
         outcome.add(failed=1)
         outcome.expect(False, f"{user}: {error.code().name} {error.details()}")
-        return
-    outcome.add(degraded=answer.degraded)
+        return False
     unreadable = [DegradedReason.DEGRADED_REASON_HISTORY_UNREADABLE]
     right = list(answer.degraded_reasons) == (unreadable if answer.degraded else [])
     outcome.expect(right, f"{user}: degraded for {list(answer.degraded_reasons)}")
+    return bool(answer.degraded)
 
 
 _MOVED = '''"""Moves the clock of this process by the seconds that a file holds, as a bad time server would."""

@@ -45,7 +45,7 @@ async def _serve(subject: Subject, manifest: Manifest) -> None:
         metrics_port=-1,
         default_pipeline=subject.name,
         repository=subject.folder / "models",
-        events=subject.folder / "events.db",
+        events=str(subject.folder / "events.db"),
         drain_seconds=2.0,
         pipelines={},
     )
