@@ -114,6 +114,20 @@ def test_the_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path)
         door.admit(RECOMMEND, bearing(old.token))
 
 
+def test_the_log_puts_a_reload_down_to_nobody_s_request(tmp_path: Path) -> None:
+    file, token = tmp_path / "tokens.toml", new_token()
+    file.write_text(token.to_toml("shop", ["recommend"]), "utf-8")
+    door = gate(tokens=file)
+    merge = [structlog.contextvars.merge_contextvars]
+    with structlog.contextvars.bound_contextvars(caller="shop", request_id="r1"):
+        for text in (token.to_toml("shop", ["recommend", "record"]), "[callers.shop"):
+            file.write_text(text, "utf-8")
+            with structlog.testing.capture_logs(merge) as logs:
+                door.check(RECOMMEND, bearing(token.token))
+            (line,) = logs
+            assert not {"caller", "request_id"} & line.keys()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

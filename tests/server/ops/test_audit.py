@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,21 @@ def test_strangers_get_a_line_a_second_that_counts_them(tmp_path: Path) -> None:
     log.note({"result": "UNAUTHENTICATED"}, stranger=True)
     log.close()
     assert [line["count"] for line in lines(path)] == [1, 50]
+
+
+def test_strangers_who_are_held_back_are_written_when_their_second_is_over_and_at_a_stop(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    for caller in "abcde":
+        log.note({"what": caller}, stranger=True)
+    deadline = time.monotonic() + 10
+    while len(lines(path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(line["what"], line["count"]) for line in lines(path)] == [("a", 1), ("e", 4)]
+    log.note({"what": "f"}, stranger=True)
+    log.note({"what": "g"}, stranger=True)
+    log.close()
+    assert sum(line["count"] for line in lines(path)) == 7
 
 
 def test_a_place_that_cannot_be_written_and_a_link_stop_the_start(tmp_path: Path) -> None:

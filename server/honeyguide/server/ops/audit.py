@@ -33,6 +33,8 @@ class AuditLog:
         self._path, self._lock = path, threading.Lock()
         self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
         self._strangers, self._next_stranger = 0, 0.0
+        self._stranger: dict[str, Any] = {}
+        self._timer: threading.Timer | None = None
         self._file, self._problem = -1, ""
         self._log = structlog.get_logger("honeyguide.audit")
         try:
@@ -49,26 +51,54 @@ class AuditLog:
             raise Unavailable("the audit log cannot be written, so that nothing is changed; tell the operator")
 
     def note(self, entry: Mapping[str, Any], *, stranger: bool = False) -> None:
-        """Writes a line; of calls by ``strangers`` at most one a second, which says how many there were.
+        """Writes a line; of calls by ``strangers`` at most one a second, of the last, which says how many there were.
 
         One that cannot be written is kept, and written before the next call that it would hold back.
         """
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry}
         with self._lock:
             if stranger:
-                self._strangers += 1
-                if (now := monotonic()) < self._next_stranger:
+                self._strangers, self._stranger = self._strangers + 1, line
+                if (left := self._next_stranger - monotonic()) > 0:
+                    self._write_later(left)
                     return
-                line["count"], self._strangers = self._strangers, 0
-                self._next_stranger = now + _STRANGER_SECONDS
-            self._waiting.append(f"{plain_json(line)}\n".encode())
+                self._count_strangers()
+            else:
+                self._add(line)
             self._write()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Writes what is held back, and closes the file."""
         with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._count_strangers()
+            self._write()
             os.close(self._file)
             self._file = -1
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        self._waiting.append(f"{plain_json(line)}\n".encode())
+
+    def _count_strangers(self) -> None:
+        """Adds the line of the strangers since the last one, if there were any."""
+        if self._strangers:
+            self._add({**self._stranger, "count": self._strangers})
+            self._strangers, self._next_stranger = 0, monotonic() + _STRANGER_SECONDS
+
+    def _write_later(self, seconds: float) -> None:
+        """Sees to it that strangers who are held back are written when their second is over, whoever comes."""
+        if self._timer is None:
+            self._timer = threading.Timer(seconds, self._write_held)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _write_held(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._strangers:  # none: the log was closed meanwhile
+                self._count_strangers()
+                self._write()
 
     def _write(self) -> None:
         """Writes what waits; where that fails the log says so, once."""
