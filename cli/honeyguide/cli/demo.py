@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import threading
 import time
@@ -103,7 +104,7 @@ def _stage(title: str, *arguments: object) -> None:
 
 def _announce(title: str, words: Sequence[str], end: str = "") -> None:
     stdout.print(f"\n{title}", style="bold cyan", soft_wrap=True)
-    stdout.print(f"$ {command_line(*words)}{end}", style="dim", soft_wrap=True)
+    stdout.print(f"$ {shlex.join(['honeyguide', *words])}{end}", style="dim", soft_wrap=True)
 
 
 @contextmanager

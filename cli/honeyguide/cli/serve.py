@@ -82,6 +82,8 @@ def _pipeline_settings() -> str:
 def _serve(config: Path | None, given: dict[str, Any]) -> None:
     import asyncio
 
+    import structlog
+
     # Threads that spin take the cores from the other batch; OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # gRPC writes a line to standard error for each stranger who fails to shake hands; it reads this when it is loaded.
@@ -104,7 +106,10 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
         check_free(settings.admin_host, settings.admin_port, "--admin-port")
 
     def say(line: str) -> None:
-        stderr.print(line, soft_wrap=True)
+        if settings.log_format == "json":  # who reads the log reads nothing else on this stream
+            structlog.get_logger("honeyguide.server").info(line)
+        else:
+            stderr.print(line, soft_wrap=True)
 
     if settings.processes > 1:
         from honeyguide.server.processes.supervisor import supervise

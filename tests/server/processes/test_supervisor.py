@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -241,17 +242,21 @@ async def test_a_taken_port_is_not_shared(models: Path, tmp_path: Path) -> None:
 async def test_no_process_outlives_its_supervisor(models: Path, tmp_path: Path, sent: signal.Signals) -> None:
     verb = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "honeyguide.cli", "serve", "--port", "0", "--metrics-port", "0", "--processes", "2"),
-        *("--repository", str(models), "--events", str(tmp_path / "events.db")),
+        *("--repository", str(models), "--events", str(tmp_path / "events.db"), "--log-format", "json"),
         stderr=asyncio.subprocess.PIPE,
     )
     assert verb.stderr is not None
+    lines: list[dict[str, Any]] = []  # nothing but JSON comes on this stream
     async with asyncio.timeout(60):
-        while b"metrics of all" not in (line := await verb.stderr.readline()):
-            assert line, "it ended before it served"
+        while "metrics of all" not in (lines[-1]["event"] if lines else ""):
+            lines.append(json.loads(await verb.stderr.readline()))
+    assert {line["process"] for line in lines if line["event"] == "model serves"} == {0, 1}
     members = children(verb.pid)
     assert len(members) == 2
     verb.send_signal(sent)
     assert await verb.wait() == (0 if sent == signal.SIGTERM else -sent)
+    if sent == signal.SIGTERM:
+        assert json.loads(await verb.stderr.readline())["event"] == "stopping"
     async with asyncio.timeout(20):
         while any(map(runs, members)):  # noqa: ASYNC110  # no longer our children
             await asyncio.sleep(0.05)

@@ -24,13 +24,18 @@ from honeyguide.sdk.host import PluginHost
 __all__ = ["bind_caller", "bind_request", "configure_logs", "log_plugins"]
 
 
-def configure_logs(level: str = "info", form: str = "console") -> None:
+def configure_logs(level: str = "info", form: str = "console", process: int | None = None) -> None:
     """Configures structlog for this process; called once, by the program, never by a library.
 
     Args:
         level: least level that is logged: debug, info, warning or error.
         form: "console" for people, "json" for programs, one object a line; both go to standard error.
+        process: number of this process among those of a server, for each line; None: it is alone.
     """
+
+    def number(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        return line if process is None else {"process": process, **line}
+
     # Neither form shows the local variables of a traceback: they hold what users did.
     last: list[Processor] = (
         [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer(serializer=_to_json)]
@@ -40,6 +45,7 @@ def configure_logs(level: str = "info", form: str = "console") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            number,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *last,

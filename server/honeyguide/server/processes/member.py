@@ -76,7 +76,7 @@ class _Member:
         from honeyguide.server.settings import make_settings
 
         settings = make_settings(**request["settings"])
-        configure_logs(settings.log_level, settings.log_format)
+        configure_logs(settings.log_level, settings.log_format, request["number"])
         server = Server(settings, peers=self)
         try:
             await server.__aenter__()

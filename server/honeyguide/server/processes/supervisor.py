@@ -141,7 +141,8 @@ class Supervisor:
     async def _introduce(self, process: _Process) -> None:
         """Tells a process what it serves, and what was changed before and while it started."""
         known = dict(self._lasting)
-        started = await process.line.ask({"settings": self._own_settings(), "changes": list(known.values())})
+        first = {"number": process.number, "settings": self._own_settings(), "changes": list(known.values())}
+        started = await process.line.ask(first)
         if "refused" in started:
             raise ConfigError(started["refused"])
         self._lines = started["lines"]
@@ -258,3 +259,4 @@ async def supervise(settings: Settings, say: Callable[[str], None]) -> None:
         for line in lines:
             say(line)
         await stop.wait()
+        structlog.get_logger("honeyguide.server").info("stopping", drain_seconds=settings.drain_seconds)
