@@ -78,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "page_size": ["10", None, 1.5],
     "name": [None, 5, b"cf"],
     "version": ["1", None, 1.5],
+    "digest": [5, None, b"ab"],
     "arms": ["next", 5, {"next": "10"}, {5: 10}, {"next": None}],
     "shadows": ["abc", 5, None, [None]],
     "previous": [1, None, "yes"],

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
+from honeyguide.v1.model_service_pb2 import SetTrafficRequest, Traffic
 
 METHODS = [
     method
@@ -97,6 +98,9 @@ def mutated(data: bytes, dice: random.Random) -> bytes:
 
 
 def requests(kind: type[Message], dice: random.Random) -> Iterator[bytes]:
+    yield b""  # a message without a field
+    if kind is SetTrafficRequest:  # chance hardly ever names arms that there are
+        yield SetTrafficRequest(traffic=Traffic()).SerializeToString()
     for _ in range(CALLS):
         data = random_message(kind, dice, dice.choice((0.0, 0.05, 0.5))).SerializeToString()
         yield data
