@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 from honeyguide.v1.model_service_pb2 import SetTrafficRequest, Traffic
 
+PIPELINES = {name: {"model": name} for name in ("tiny", "tiny_ranker")}
 METHODS = [
     method
     for file in (recommender_service_pb2, event_service_pb2, model_service_pb2)
@@ -117,7 +118,7 @@ async def test_no_request_is_a_fault_of_the_server(
     path = f"/{method.containing_service.full_name}/{method.name}"
     codes = []
     with caplog.at_level(logging.WARNING):
-        async with start() as running:
+        async with start(pipelines=PIPELINES) as running:
             for data in requests(kind, dice):
                 try:
                     if method.client_streaming:
