@@ -19,6 +19,7 @@ from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_serv
 from honeyguide.v1.model_service_pb2 import SetTrafficRequest, Traffic
 
 PIPELINES = {name: {"model": name} for name in ("tiny", "tiny_ranker")}
+"""Traffic can be set of pipelines that the settings name alone; what they need cannot be unloaded."""
 METHODS = [
     method
     for file in (recommender_service_pb2, event_service_pb2, model_service_pb2)
@@ -118,7 +119,7 @@ async def test_no_request_is_a_fault_of_the_server(
     path = f"/{method.containing_service.full_name}/{method.name}"
     codes = []
     with caplog.at_level(logging.WARNING):
-        async with start(pipelines=PIPELINES) as running:
+        async with start(pipelines=PIPELINES if method.name == "SetTraffic" else {}) as running:
             for data in requests(kind, dice):
                 try:
                     if method.client_streaming:
