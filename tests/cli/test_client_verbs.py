@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
+from certificates import Authority
 from typer.testing import CliRunner
 
 from honeyguide.cli import models, recommend, record, score
@@ -201,6 +202,15 @@ def test_an_absent_server_gets_a_clear_line_with_a_remedy(closed_port, words):
     assert "Traceback" not in done.stderr
 
 
+def test_a_handshake_that_fails_is_told_in_words_alone(fake, tmp_path: Path):
+    ca = Authority(tmp_path).certificate
+    done = command("models", "--server", fake.address, "--tls-ca", ca)
+    assert done.stderr.splitlines() == [
+        f"error: cannot reach a server at {fake.address} (it does not speak TLS)",
+        "  remedy: check that the server speaks TLS, and that `Tls.ca` (--tls-ca) signs its certificate for this name",
+    ]
+
+
 def test_an_error_of_the_server_is_printed_with_its_remedy(fake):
     fake.fail("Recommend", grpc.StatusCode.NOT_FOUND, "PIPELINE_NOT_FOUND", "no pipeline 'x'; there are: shop")
     done = command("recommend", "u", "--pipeline", "x", "--server", fake.address)
@@ -290,5 +300,13 @@ def test_a_token_goes_nowhere_in_plain_text_and_a_wrong_file_is_named(honeyguide
     assert "secret-word" not in done.stdout + done.stderr
     done = command("models", "--token-file", tmp_path / "absent", "--json")
     assert (done.returncode, "absent cannot be read" in done.stderr) == (2, True)
+    for text in ("[callers.shop]\ntoken = 'secret-word'", "secret-word two", "sécret-word", "\n"):
+        file.write_text(text, "utf-8")
+        done = honeyguide("models", "--token-file", str(file))
+        said = " ".join(done.stderr.replace("│", " ").split())
+        assert done.exit_code == 2
+        assert file.name in said
+        assert "should hold the token alone" in said
+        assert "cret-word" not in said
     done = command("models", "--tls-ca", tmp_path / "absent", "--json")
     assert (done.returncode, json.loads(done.stdout)["error"]["field"]) == (2, "tls")

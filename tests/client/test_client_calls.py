@@ -15,6 +15,7 @@ from honeyguide.client import (
     Event,
     InputError,
     InvalidArgumentError,
+    OverCapacityError,
     calls,
 )
 
@@ -145,6 +146,9 @@ def test_record_tells_duplicates_and_rejections(fake):
         assert client.record_event("u", "a", event_id="f") is True
         with pytest.raises(InvalidArgumentError, match="dwell < 0") as caught:
             client.record_event("u", "a", dwell_seconds=-1)
+        with pytest.raises(OverCapacityError, match="no more today") as full:
+            client.record_event("u", "too-many")
+    assert full.value.reason == "RATE_EXCEEDED"
     assert (recorded.accepted, recorded.duplicates) == (1, 1)
     assert [(one.index, one.error.field) for one in recorded.rejected] == [(1, "dwell_seconds")]
     assert caught.value.field == "dwell_seconds"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from certificates import Authority
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
@@ -27,6 +28,7 @@ from honeyguide.client import (
     NotFoundError,
     OverCapacityError,
     RetryPolicy,
+    Tls,
     UnavailableError,
     UnimplementedError,
     channel,
@@ -83,12 +85,40 @@ def test_an_absent_server_is_named_with_a_remedy_and_soon(closed_port):
     assert "honeyguide serve" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("server_asks", "tls", "said", "remedy"),
+    [
+        (False, None, "", "or it speaks TLS (--tls-ca), or asks for a client certificate"),
+        (True, "ours", "", "or it speaks TLS (--tls-ca), or asks for a client certificate"),
+        (False, "other", "unable to get local issuer certificate", "check that the server speaks TLS"),
+    ],
+)
+def test_a_handshake_that_fails_is_told_with_its_remedy(tmp_path, server_asks, tls, said, remedy):
+    ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "other")
+    certificate, key = (path.read_bytes() for path in ours.sign("server"))
+    server = grpc.server(ThreadPoolExecutor(1))
+    asked = grpc.ssl_server_credentials([(key, certificate)], ours.certificate.read_bytes(), server_asks)
+    port = server.add_secure_port("127.0.0.1:0", asked)
+    server.start()
+    files = {None: None, "ours": Tls(ours.certificate), "other": Tls(other.certificate)}
+    with (
+        Client(f"127.0.0.1:{port}", tls=files[tls], retry=RetryPolicy(attempts=1)) as client,
+        pytest.raises(UnavailableError) as caught,
+    ):
+        client.recommend("u")
+    server.stop(None).wait()
+    assert said in caught.value.message
+    assert "(OK)" not in caught.value.message
+    assert remedy in caught.value.remedy
+
+
 def test_a_server_without_the_call_is_named():
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    with Client(f"127.0.0.1:{port}") as client, pytest.raises(UnimplementedError, match="does not offer this call"):
-        client.recommend("u")
+    with Client(f"127.0.0.1:{port}") as client, pytest.raises(UnimplementedError, match="does not offer") as caught:
+        client.load_model("m")
+    assert caught.value.remedy.endswith("or ask the server's admin port")
     server.stop(None).wait()
 
 

@@ -192,7 +192,15 @@ class FakeServer(
             for n, event in enumerate(request.events)
             if event.dwell_seconds < 0
         ]
-        fresh = [event for event in request.events if event.dwell_seconds >= 0 and event.event_id not in known]
+        rejected += [
+            event_service_pb2.RejectedEvent(
+                index=n, error=errors_pb2.RowError(code=8, reason="ERROR_REASON_RATE_EXCEEDED", message="no more today")
+            )
+            for n, event in enumerate(request.events)
+            if event.item_id == "too-many"
+        ]
+        bad = {one.index for one in rejected}
+        fresh = [event for n, event in enumerate(request.events) if n not in bad and event.event_id not in known]
         self.events += fresh
         duplicates = len(request.events) - len(rejected) - len(fresh)
         return event_service_pb2.RecordEventsResponse(accepted=len(fresh), duplicates=duplicates, rejected=rejected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ DEFAULT_SERVER = "127.0.0.1:50051"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _VARIABLE = "HONEYGUIDE_SERVER"
+_BARE = "; it should hold the token alone, as `honeyguide token new` prints it (hg_…), not a table of callers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class ServerFlags:
 
     def connect(self, timeout: float = 5.0) -> Client:
         """Opens a client; nothing is sent yet."""
+        # gRPC writes a line to standard error for each handshake that fails; it reads this when it is loaded.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from honeyguide.client import Client, Tls
 
         speaks_tls = self.tls or self.tls_ca or self.tls_certificate or self.tls_key
@@ -64,10 +68,12 @@ class ServerFlags:
         try:
             token = self.token_file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
+            why = getattr(error, "strerror", None) or f"it is no plain text{_BARE}"
             raise typer.BadParameter(f"{self.token_file} cannot be read: {why}", param_hint="--token-file") from error
         if not token:
-            raise typer.BadParameter(f"{self.token_file} is empty", param_hint="--token-file")
+            raise typer.BadParameter(f"{self.token_file} is empty{_BARE}", param_hint="--token-file")
+        if not token.isprintable() or " " in token:
+            raise typer.BadParameter(f"{self.token_file} holds more than a token{_BARE}", param_hint="--token-file")
         return token
 
 

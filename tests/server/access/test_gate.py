@@ -154,6 +154,15 @@ def test_a_wrong_file_is_named_with_its_key_and_shows_no_secret(tmp_path: Path, 
     assert "hg_secret" not in str(caught.value)
 
 
+def test_a_misspelt_role_is_one_problem(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    file.write_text("[callers.shop]\nroles = ['buy']\nsubjects = ['a']", "utf-8")
+    with pytest.raises(ConfigError, match=r"callers\.shop\.roles\.0: Input should be 'recommend'") as caught:
+        read_callers(file)
+    assert "; " not in caught.value.message
+    assert "at least" not in caught.value.message
+
+
 def test_a_file_that_anybody_may_change_lets_nobody_in(tmp_path: Path) -> None:
     file = tmp_path / "tokens.toml"
     file.touch()

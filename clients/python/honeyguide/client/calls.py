@@ -31,7 +31,7 @@ from honeyguide.answers.arguments import (
     optional,
 )
 from honeyguide.client import messages
-from honeyguide.client.errors import InvalidArgumentError
+from honeyguide.client.errors import from_row
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
 __all__ = [
@@ -188,6 +188,7 @@ def record_event(
 
     Raises:
         InvalidArgumentError: the event breaks a rule.
+        OverCapacityError: the caller has recorded as many of this user today as it may (RATE_EXCEEDED).
     """
     event = answers.Event(
         as_id("user_id", user_id),
@@ -395,8 +396,7 @@ def _recorded(response: event_service_pb2.RecordEventsResponse) -> answers.Recor
 
 def _one_recorded(response: event_service_pb2.RecordEventsResponse) -> bool:
     for rejected in response.rejected:
-        error = messages.row_failure(rejected.error)
-        raise InvalidArgumentError(error.message, reason=error.reason, field=error.field)
+        raise from_row(messages.row_failure(rejected.error))
     return response.accepted == 1
 
 

@@ -32,6 +32,7 @@ import grpc
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # its wheel has stubs but no py.typed
 from grpc_status import rpc_status
 
+from honeyguide.answers import RowFailure
 from honeyguide.client.addresses import proxy_of
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
+    "from_row",
     "from_rpc",
 ]
 
@@ -207,6 +209,12 @@ def from_rpc(error: grpc.RpcError, target: str) -> HoneyguideClientError:
     )
 
 
+def from_row(failure: RowFailure) -> HoneyguideClientError:
+    """Makes the typed error of why one row failed, of the class that a call with its code raises."""
+    kind = _KINDS_BY_REASON.get(failure.reason) or _KINDS_BY_NUMBER.get(failure.code, InternalError)
+    return kind(failure.message, reason=failure.reason, field=failure.field)
+
+
 _KINDS_BY_REASON: dict[str, type[HoneyguideClientError]] = {
     "MODEL_CHANGED": ModelChangedError,
     # Over the transport's own limit gRPC says RESOURCE_EXHAUSTED, and no later try helps.
@@ -233,6 +241,7 @@ _KINDS: dict[grpc.StatusCode, type[HoneyguideClientError]] = {
     grpc.StatusCode.PERMISSION_DENIED: RoleRequiredError,
     grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
 }
+_KINDS_BY_NUMBER = {code.value[0]: kind for code, kind in _KINDS.items()}
 
 
 def _details(error: grpc.Call | grpc.aio.AioRpcError) -> _Details:
@@ -268,6 +277,8 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
             remedy = (
                 "check that the server speaks TLS, and that `Tls.ca` (--tls-ca) signs its certificate for this name"
             )
+        elif re.search("socket closed|connection reset|broken pipe", message, re.IGNORECASE):  # somebody is there
+            remedy += "; or it speaks TLS (--tls-ca), or asks for a client certificate (--tls-certificate)"
         through = ""
         if proxy := proxy_of(target):
             through = f" through the proxy {proxy.address} of {proxy.variable}"
@@ -278,7 +289,7 @@ def _in_words(code: grpc.StatusCode, message: str, target: str) -> tuple[str, _D
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         return _too_large(message)
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        remedy = "check the address, and that server and client have the same version"
+        remedy = "check the address, and that server and client have the same version, or ask the server's admin port"
         return f"{target} does not offer this call", _Details(remedy=remedy)
     return message or f"{target} failed without saying why ({code.name})", _Details()
 
@@ -300,7 +311,10 @@ def _too_large(message: str) -> tuple[str, _Details]:
 def _short(message: str) -> str:
     """Keeps the last clause of gRPC's nested reports: "… : connect: Connection refused (111)" says it all.
 
-    Of a name that does not resolve it keeps all that stands in "… [field:hostname lookup error:…]".
+    Of a name that does not resolve it keeps all that stands in "… [field:hostname lookup error:…]"; of a handshake the
+    clause before the last, which is "OK".
     """
+    if "WRONG_VERSION_NUMBER" in message:  # what follows speaks of a certificate, and there was none
+        return "it does not speak TLS"
     lookup = re.search(r"\[field:hostname lookup error:(.*)\]", message)
-    return (lookup[1] if lookup else message.rpartition(": ")[2]).strip() or "no reason given"
+    return (lookup[1] if lookup else message.removesuffix(": OK").rpartition(": ")[2]).strip() or "no reason given"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from honeyguide.sdk.names import NAME_PATTERN
 
@@ -24,7 +24,6 @@ class CallerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     roles: tuple[RoleName, ...] = Field(
-        min_length=1,
         description="What it may do: recommend, record (events), history (read and erase users), admin (load, unload).",
     )
     sha256: str = Field(
@@ -59,6 +58,13 @@ class CallerSettings(BaseModel):
         le=1_000_000,
         description="Events that it may record of one user in one day (UTC), 0–1,000,000. 0: any number.",
     )
+
+    @field_validator("roles")
+    @classmethod
+    def _may_something(cls, roles: tuple[RoleName, ...]) -> tuple[RoleName, ...]:
+        if not roles:  # `min_length` would say so, too, of roles that are there and misspelt
+            raise ValueError("no role is given: the caller could call nothing")
+        return roles
 
     @model_validator(mode="after")
     def _is_known_by_something(self) -> Self:
