@@ -8,10 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from certificates import Authority
 
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.access.certificates import server_credentials
+from honeyguide.server.access.files import WatchedFiles
 from honeyguide.server.access.tokens import new_token
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.settings import make_settings
@@ -85,3 +87,17 @@ def test_what_is_no_authority_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             server_credentials(make_settings(tls_certificate=certificate, tls_key=key, tls_client_ca=file), Metrics())
+
+
+def test_the_log_puts_renewed_files_down_to_nobody_s_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = Authority(tmp_path).sign("server")
+    asked: list[Any] = []
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _, changed, **__: asked.append(changed))
+    monkeypatch.setattr(WatchedFiles, "changed", lambda _: True)
+    server_credentials(make_settings(tls_certificate=certificate, tls_key=key), Metrics())
+    with (
+        structlog.contextvars.bound_contextvars(caller="shop", request_id="r1"),
+        structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs,
+    ):
+        assert asked[0]() is not None
+    assert logs == [{"event": "TLS files reloaded", "log_level": "info"}]
