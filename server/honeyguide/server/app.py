@@ -190,6 +190,7 @@ class Server:
         self._parts.callback(watch.cancel)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
+        await self._peers.join()
         await self._transport.start()
         if self._admin is not None:
             await self._admin.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2 import DeleteUserRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
+from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.model_service_pb2 import LoadModelRequest
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceStub
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest, RecommendResponse
+from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
 
 class NotedPeers:
@@ -35,10 +39,36 @@ class NotedPeers:
         yield
         self.noted.append("over")
 
+    async def join(self) -> None:
+        pass
+
     async def tell(self, change: Change) -> None:
         if not self.able:
             raise Unavailable("process 1 could not do the same: the disk is full")
         self.noted.append(dict(change))
+
+
+async def test_nobody_is_answered_before_what_the_others_did_is_done(
+    repository: Path, host: PluginHost, tmp_path: Path, add_version: Callable[[Path], object]
+) -> None:
+    add_version(repository)
+    asked: list[grpc.aio.UnaryUnaryCall[RecommendRequest, RecommendResponse]] = []
+
+    class LatePeers(NotedPeers):
+        async def join(self) -> None:
+            ask = RecommenderServiceStub(channel).Recommend
+            asked.append(ask(RecommendRequest(history=History(item_ids=["item-1"])), wait_for_ready=True, timeout=20))
+            await asyncio.sleep(0.5)
+            digest = read_manifest(repository / "tiny" / "1").digest
+            await server.apply({"load": "tiny", "version": 1, "digest": digest})
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(port=port, metrics_port=-1, repository=repository, events=tmp_path / "events.db")
+    server = Server(settings, host, LatePeers())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, server:
+        assert (await asked[0]).models[0].version == 1
 
 
 async def test_peers_are_told_of_what_was_done_and_of_nothing_that_failed(

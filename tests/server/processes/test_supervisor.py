@@ -272,6 +272,7 @@ async def test_a_process_that_hangs_is_killed_and_its_successor_knows_the_change
             await version(channel)  # connected, so that each has its process
         hanging = supervisor.pids[0]
         os.kill(hanging, signal.SIGSTOP)
+        assert list(await supervisor.metrics()) == ["1"], "the others' metrics are told"
         calls = [
             ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1), timeout=20)
             for channel in channels

@@ -29,6 +29,10 @@ class Peers(Protocol):
         """Waits until no other process makes a change, so that all make the same ones in the same order."""
         ...  # pragma: no cover
 
+    async def join(self) -> None:
+        """Returns when this process has done all that the others did; called once, before it listens."""
+        ...  # pragma: no cover
+
     async def tell(self, change: Change) -> None:
         """Returns when the others have done the same; raises `Unavailable` where one cannot."""
         ...  # pragma: no cover
@@ -40,6 +44,9 @@ class Alone:
     def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         """See `Peers`."""
         return contextlib.nullcontext()
+
+    async def join(self) -> None:
+        """See `Peers`."""
 
     async def tell(self, change: Change) -> None:
         """See `Peers`."""

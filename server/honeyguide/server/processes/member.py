@@ -43,16 +43,18 @@ class _Member:
 
     line: Line
     server: Server | None = None
+    _changed: Server | None = None
+    """The server, also while it starts."""
 
     async def answer(self, request: Message) -> Message:
         """Does what the supervisor asks: start, make a change, or give the metrics."""
         if "settings" in request:
             return await self._start(request)
+        if "change" in request and self._changed is not None:
+            await self._changed.apply(request["change"])
+            return {}
         if self.server is None:
             return {"metrics": ""}
-        if "change" in request:
-            await self.server.apply(request["change"])
-            return {}
         from prometheus_client import generate_latest
 
         return {"metrics": generate_latest(self.server.metrics.registry).decode()}
@@ -66,6 +68,10 @@ class _Member:
         finally:
             await self.line.ask({"turn": False})
 
+    async def join(self) -> None:
+        """See `Peers`."""
+        await self.line.ask({"join": True})
+
     async def tell(self, change: Change) -> None:
         """See `Peers`."""
         await self.line.ask({"change": change})
@@ -77,11 +83,9 @@ class _Member:
 
         settings = make_settings(**request["settings"])
         configure_logs(settings.log_level, settings.log_format, request["number"])
-        server = Server(settings, peers=self)
+        self._changed = server = Server(settings, peers=self)
         try:
             await server.__aenter__()
-            for change in request["changes"]:
-                await server.apply(change)
         except ConfigError as error:
             return {"refused": error.message}
         self.server = server

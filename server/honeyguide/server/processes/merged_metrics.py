@@ -16,7 +16,7 @@ from honeyguide.server.processes.supervisor import Supervisor
 __all__ = ["MergedMetrics", "merge"]
 
 _SECONDS = 5.0
-"""How long processes get to say theirs; one that is busier than that is left out."""
+"""How long the supervisor gets to ask them all."""
 
 
 class MergedMetrics(Collector):

@@ -25,6 +25,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a process that ended is replaced; twice as long each time it did not serve for as long."""
 _KILL_SECONDS = 5.0
 """What a process gets beyond its time to drain before it is killed."""
+_METRICS_SECONDS = 2.0
+"""What a process gets to say its metrics; one that is busier than that is left out."""
 _FOLLOW_SECONDS = 60.0
 """What a process gets to do what another did: a model takes seconds to load."""
 
@@ -77,7 +79,10 @@ class Supervisor:
     async def metrics(self) -> dict[str, str]:
         """Returns the metrics of each process by its number, in Prometheus' text form."""
         asked = [(process.number, process.line) for process in self._processes.values() if process.ready]
-        answers = await asyncio.gather(*(line.ask({"metrics": True}) for _, line in asked), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(asyncio.wait_for(line.ask({"metrics": True}), _METRICS_SECONDS) for _, line in asked),
+            return_exceptions=True,
+        )
         return {
             str(number): answer["metrics"]
             for (number, _), answer in zip(asked, answers, strict=True)
@@ -139,17 +144,21 @@ class Supervisor:
             raise
 
     async def _introduce(self, process: _Process) -> None:
-        """Tells a process what it serves, and what was changed before and while it started."""
-        known = dict(self._lasting)
-        first = {"number": process.number, "settings": self._own_settings(), "changes": list(known.values())}
-        started = await process.line.ask(first)
+        """Tells a process what it serves; before it listens it asks for what was changed meanwhile."""
+        started = await process.line.ask({"number": process.number, "settings": self._own_settings()})
         if "refused" in started:
             raise ConfigError(started["refused"])
         self._lines = started["lines"]
+
+    async def _let_join(self, process: _Process) -> None:
+        """Brings a process up to date; from now on it is told of every change."""
         async with self._turn:
-            for subject, change in self._lasting.items():
-                if known.get(subject) != change:
-                    await process.line.ask({"change": change})
+            try:
+                for change in self._lasting.values():
+                    await asyncio.wait_for(process.line.ask({"change": change}), _FOLLOW_SECONDS)
+            except TimeoutError:
+                process.process.kill()  # it hangs, and all others wait
+                raise
             process.ready = True
 
     def _own_settings(self) -> Message:
@@ -181,7 +190,10 @@ class Supervisor:
                 self._log.error("the process in its place does not start", process=number, problem=str(error))
 
     async def _answer(self, process: _Process, request: Message) -> Message:
-        """Does what a process asks: gives or takes back the turn, or passes on a change."""
+        """Does what a process asks: gives or takes back the turn, lets it join, or passes on a change."""
+        if "join" in request:
+            await self._let_join(process)
+            return {}
         if "turn" in request:
             if request["turn"]:
                 await self._turn.acquire()
