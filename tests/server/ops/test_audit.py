@@ -44,6 +44,14 @@ def test_a_file_that_was_renamed_or_deleted_is_made_again(tmp_path: Path) -> Non
     assert [line["n"] for line in lines(path)] == [3]
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "audit.jsonl"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()  # opening a pipe without a reader waits for one
+    with pytest.raises(ConfigError, match="audit_log"):
+        AuditLog(path)
+
+
 def test_a_full_disk_refuses_what_comes_and_forgets_nothing_that_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
