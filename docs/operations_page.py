@@ -15,7 +15,8 @@ it is [at the end](#what-was-tried). Three places say that something is wrong:
 - **Metrics**: `honeyguide_errors_total` by method and reason, `honeyguide_degraded_total` by reason,
   `honeyguide_event_store_up`, `honeyguide_queue_rows`.
 - **The log**: one line when something begins and one when it ends, never one for each call. A failed call's answer
-  carries the `request_id` that its line has.
+  carries the `request_id` that its line has. Of several `processes` each writes its own lines: "model serves"
+  comes once for each.
 
 """
 
@@ -103,6 +104,30 @@ FAULTS = (
         "none: the callers of before stay",
         'the log says so; `honeyguide_reloads_total{outcome="failed"}`',
         "mend the file; it is read again within a second or two",
+    ),
+    (
+        "The TLS files are no pair, or cannot be read",
+        "none: what was read before goes on",
+        '`TLS files not reloaded; …`; `honeyguide_reloads_total{what="tls",outcome="failed"}`. A start ends',
+        "put certificate and key of one pair there, without a password; they are read again at the next connection",
+    ),
+    (
+        "The audit log cannot be written",
+        "`UNAVAILABLE` for what changes what is served, and for `DeleteUser`; recommendations and events as ever",
+        "`audit log not written; …`, and in the end `audit log written again`. A start ends, with the file",
+        "make room, or mend its folder's mode; no restart is needed",
+    ),
+    (
+        "The exposure log loses rows: its disk is full, or its queue",
+        "none",
+        '`honeyguide_exposures_total{outcome="lost"}`; where a file failed, `exposures not written`',
+        "make room; what was lost stays lost",
+    ),
+    (
+        "The traffic file (`traffic.json`) is broken",
+        "none: the start ends. Where it cannot be written, `SetTraffic`: `FAILED_PRECONDITION`, and nothing changes",
+        "`the traffic file … cannot be read`; `traffic left out`: it names a pipeline that is gone",
+        "put it right, or remove it: then the settings' [arms](traffic.md) hold",
     ),
 )
 

@@ -12,8 +12,10 @@ import pytest
 from bundles import rewrite_manifest
 from typer.testing import CliRunner
 
+from honeyguide import exporters
 from honeyguide.cli.app import build
 from honeyguide.client import AsyncClient
+from honeyguide.exporters import PublishedBundle
 from honeyguide.sdk.errors import DataError, ExportError
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import file_sha256, read_manifest, verify
@@ -104,6 +106,15 @@ def test_a_trained_model_becomes_a_bundle(model: str, home: Path, exported: dict
     assert manifest.metrics == checkpoint["metrics"]
     assert (manifest.config, manifest.plugin) == (checkpoint["config"], checkpoint["plugin"])
     assert (manifest.candidates, manifest.weights) == (checkpoint["candidates"], checkpoint["weights"])
+
+
+def test_a_signed_bundle_is_served_where_signatures_are_required(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = PublishedBundle(models / "cf" / "1", read_manifest(models / "cf" / "1"))
+    monkeypatch.setattr(exporters, "export", lambda *run, **options: bundle)
+    done = run("export", "run", "data", "--repository", models, "--sign-key", "release.pem")
+    assert done.exit_code == 0, (done.output, done.exception)
+    trust = "--trusted-keys trusted-keys.toml --require-signature"
+    assert f"next: honeyguide serve --repository {models} {trust}\n" in done.stderr
 
 
 async def test_what_was_trained_answers_over_grpc(home: Path, models: Path, tmp_path: Path, host: PluginHost) -> None:

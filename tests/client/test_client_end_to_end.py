@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from certificates import Authority
 
 from honeyguide.client import (
     AsyncClient,
@@ -29,8 +30,9 @@ from honeyguide.client import (
 )
 from honeyguide.client.scoring import ScoreOptions, score
 from honeyguide.sdk.host import PluginHost
+from honeyguide.server.access.tokens import new_token
 from honeyguide.server.app import Server
-from honeyguide.server.settings import Settings
+from honeyguide.server.settings import Settings, make_settings
 
 pytestmark = pytest.mark.slow(20)
 
@@ -47,7 +49,8 @@ class Serving:
         self._thread.start()
         self._server = Server(settings, host)
         self._do(self._server.__aenter__())
-        self.address = f"127.0.0.1:{self._server.port}"
+        self.port = self._server.port
+        self.address = f"127.0.0.1:{self.port}"
 
     def _do(self, coroutine: Coroutine[Any, Any, object]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
@@ -208,6 +211,45 @@ def test_a_client_without_a_line_of_honeyguide_gets_the_same_answer_by_reflectio
     refused = subprocess.run([*command[:4], "anna", "0"], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert refused.stderr.startswith("INVALID_ARGUMENT: k is 0")
+
+
+def test_the_client_by_reflection_brings_a_token_and_trusts_an_authority(repository, tmp_path, host):
+    made = new_token()
+    (tmp_path / "token").write_text(f"{made.token}\n")
+    ours = Authority(tmp_path)
+    certificate, key = ours.sign("server")
+    closed = make_settings(
+        repository=repository,
+        port=0,
+        metrics_port=-1,
+        events=tmp_path / "events.db",
+        drain_seconds=0.5,
+        callers={"shop": {"roles": ["recommend"], "sha256": made.sha256}},
+        tls_certificate=certificate,
+        tls_key=key,
+    )
+    serving = Serving(closed, host)
+    try:
+        command = [
+            sys.executable,
+            "-I",
+            str(REFLECTION),
+            f"localhost:{serving.port}",
+            "anna",
+            "3",
+            "--ca",
+            str(ours.certificate),
+        ]
+        alone = subprocess.run(command, capture_output=True, text=True, check=False)
+        known = subprocess.run(
+            [*command, "--token-file", str(tmp_path / "token")], capture_output=True, text=True, check=False
+        )
+    finally:
+        serving.stop()
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("UNAUTHENTICATED")
+    assert (known.returncode, known.stderr) == (0, "")
+    assert len(known.stdout.splitlines()) == 3
 
 
 def test_nothing_but_client_errors_leaves_the_client_when_the_server_stops(repository, tmp_path, host):

@@ -56,7 +56,8 @@ def export(
     else:
         show_bundle(bundle)
         print_line(f"digest {bundle.manifest.digest}{'' if sign_key is None else f', signed with {sign_key}'}")
-    print_next(command_line("serve", repository=repository))
+    trust = {} if sign_key is None else {"trusted_keys": "trusted-keys.toml", "require_signature": True}
+    print_next(command_line("serve", repository=repository, **trust))
 
 
 def show_bundle(bundle: PublishedBundle) -> None:

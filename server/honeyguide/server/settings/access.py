@@ -98,7 +98,7 @@ class AccessSettings(BaseModel):
         ge=-1,
         le=65_535,
         description="Port of ModelService, -1–65,535; what needs the role admin is answered there alone. "
-        "0: any free one; -1: none, all is answered on port.",
+        "0: any free one, with one process alone; -1: none, all is answered on port.",
     )
     admin_host: str = Field(default="127.0.0.1", min_length=1, description="Address that admin_port listens on.")
     insecure: bool = Field(
