@@ -95,12 +95,12 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
     settings = load_settings(config, given)
     configure_logs(settings.log_level, settings.log_format)
     # What can be wrong is looked at before gRPC, FAISS and ONNX Runtime are loaded, which takes seconds.
-    from honeyguide.server.access.exposure import check_exposure
+    from honeyguide.server.access.reach import check_reach
     from honeyguide.server.bundles.folder import check_folder
     from honeyguide.server.transport.ports import check_free
 
     check_folder(settings.repository)
-    check_exposure(settings)
+    check_reach(settings)
     check_free(settings.host, settings.port)
     if settings.admin_port > 0:
         check_free(settings.admin_host, settings.admin_port, "--admin-port")

@@ -18,8 +18,8 @@ from honeyguide.answers.plain_text import plain_line
 from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.access.certificates import server_credentials
-from honeyguide.server.access.exposure import check_exposure
 from honeyguide.server.access.gate import Gate
+from honeyguide.server.access.reach import check_reach
 from honeyguide.server.api.auditing import Auditor
 from honeyguide.server.api.event_service import EventRecorder, EventServicer
 from honeyguide.server.api.health import HealthServicer
@@ -116,7 +116,7 @@ class Server:
         if settings.processes == 1:  # several share it
             check_free(settings.host, settings.port)
         self._choice = choose_transport(settings)
-        for line in check_exposure(settings):
+        for line in check_reach(settings):
             structlog.get_logger("honeyguide.access").warning(line)
         tls = None
         if settings.tls_certificate or settings.tls_key:

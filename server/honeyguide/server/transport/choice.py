@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.server.access.exposure import only_this_machine
+from honeyguide.server.access.reach import only_this_machine
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.grpcio import GrpcioTransport
 from honeyguide.server.transport.services import Services, Transport

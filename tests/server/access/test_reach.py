@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.server.access.exposure import check_exposure, only_this_machine
+from honeyguide.server.access.reach import check_reach, only_this_machine
 from honeyguide.server.settings import make_settings
 
 PAIR = {"tls_certificate": Path("c.pem"), "tls_key": Path("k.pem")}
@@ -41,7 +41,7 @@ def test_who_can_connect(host: str, alone: bool) -> None:
 )
 def test_what_would_be_open_by_mistake_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_exposure(make_settings(**given))
+        check_reach(make_settings(**given))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_what_would_be_open_by_mistake_is_refused(given: dict[str, Any], message
     ],
 )
 def test_what_is_open_on_purpose_is_said_in_a_line(given: dict[str, Any], words: list[str]) -> None:
-    lines = check_exposure(make_settings(**given))
+    lines = check_reach(make_settings(**given))
     assert len(lines) == len(words)
     assert all(line.startswith(start) for line, start in zip(lines, words, strict=True))

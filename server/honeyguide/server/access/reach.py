@@ -7,7 +7,7 @@ import ipaddress
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.server.settings import Settings
 
-__all__ = ["check_exposure", "only_this_machine"]
+__all__ = ["check_reach", "only_this_machine"]
 
 
 def only_this_machine(host: str) -> bool:
@@ -20,7 +20,7 @@ def only_this_machine(host: str) -> bool:
         return False
 
 
-def check_exposure(settings: Settings) -> list[str]:
+def check_reach(settings: Settings) -> list[str]:
     """Returns what an operator should know of who can come in, a line each; raises `ConfigError`.
 
     Refused are other machines without TLS, unless `insecure` says so; half of TLS; and an admin port that cannot be.
