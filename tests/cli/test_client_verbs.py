@@ -169,7 +169,8 @@ def test_models_are_listed_with_version_and_state(fake, honeyguide):
         assert word in shown
     assert "cf 2 serves in place of version 1" in honeyguide("models", "load", "cf", "--server", fake.address).stdout
     assert "cf 2 serves no more" in honeyguide("models", "unload", "cf", "--server", fake.address).stdout
-    assert "shop (default)" in honeyguide("models", "pipelines", "--server", fake.address).stdout
+    shown = honeyguide("models", "pipelines", "--server", fake.address).stdout
+    assert {"shop", "(default)"} <= set(shown.split())  # on two lines where the table is narrow
 
 
 def test_traffic_is_set_by_one_line_and_taken_back_by_one(fake, honeyguide):
