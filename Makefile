@@ -17,7 +17,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
+.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -30,6 +30,9 @@ demo: $(STAMP)  ## prepare → train → export → serve → recommend → reco
 
 test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) $(TESTS)
+
+test-tutorials: $(STAMP)  ## the README, the page on writing a model and the template, command by command; two minutes
+	$(BIN)/pytest -n $(WORKERS) --tutorials -m tutorial $(TESTS)
 
 test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL (apt-get install postgresql)
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres

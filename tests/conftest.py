@@ -91,6 +91,7 @@ def add_version(shared_newer: Path) -> Callable[[Path], object]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tutorials", action="store_true", help="Run the tests that follow whole pages, too.")
     parser.addoption("--services", action="store_true", help="Run the tests that start other servers, too.")
     parser.addoption("--no-skips", action="store_true", help="A test that is skipped fails, as where all is installed.")
 
@@ -110,11 +111,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the slow tests first, the slowest before all, and keeps a module's tests together on one worker.
+
+    Tutorials have a word of their own.
 
     ``pytest.mark.slow(seconds)`` says about how many CPU seconds a module takes (or a test that stands alone).
     """
+    if not config.getoption("--tutorials"):
+        left = [item for item in items if item.get_closest_marker("tutorial")]
+        items[:] = [item for item in items if not item.get_closest_marker("tutorial")]
+        config.hook.pytest_deselected(items=left)
     items.sort(key=_seconds, reverse=True)  # a stable sort: what is not marked stays in its order
     for item in items:
         if item.get_closest_marker("xdist_group") is None:

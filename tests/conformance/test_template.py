@@ -17,7 +17,7 @@ import pytest
 from honeyguide.client import Client, Recommendations, UnavailableError
 from honeyguide.conformance.project import write_project
 
-pytestmark = pytest.mark.slow(30)
+pytestmark = [pytest.mark.slow(30), pytest.mark.tutorial]
 
 ITEMS = 24
 RECURRENT = """

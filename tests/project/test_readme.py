@@ -33,7 +33,7 @@ sys.argv[0] = "honeyguide"
 sys.exit(main())
 """
 
-pytestmark = pytest.mark.slow(60)
+pytestmark = [pytest.mark.slow(60), pytest.mark.tutorial]
 
 
 class Reader:

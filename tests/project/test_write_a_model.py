@@ -101,6 +101,7 @@ def author(tmp_path_factory):
     author.stop()
 
 
+@pytest.mark.tutorial
 def test_every_command_of_the_page_does_what_it_says(author):
     lines = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
     for line in lines:
@@ -110,6 +111,7 @@ def test_every_command_of_the_page_does_what_it_says(author):
     assert "item-4" in author.printed["honeyguide recommend --history item-1 --history item-3 -k 3"]
 
 
+@pytest.mark.tutorial
 def test_what_it_grows_into_keeps_the_contract(author, monkeypatch):
     monkeypatch.syspath_prepend(author.folder)
     host = PluginHost.load(strict=True)
