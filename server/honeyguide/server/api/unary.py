@@ -178,6 +178,9 @@ class UnaryMethods:
     ) -> None:
         ids, users = [call.request_id for call in calls], [query.user.user_id or "" for query in queries]
         moment = round(time() * 1000)
+        # Copied: they are slices, and what they are slices of would stay until it is written, out of the cache.
+        rows, scores, sources = answers.rows.copy(), answers.scores.copy(), answers.sources.copy()
+        answers = replace(answers, rows=rows, scores=scores, sources=sources)
         if drawn is None or not drawn.arm:
             exposures.add(Shown(moment, pipeline.options.name, ids, users, answers))
         else:
