@@ -1,6 +1,6 @@
 """Both transports, grpcio and the native front, behave alike: statuses, details, deadlines, sizes, the stop.
 
-Named here: `native.py`, `grpcio.py`, `services.py`. What differs has a test of its own below.
+Named here: `native.py`, `grpcio.py`, `methods.py`, `services.py`. What differs has a test of its own below.
 """
 
 from __future__ import annotations
