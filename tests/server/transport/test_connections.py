@@ -65,6 +65,14 @@ async def test_a_connection_has_so_many_calls_at_a_time(start: Any, transport: s
 
 
 @both
+async def test_a_burst_on_one_connection_is_held_back_and_not_refused(start: Any, transport: str) -> None:
+    async with start(transport=transport, max_concurrent_streams=8, max_queue_seconds=60) as running:
+        await running.recommender.Recommend(REQUEST)  # the client knows the limit from now on
+        answers = await asyncio.gather(*(running.recommender.Recommend(REQUEST) for _ in range(300)))
+        assert {len(answer.items) for answer in answers} == {10}
+
+
+@both
 async def test_who_does_not_answer_a_keepalive_is_closed(start: Any, transport: str) -> None:
     async with start(transport=transport, keepalive_seconds=0.1, keepalive_timeout_seconds=0.1) as running:
         await running.recommender.Recommend(REQUEST)

@@ -34,11 +34,10 @@ class NetworkSettings(BaseModel):
         "Unset: clients need no certificate.",
     )
     max_concurrent_streams: int = Field(
-        default=0,
-        ge=0,
+        default=100,
+        ge=1,
         le=1_000_000,
-        description="Calls that one connection may have open, 0–1,000,000; clients hold back what is more. 0: 100 on "
-        "native; on grpcio 1,024, as there what comes before a client knows of the limit ends with UNAVAILABLE.",
+        description="Calls that one connection may have open, 1–1,000,000; clients hold back what is more.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0, ge=0, le=1e9, description="Seconds after which a connection is asked to end, 0–1e9. 0: never."

@@ -35,9 +35,7 @@ _MAX_SENT_BYTES = 16 << 20
 """Above the largest answer to a batch: 20,000 items with ids of 256 bytes and titles of 500. Beyond, gRPC fails
 the call with RESOURCE_EXHAUSTED."""
 
-
-_MOST_STREAMS = 1024
-"""Calls that a connection may have open unless the settings say."""
+_NO_LIMIT = (1 << 31) - 1
 _LAST_SECONDS = 0.1
 """How long calls are still taken once the server stops, as health has said so, and then how long they are refused."""
 
@@ -62,7 +60,7 @@ class GrpcioTransport:
         self._interceptor = None if services.intercept is None else services.intercept()
         interceptors = () if self._interceptor is None else (self._interceptor,)
         self._methods = Methods(services)
-        self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
+        self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings, is_behind=bool(socket)))
         self._server.add_generic_rpc_handlers((_Handlers(self._methods.handlers(self._carries)),))
         if self._carries("/grpc.health.v1.Health/Check"):
             add_HealthServicer_to_server(services.health, self._server)
@@ -107,14 +105,18 @@ class _Handlers(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _options(settings: Settings, *, is_behind: bool) -> list[tuple[str, int]]:
     options = [
         # Else a second server binds the same port in silence and takes half of the calls.
         ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
         ("grpc.max_send_message_length", _MAX_SENT_BYTES),
         ("grpc.per_message_decompression", 0),  # `inflate` does it, no further than is read
-        ("grpc.max_concurrent_streams", settings.max_concurrent_streams or _MOST_STREAMS),
+        # What stands before it has a limit for each of its own connections, and may bring them all here on one.
+        ("grpc.max_concurrent_streams", _NO_LIMIT if is_behind else settings.max_concurrent_streams),
+        # Streams that are over, but for what is to be freed, count against it else: a burst of 2,000 calls on one
+        # connection, which the client holds back as it should, then ends with UNAVAILABLE for two thirds of them.
+        ("grpc.http.overload_protection", 0),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         # What closes a connection whose ping has no answer (tried with 1.81); a minute unless it is set.

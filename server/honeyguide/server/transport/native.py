@@ -31,8 +31,6 @@ __all__ = ["NativeTransport"]
 
 _MOST_EVENTS = 4096
 """Calls that are received at once."""
-_MOST_STREAMS = 100
-"""Calls that a connection may have open unless the settings say: under a flood, what the front refuses costs least."""
 _NEVER_MS = 2_147_483_647
 _FLUSH_SECONDS = 0.05
 """What the front gets to send the last answers: it closes without a look at what it has not sent."""
@@ -61,7 +59,7 @@ class NativeTransport:
                 call_details=True,
                 keepalive_time_ms=min(round(settings.keepalive_seconds * 1000), _NEVER_MS),
                 keepalive_timeout_ms=round(settings.keepalive_timeout_seconds * 1000),
-                max_concurrent_streams=settings.max_concurrent_streams or _MOST_STREAMS,
+                max_concurrent_streams=settings.max_concurrent_streams,
             )
             self._front.set_fallback(socket)
         except OSError as error:
