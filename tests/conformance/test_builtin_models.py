@@ -22,6 +22,7 @@ LACKS = {
     "its network does not explain": {"gru", "joint"},
     "its network does not step": {"attention_lstm", "cf", "joint", "transformer"},
     "it ranks what others retrieve": {"joint"},
+    "its model has no item_inputs": {"attention_lstm", "cf", "gru", "joint", "transformer"},
 }
 """Why a check does not apply, and to whom: nothing else may go unchecked."""
 

@@ -16,7 +16,7 @@ import pytest
 from honeyguide.client import Client, UnavailableError
 from honeyguide.conformance.kit import checks, run_checks
 from honeyguide.conformance.subject import Subject
-from honeyguide.sdk import Explains, HistoryBatch, ItemTable, Network, Observes, Ranks, Steps
+from honeyguide.sdk import Explains, HistoryBatch, ItemTable, Network, Observes, PlacesItems, Ranks, Steps
 from honeyguide.sdk.host import PluginHost
 
 pytestmark = pytest.mark.slow(40)
@@ -135,7 +135,7 @@ def test_every_field_is_documented(cls):
     assert missing == []
 
 
-@pytest.mark.parametrize("protocol", [Network, Observes, Ranks, Steps, Explains])
+@pytest.mark.parametrize("protocol", [Network, Observes, Ranks, Steps, Explains, PlacesItems])
 def test_every_method_of_a_network_is_documented(protocol):
     methods = [name for name in vars(protocol) if not name.startswith("_")]
     assert methods

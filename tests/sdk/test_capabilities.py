@@ -13,6 +13,7 @@ METHODS = {
     "ranks": ("rank", "ranking_module"),
     "steps": ("state", "step", "vector"),
     "explains": ("explain",),
+    "places": ("place",),
 }
 
 
@@ -22,7 +23,7 @@ def network_with(*methods: str) -> Any:
 
 def test_a_network_of_the_required_methods_alone_can_do_nothing_more() -> None:
     can = capabilities_of(network_with("positions", "user", "items", "loss"))
-    assert (can.observes, can.ranks, can.steps, can.explains) == (None, None, None, None)
+    assert {getattr(can, name) for name in METHODS} == {None}
 
 
 @pytest.mark.parametrize("capability", METHODS)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.sdk import DataSpec, FeatureScaler
+from honeyguide.sdk import DataSpec, FeatureScaler, ItemColumn
 
 SCALER = FeatureScaler("dwell_seconds", fill=3.0, lower=0.0, upper=15.0, log=True, mean=1.0, std=2.0)
 
@@ -43,11 +43,15 @@ def test_the_answer_is_always_finite(values):
         {"event_types": None},
         {"features": [{"name": "clicks"}]},
         {"features": [dataclasses.asdict(SCALER) | {"mean": "1"}]},
+        {"item_columns": [{"name": "image"}]},
+        {"item_columns": [{"name": "image", "kind": "vector", "width": 0}]},
+        {"item_columns": [{"name": "image", "kind": 1, "width": 4}]},
         {"colour": "red"},
     ],
 )
 def test_a_description_of_other_types_is_refused(change):
     spec = DataSpec(9, repeats=True, has_time=True, event_types=("buy",), features=(SCALER,), fingerprint="f")
+    spec = dataclasses.replace(spec, item_columns=(ItemColumn("image", "vector", width=4),))
     plain = dataclasses.asdict(spec)
     assert DataSpec.from_dict(plain) == spec
     with pytest.raises(TypeError):

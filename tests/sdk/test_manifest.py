@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from honeyguide.sdk import DataSpec, FeatureScaler, TensorSpec
+from honeyguide.sdk import DataSpec, FeatureScaler, ItemColumn, TensorSpec
 from honeyguide.sdk.errors import CorruptBundle, ForeignBundle
 from honeyguide.sdk.manifest import MANIFEST, IndexInfo, Manifest, read_manifest, read_verified, verify, vocabulary_hash
 
@@ -26,6 +26,7 @@ MANIFEST_WITH_ALL = Manifest(
         has_time=True,
         event_types=("view", "buy"),
         features=(FeatureScaler("clicks", 0.0, 0.0, 9.0, True, 1.5, 2.5),),
+        item_columns=(ItemColumn("price", "number"), ItemColumn("image", "vector", width=512)),
         fingerprint="ab" * 32,
     ),
     inputs=(TensorSpec("tokens", "int64", ("batch", "length")), TensorSpec("gap", "float32", ("batch", 4))),
@@ -42,6 +43,7 @@ MANIFEST_WITH_ALL = Manifest(
     proof={"user_vector/max_abs_difference": 1e-7},
     files={"user.onnx": "ef" * 32},
     sizes={"user.onnx": 7},
+    item_inputs=(TensorSpec("text", "float32", ("batch", 512)),),
 ).sealed()
 
 

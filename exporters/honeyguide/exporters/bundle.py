@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honeyguide.exporters.forward import Forward, open_session, torch_explain, torch_rank, torch_user, user_vectors
+from honeyguide.exporters.forward import (
+    Forward,
+    open_session,
+    torch_explain,
+    torch_place,
+    torch_rank,
+    torch_user,
+    user_vectors,
+)
 from honeyguide.exporters.graphs import (
     export_explain_graph,
+    export_item_graph,
     export_rank_graph,
     export_step_graph,
     export_user_graph,
 )
 from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
+from honeyguide.exporters.placing import prove_places
 from honeyguide.exporters.precision import EXACT, Precision
 from honeyguide.exporters.proof import prove_graphs
 from honeyguide.exporters.publish import draft_manifest, publish, write_items
@@ -34,6 +44,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import (
     EXPLAIN_GRAPH,
     INDEX,
+    ITEM_GRAPH,
     ITEM_VECTORS,
     RANK_GRAPH,
     STEP_GRAPH,
@@ -167,11 +178,15 @@ def _write(
         pairs["shares"] = torch_explain(network), traced(EXPLAIN_GRAPH, export_explain_graph)
         draft = replace(draft, explains=True)
     step = traced(STEP_GRAPH, export_step_graph) if draft.steps else None
+    places = traced(ITEM_GRAPH, export_item_graph) if can.places is not None and model.item_inputs() else None
 
     progress("proving the graphs")
     proof = prove_graphs(model, pairs, evaluation.histories, partial(unmasked_candidates, sources), precision)
     if step is not None:
         proof |= prove_steps(model, pairs["user_vector"][1], step, evaluation.histories, precision)
+    if places is not None:
+        proof |= prove_places(model, torch_place(network), places, draft.dimension, precision)
+        draft = replace(draft, item_inputs=model.item_inputs())
     if model.retrieves:
         progress("building the index")
         index, info = _index(sources[0], evaluation, exact_up_to)
@@ -197,6 +212,8 @@ def _check(draft: Manifest, model: Model, network: nn.Module) -> None:
             f"no retrievers: model {model.name!r} ranks what others retrieve, so it needs at least one bundle "
             "that retrieves for it"
         )
+    elif model.item_inputs() and capabilities_of(network).places is None:
+        problem = f"model {model.name!r} has item_inputs, and its network has no place method: write it, or return ()"
     elif not model.retrieves and not count:
         problem = f"candidates is 0; model {model.name!r} only ranks, so it needs 1 or more of each retriever"
     if problem:

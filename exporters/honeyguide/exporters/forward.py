@@ -16,7 +16,7 @@ from honeyguide.sdk.capabilities import capabilities_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Forward", "open_session", "torch_explain", "torch_rank", "torch_user", "user_vectors"]
+__all__ = ["Forward", "open_session", "torch_explain", "torch_place", "torch_rank", "torch_user", "user_vectors"]
 
 _CHUNK = 256  # users at a time
 
@@ -66,6 +66,12 @@ def torch_explain(network: nn.Module) -> Forward:
         return {"shares": calls.explain(batch, candidates)}
 
     return _in_torch(explain)
+
+
+def torch_place(network: nn.Module) -> Forward:
+    """Wraps ``network.place`` as the item graph."""
+    calls: Any = network
+    return _in_torch(lambda items: {"item_vector": calls.place(items)})
 
 
 def user_vectors(model: Model, user: Forward, histories: HistoryBatch) -> Floats:

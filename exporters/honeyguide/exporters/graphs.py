@@ -16,13 +16,16 @@ from honeyguide.sdk.model import last_event
 from honeyguide.training.plugin_calls import plugin_call
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 __all__ = [
     "EXAMPLE_BATCH",
     "EXAMPLE_LENGTH",
     "as_tensors",
+    "example_items",
     "export_explain_graph",
+    "export_item_graph",
     "export_rank_graph",
     "export_step_graph",
     "export_user_graph",
@@ -140,6 +143,44 @@ def export_explain_graph(model: Model, network: nn.Module, path: Path) -> None:
     trace(
         ExplainGraph(), {"batch": batch, "candidates": tokens}, {"batch": shapes, "candidates": free}, ["shares"], path
     )
+
+
+def export_item_graph(model: Model, network: nn.Module, path: Path) -> None:
+    """Writes the graph of ``network.place``: the arrays of `Model.encode_items` → "item_vector" [batch, d].
+
+    Raises `ExportError` where the network cannot be translated.
+    """
+    import torch
+
+    class ItemGraph(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network: Any = network
+
+        def forward(self, batch: dict[str, Tensor]) -> Any:
+            return self.network.place(batch)
+
+    items = as_tensors(example_items(model, EXAMPLE_BATCH))
+    trace(
+        ItemGraph(), {"batch": items}, {"batch": {name: {0: _axis("batch")} for name in items}}, ["item_vector"], path
+    )
+
+
+def example_items(model: Model, count: int, seed: int = 0) -> Arrays:
+    """Makes up what `Model.encode_items` gives of items, with no encoder and no catalogue: whole numbers are 0 or 1.
+
+    The last item of several is one of which nothing is known: zeros.
+    """
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, NDArray[Any]] = {}
+    for spec in model.item_inputs():
+        shape = (count, *(int(axis) for axis in spec.axes[1:]))
+        whole = np.issubdtype(np.dtype(spec.dtype), np.integer)
+        values = rng.integers(0, 2, shape) if whole else rng.standard_normal(shape)
+        arrays[spec.name] = values.astype(spec.dtype)
+        if count > 1:
+            arrays[spec.name][-1] = 0
+    return arrays
 
 
 def as_tensors(arrays: Arrays) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable
+from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemColumn, ItemTable
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
 
@@ -43,6 +43,7 @@ RICH = DataSpec(
     features=tuple(
         FeatureScaler(name, fill=1.0, lower=0.0, upper=9.0, log=True, mean=1.0, std=0.5) for name in EVENT_FEATURES
     ),
+    item_columns=(ItemColumn("text", "text"), ItemColumn("number", "number"), ItemColumn("vector", "vector", width=3)),
 )
 """Data with every column there is; no user meets an item again."""
 SPECS = {"item ids alone": PLAIN, "every event column": RICH}
@@ -85,13 +86,21 @@ def item_table() -> ItemTable:
         plain,
         texts=_AnyColumn("text", texts),
         numbers=_AnyColumn("number", np.where(gaps, np.nan, np.arange(ITEMS, dtype=np.float64))),
+        vectors=_AnyColumn(
+            "vector", np.where(gaps[:, None], np.nan, np.eye(3)[np.arange(ITEMS) % 3]).astype(np.float32)
+        ),
     )
 
 
 def blank_table() -> ItemTable:
     """Makes a catalogue of which nothing is known: no title, no category, and no value in any column."""
     plain = ItemTable.from_lists(IDS)
-    return replace(plain, texts=_AnyColumn("text", plain.titles), numbers=_AnyColumn("number", np.full(ITEMS, np.nan)))
+    return replace(
+        plain,
+        texts=_AnyColumn("text", plain.titles),
+        numbers=_AnyColumn("number", np.full(ITEMS, np.nan)),
+        vectors=_AnyColumn("vector", np.full((ITEMS, 3), np.nan, np.float32)),
+    )
 
 
 class _AnyColumn(Mapping[str, Any]):

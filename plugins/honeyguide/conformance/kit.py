@@ -29,6 +29,7 @@ _FUNCTIONS = (
     capabilities.candidates_stand_alone,
     capabilities.explanations_are_shares,
     capabilities.stepping_equals_encoding_again,
+    capabilities.items_are_placed,
     observing.observing_starts_anew,
     learning.the_checkerboard_is_learnt,
     exporting.axes_are_free,

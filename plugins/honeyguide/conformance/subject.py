@@ -129,6 +129,8 @@ class Subject:
             graphs.export_rank_graph(model, network, path("scores"), self.sources)
         if can.explains:
             graphs.export_explain_graph(model, network, path("shares"))
+        if can.places and model.item_inputs():
+            graphs.export_item_graph(model, network, path("item_vector"))
         return made
 
     @cached_property

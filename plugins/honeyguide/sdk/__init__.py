@@ -1,7 +1,7 @@
 """What plugins are written against: the contract, the histories and items they get, the hooks they implement."""
 
-from honeyguide.sdk.capabilities import Explains, Observes, Ranks, Steps
-from honeyguide.sdk.data import DataSpec, FeatureScaler
+from honeyguide.sdk.capabilities import Explains, Observes, PlacesItems, Ranks, Steps
+from honeyguide.sdk.data import DataSpec, FeatureScaler, ItemColumn
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.hooks import RegisterModel, RegisterRule, hookimpl
 from honeyguide.sdk.items import Categories, ItemTable
@@ -16,10 +16,12 @@ __all__ = [
     "Explains",
     "FeatureScaler",
     "HistoryBatch",
+    "ItemColumn",
     "ItemTable",
     "Model",
     "Network",
     "Observes",
+    "PlacesItems",
     "RankedCandidates",
     "Ranks",
     "RegisterModel",

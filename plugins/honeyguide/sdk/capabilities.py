@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from honeyguide.sdk.history import HistoryBatch
     from honeyguide.sdk.items import ItemTable
 
-__all__ = ["Capabilities", "Explains", "Observes", "Ranks", "Steps", "capabilities_of", "ranking_parameters"]
+__all__ = [
+    "Capabilities",
+    "Explains",
+    "Observes",
+    "PlacesItems",
+    "Ranks",
+    "Steps",
+    "capabilities_of",
+    "ranking_parameters",
+]
 
 
 class Observes(Protocol):
@@ -80,6 +89,20 @@ class Explains(Protocol):
         ...
 
 
+class PlacesItems(Protocol):
+    """Network that makes an item's vector of what is known of it, so that an item that nobody has met has one too.
+
+    It does so where its model's `item_inputs` is not empty.
+    """
+
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d]: vectors in the space of `honeyguide.sdk.Network.items`.
+
+        ``items`` holds the tensors of `honeyguide.sdk.Model.encode_items` by name, for B items.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """Network seen through each of the protocols; None where it lacks one."""
@@ -88,6 +111,7 @@ class Capabilities:
     ranks: Ranks | None
     steps: Steps | None
     explains: Explains | None
+    places: PlacesItems | None
 
 
 def capabilities_of(network: object) -> Capabilities:
@@ -100,6 +124,7 @@ def capabilities_of(network: object) -> Capabilities:
         ranks=_seen_as(network, Ranks),
         steps=_seen_as(network, Steps),
         explains=_seen_as(network, Explains),
+        places=_seen_as(network, PlacesItems),
     )
 
 
@@ -115,7 +140,7 @@ def ranking_parameters(network: object) -> list[nn.Parameter]:
 
 _METHODS: Mapping[type[Any], tuple[str, ...]] = {
     protocol: tuple(name for name in vars(protocol) if not name.startswith("_"))
-    for protocol in (Observes, Ranks, Steps, Explains)
+    for protocol in (Observes, Ranks, Steps, Explains, PlacesItems)
 }
 
 

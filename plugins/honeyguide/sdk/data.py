@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DataSpec", "FeatureScaler"]
+__all__ = ["DataSpec", "FeatureScaler", "ItemColumn"]
 
 
 @dataclass(frozen=True)  # without slots, so that `missing` is worked out once
@@ -48,6 +48,18 @@ class FeatureScaler:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemColumn:
+    """Description of a column that `prepare` was told to keep of the items."""
+
+    name: str
+    """As `honeyguide.sdk.ItemTable` names it."""
+    kind: str
+    """"text", "number" or "vector"."""
+    width: int = 1
+    """Numbers of a vector; 1 for the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class DataSpec:
     """Description of the data a model is trained on; it travels with the data set into the bundle."""
 
@@ -61,6 +73,8 @@ class DataSpec:
     """Known event types; the place in here plus 1 is what a model sees, 0 is unknown."""
     features: tuple[FeatureScaler, ...] = ()
     """The event features the data has."""
+    item_columns: tuple[ItemColumn, ...] = ()
+    """The columns that were kept of the items, beside title and categories."""
     fingerprint: str = ""
     """SHA-256 of the data set, 64 hexadecimal digits; "" in tests."""
 
@@ -68,7 +82,9 @@ class DataSpec:
     def from_dict(cls, raw: Mapping[str, Any]) -> DataSpec:
         """Builds a spec from what `dataclasses.asdict` made of one; raises `KeyError` or `TypeError` for others."""
         features = tuple(FeatureScaler(**figures) for figures in raw["features"])
-        spec = cls(**{**raw, "event_types": tuple(raw["event_types"]), "features": features})
+        columns = tuple(ItemColumn(**column) for column in raw.get("item_columns", ()))
+        types = tuple(raw["event_types"])
+        spec = cls(**{**raw, "event_types": types, "features": features, "item_columns": columns})
         kinds = {"items": int, "repeats": bool, "has_time": bool, "fingerprint": str}
         figures = [value for scaler in features for name, value in dataclasses.asdict(scaler).items() if name != "name"]
         if (
@@ -76,6 +92,8 @@ class DataSpec:
             or spec.items < 1
             or not all(isinstance(text, str) for text in (*spec.event_types, *(scaler.name for scaler in features)))
             or not all(isinstance(figure, int | float) for figure in figures)
+            or not all(isinstance(text, str) for column in columns for text in (column.name, column.kind))
+            or not all(type(column.width) is int and column.width >= 1 for column in columns)
         ):
             raise TypeError("a field of it is of another type, or there are no items")
         return spec

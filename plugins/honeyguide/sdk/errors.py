@@ -17,7 +17,8 @@
     │   │   ├── PluginMissing       FAILED_PRECONDITION  PLUGIN_MISSING
     │   │   └── UntrustedBundle     FAILED_PRECONDITION  UNTRUSTED_BUNDLE
     │   ├── ModelChanged            FAILED_PRECONDITION  MODEL_CHANGED
-    │   └── ModelInUse              FAILED_PRECONDITION  MODEL_IN_USE
+    │   ├── ModelInUse              FAILED_PRECONDITION  MODEL_IN_USE
+    │   └── NoEncoder               FAILED_PRECONDITION  NO_ENCODER
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
     │   └── ConformanceError        FAILED_PRECONDITION  CONFORMANCE_FAILED
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
@@ -56,6 +57,7 @@ __all__ = [
     "ModelChanged",
     "ModelInUse",
     "ModelNotFound",
+    "NoEncoder",
     "NotFound",
     "NothingServed",
     "OverCapacity",
@@ -234,6 +236,12 @@ class ModelInUse(FailedPrecondition):
     """Model that a pipeline needs and that therefore cannot be unloaded."""
 
     reason = "MODEL_IN_USE"
+
+
+class NoEncoder(FailedPrecondition):
+    """Text of an item where the text encoder that a model was trained with is not installed."""
+
+    reason = "NO_ENCODER"
 
 
 class PluginError(HoneyguideError):

@@ -14,6 +14,7 @@ __all__ = ["Categories", "ItemTable"]
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.float64]
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,8 @@ class ItemTable:
     """By name, the text columns that `prepare` was told to keep: (items,) str, "" where a value is missing."""
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     """By name, the number columns that `prepare` was told to keep: (items,) float64, NaN where a value is missing."""
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    """By name, the vectors that `prepare` was given: (items, width) float32, a row of NaN where one is missing."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,6 +58,7 @@ class ItemTable:
         categories: Sequence[Sequence[str]] = (),
         texts: Mapping[str, Sequence[str]] | None = None,
         numbers: Mapping[str, Sequence[float]] | None = None,
+        vectors: Mapping[str, Sequence[Sequence[float]]] | None = None,
     ) -> ItemTable:
         """Builds a table from Python's lists, an entry for each item; what is left out is empty."""
         codes, names = _number_categories(categories or [()] * len(ids))
@@ -65,6 +69,7 @@ class ItemTable:
             category_names=names,
             texts={name: np.array(values, dtype=object) for name, values in (texts or {}).items()},
             numbers={name: np.array(values, np.float64) for name, values in (numbers or {}).items()},
+            vectors={name: np.array(values, np.float32) for name, values in (vectors or {}).items()},
         )
 
     @classmethod
@@ -80,13 +85,18 @@ class ItemTable:
         """Returns a number column of `numbers`; raises `ConfigError` naming those that exist."""
         return _column(name, "number", self.numbers)
 
+    def vector(self, name: str) -> Vectors:
+        """Returns a column of `vectors`; raises `ConfigError` naming those that exist."""
+        return _column(name, "vector", self.vectors)
+
 
 def _column(name: str, kind: str, columns: Mapping[str, NDArray]) -> NDArray:  # type: ignore[type-arg]  # either kind
     if name in columns:
         return columns[name]
+    flag = "--item-vectors" if kind == "vector" else "--item-columns"
     raise ConfigError(
         f"the data set keeps no {kind} column {name!r} of its items; it keeps: {', '.join(sorted(columns)) or 'none'}; "
-        f"prepare it with --item-columns {name}, or choose another column"
+        f"prepare it with {flag} {name}, or choose another column"
     )
 
 

@@ -45,6 +45,7 @@ USER_GRAPH = "user.onnx"
 RANK_GRAPH = "rank.onnx"
 STEP_GRAPH = "step.onnx"
 EXPLAIN_GRAPH = "explain.onnx"
+ITEM_GRAPH = "item.onnx"
 ITEM_VECTORS = "item_vectors.npy"
 INDEX = "index.faiss"
 ITEMS = "items.parquet"
@@ -116,6 +117,9 @@ class Manifest:
     """What its graphs compute with: "float32", "float16" or "int8"; the proof says what that costs."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of every other file, by name; empty in format 2."""
+    item_inputs: tuple[TensorSpec, ...] = ()
+    """Inputs of the item graph, as `Model.encode_items` makes them; its output is "item_vector" [batch, dimension], in
+    the space of the bundle's item vectors. Empty where there is no such graph."""
     digest: str = ""
     """SHA-256 of all the above as `sealed` computes it, and so of every byte of the bundle; "" in format 2."""
 
@@ -153,7 +157,7 @@ class Manifest:
                 raise CorruptBundle(f"{MANIFEST} was changed; export the model again")
             del raw["format_version"]
             raw["data"] = DataSpec.from_dict(raw["data"])
-            raw["inputs"] = tuple(TensorSpec(i["name"], i["dtype"], tuple(i["axes"])) for i in raw["inputs"])
+            raw["inputs"], raw["item_inputs"] = _specs(raw["inputs"]), _specs(raw.get("item_inputs", ()))
             raw["index"] = None if raw["index"] is None else IndexInfo(**raw["index"])
             raw["retrievers"] = tuple((name, version) for name, version in raw["retrievers"])
             return _of_its_types(cls(**raw))
@@ -161,6 +165,10 @@ class Manifest:
             raise CorruptBundle(
                 f"{MANIFEST} cannot be read ({type(error).__name__}: {error}); export the model again"
             ) from error
+
+
+def _specs(raw: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(spec["name"], spec["dtype"], tuple(spec["axes"])) for spec in raw)
 
 
 def _digest(raw: Mapping[str, Any]) -> str:

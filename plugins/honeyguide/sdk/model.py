@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from honeyguide.sdk.data import DataSpec
     from honeyguide.sdk.history import HistoryBatch
+    from honeyguide.sdk.items import ItemTable
 
 __all__ = ["API_VERSION", "Arrays", "Model", "Network", "TensorSpec", "last_event"]
 
@@ -25,7 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Input of the user graph."""
+    """Input of the user graph, or of the item graph."""
 
     name: str
     """The input's name in the graph."""
@@ -74,6 +75,21 @@ class Model(ABC):
         Must give each user the same answer whatever the batch-mates, and must not change ``batch``.
         """
         return {"tokens": batch.tokens(self.max_length)}
+
+    def item_inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes what `encode_items` returns: the first axis of each is "batch", all others are numbers.
+
+        Empty where the network places no items; otherwise it is a `honeyguide.sdk.capabilities.PlacesItems`.
+        """
+        return ()
+
+    def encode_items(self, items: ItemTable) -> Arrays:
+        """Turns what is known of items, of the catalogue or new ones, into the item graph's inputs. Numpy, no torch.
+
+        Must give each item the same answer whatever stands beside it, must cope with whatever is missing, and must not
+        change ``items``. Raises `honeyguide.sdk.errors.NoEncoder` where texts need an encoder that is not installed.
+        """
+        raise NotImplementedError(f"model {self.name!r} places no items; {len(items)} were given")
 
     @abstractmethod
     def network(self) -> nn.Module:

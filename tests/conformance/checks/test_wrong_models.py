@@ -47,6 +47,7 @@ def before(name: str) -> list[Check]:
         ("padding_counts", "padding_changes_nothing", r"when padding is added on its left .*mask what belongs"),
         ("returns_padding", "padding_is_never_returned", r"\(25, 16\) for a catalogue of 24 items.*leave out row 0"),
         ("sees_the_future", "no_position_sees_the_future", r"in training it sees its own target; mask attention"),
+        ("places_by_the_others", "items_are_placed", r"place gives an item another vector where it stands alone"),
         ("adds_up", "observing_starts_anew", r"called with other data in between .*`self\.counts\.zero_\(\)`"),
         ("keeps_outside_of_buffers", "observing_starts_anew", r"loaded into a new network .*keep .* in buffers"),
         (

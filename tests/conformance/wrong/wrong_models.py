@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from honeyguide.sdk import Model, hookimpl
+from honeyguide.sdk import Model, TensorSpec, hookimpl
 
 
 class Sound(Model):
@@ -137,6 +137,21 @@ class ReturnsPadding(Sound):
     def network(self):
         network = super().network()
         network.items = lambda: network.before.weight
+        return network
+
+
+class PlacesByTheOthers(Sound):
+    name = "places_by_the_others"
+
+    def item_inputs(self):
+        return (TensorSpec("prices", "float32", ("batch", 1)),)
+
+    def encode_items(self, items):
+        return {"prices": np.nan_to_num(items.number("price")).astype(np.float32)[:, None]}
+
+    def network(self):
+        network = super().network()
+        network.place = lambda items: (items["prices"] - items["prices"].mean()).expand(-1, network.items().shape[1])
         return network
 
 

@@ -1,4 +1,4 @@
-"""Checks what a network can do beside the required methods: rank, step and explain (see `observing` for the fourth)."""
+"""Checks what a network can do beside the required methods: rank, step, explain, place (`observing` has the fifth)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.conformance.checks.network import ATOL, check_close, every_candidate, in_numpy
-from honeyguide.conformance.data import PLAIN, SPECS
+from honeyguide.conformance.data import PLAIN, SPECS, blank_table, item_table
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
 from honeyguide.sdk.examples import example_histories
 
-__all__ = ["candidates_stand_alone", "explanations_are_shares", "stepping_equals_encoding_again"]
+__all__ = ["candidates_stand_alone", "explanations_are_shares", "items_are_placed", "stepping_equals_encoding_again"]
 
 _USERS = 17
 Floats = NDArray[np.float32]
@@ -82,6 +82,38 @@ def explanations_are_shares(subject: Subject) -> str:
                 f"{shares[padding].max(initial=0):.3g} (with {data}); "
                 "they must be 0 or more, sum to 1 over the events and be 0 at padding: mask, then softmax"
             )
+    return ""
+
+
+def items_are_placed(subject: Subject) -> str:
+    """`place` gives each item a vector of the items' space, whatever is missing of it and whatever stands beside it."""
+    from honeyguide.exporters.graphs import as_tensors
+
+    if not subject.model(PLAIN).item_inputs():
+        return "its model has no item_inputs"
+    for data, spec in SPECS.items():
+        model, network = subject.model(spec), subject.network(spec)
+        if capabilities_of(network).places is None:
+            raise ConformanceError("the model has item_inputs, and its network no place: write it, or return ()")
+        axes = {given.name: (given.dtype, given.axes[1:]) for given in model.item_inputs()}
+        dimension = in_numpy(network.items).shape[1]
+        for table in (item_table(), blank_table()):
+            arrays = model.encode_items(table)
+            made = {name: (str(array.dtype), array.shape[1:]) for name, array in arrays.items()}
+            if made != axes or any(len(array) != len(table) for array in arrays.values()):
+                raise ConformanceError(
+                    f"encode_items gives {made} (with {data}); item_inputs says {axes}, for each item"
+                )
+            placed = in_numpy(network.place, as_tensors(arrays))
+            if placed.shape != (len(table), dimension):
+                raise ConformanceError(f"place returns shape {placed.shape}; items() has {(len(table), dimension)}")
+            if not np.isfinite(placed).all():
+                raise ConformanceError(
+                    f"place gives vectors that are not finite (with {data}); look at what is missing"
+                )
+            one = {name: array[3:4] for name, array in arrays.items()}
+            alone = in_numpy(network.place, as_tensors(one))
+            check_close(alone, placed[3:4], f"place gives an item another vector where it stands alone (with {data})")
     return ""
 
 

@@ -92,4 +92,4 @@ def _observe(network: Any, histories: HistoryBatch, items: ItemTable, data: str)
 
 def _columns_of(items: ItemTable) -> dict[str, NDArray[Any]]:
     plain = {"titles": items.titles, "categories": items.categories.codes}
-    return {**plain, **items.texts, **items.numbers}
+    return {**plain, **items.texts, **items.numbers, **items.vectors}
