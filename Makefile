@@ -17,7 +17,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-exposure bench-quality faults clean
+.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -51,6 +51,34 @@ audit: $(STAMP)  ## what is known against the pinned packages; needs the network
 	@mkdir -p build && echo 'urllib3==1.26.0' > build/known-bad.txt
 	@if $(AUDIT) build/known-bad.txt 2>/dev/null | grep -qE 'CVE|GHSA|PYSEC'; then $(AUDIT) constraints.txt; \
 	else echo "audit skipped: nothing here knows what is wrong with a package that is known to be bad"; fi
+
+format: $(STAMP)  ## formats the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP)  ## regenerates the committed stubs
+	$(BIN)/python protos/generate.py protos
+
+docs: $(STAMP)  ## regenerates the pages and tables that are made from code and results
+	$(BIN)/python docs/generate.py
+
+bench: $(STAMP)  ## speed: prepare, events, serving; and what rules and events do
+	for bench in prepare events serve rules live_feedback; do $(BIN)/python benchmarks/$$bench.py --out $(RESULTS)/$$bench.json || exit 1; done
+
+bench-serving: $(STAMP)  ## serving beside its ceilings and peers, each bar with its verdict; needs h2load and nginx, SERVING=<flags>
+	cd benchmarks && ../$(BIN)/python -m serving --peers $(abspath $(PEERS)) --cache $(abspath $(CACHE)) $(SERVING)
+
+bench-graphs: $(STAMP)  ## graphs of this commit and of an older one, in turn; needs BEFORE=<checkout of 259a5d7>
+	$(BIN)/python benchmarks/graphs.py --before $(BEFORE) --out $(RESULTS)/graphs.json
+
+bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; SERVING=<flags>
+	cd benchmarks && ../$(BIN)/python -m serving.overload --cache $(abspath $(CACHE)) $(SERVING)
+
+bench-profile: $(STAMP)  ## where the CPU time of a request goes, and what it leaves under a flood; needs perf and h2load, a minute
+	cd benchmarks && ../$(BIN)/python -m serving.profile --cache $(abspath $(CACHE))
+
+bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
+	cd benchmarks && ../$(BIN)/python -m serving.exposure --cache $(abspath $(CACHE))
 
 faults: $(STAMP)  ## what goes wrong in the world, done to real servers; about 25 minutes, goes on where it stopped; FAULTS=--short
 	cd benchmarks && ../$(BIN)/python -m faults $(FAULTS)

@@ -22,6 +22,8 @@ def sections(results: Path, table: Table) -> list[str]:
         parts.append(_serving(json.loads(file.read_text("utf-8")), table, shown))
     if (file := results / "overload.json").exists():
         parts.append(_overload(json.loads(file.read_text("utf-8")), table))
+    if (file := results / "profile.json").exists():
+        parts.append(_profile(results, json.loads(file.read_text("utf-8")), table))
     return parts
 
 
@@ -147,6 +149,57 @@ def _overload(result: Mapping[str, Any], table: Table) -> str:
         "What hostile and broken clients do, beside 100 calls a second of others:\n\n"
         + table(("transport", "abuse", *others), abuses)
     )
+
+
+def _profile(results: Path, result: Mapping[str, Any], table: Table) -> str:
+    machine, profiles = result["machine"], result["profiles"]
+    named = list(dict.fromkeys(part for row in profiles for part in row["us"]))
+    columns = [
+        f"{row['transport']}, {row['job']}, {row['callers']} caller{'s' * (row['callers'] > 1)}" for row in profiles
+    ]
+    parts = [(part, *(_short(row["us"].get(part, 0.0)) for row in profiles)) for part in named]
+    parts.append(("all", *(_short(row["cpu_us"]) for row in profiles)))
+    text = (
+        "## What stands in the way\n\n"
+        f"Written by `make bench-profile` (`{result['command']}`) at commit `{result['commit']}` on "
+        f"{result['date'][:10]};\n{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}.\n\n"
+        "Microseconds of the server's CPU for each request, by the library that they are spent in:\n\n"
+        + table(("", *columns), parts)
+    )
+    if limits := _limits(results, result["least_us"]):
+        text += (
+            "\nOne of a crowd of calls that are answered with nothing costs the server's core "
+            f"{result['least_us']['native']:.0f} µs on the native front\nand {result['least_us']['aio']:.0f} µs on "
+            "grpc.aio. Whoever serves or refuses a call pays that, which leaves the following, had the\nserver no other "
+            "cost. At the ceiling: what the job takes of two cores, over that and an empty call of the native\nfront "
+            "with its client. Under overload: with a peak of p calls a second, c seconds for one that is refused\nand n "
+            "times the peak offered, (1 − n·p·c) / (1 − p·c); what clients hold back, as `max_concurrent_streams`\nhas "
+            "them do, never comes and costs nothing.\n\n" + table(("", "leaves", "reached", "bar"), limits)
+        )
+    return text
+
+
+def _limits(results: Path, least_us: Mapping[str, float]) -> list[tuple[str, str, str, str]]:
+    """Returns how near to its ceiling each figure can come at best, how near it is, and the bar."""
+    rows: list[tuple[str, str, str, str]] = []
+    if (file := results / "serving.json").exists():
+        serving = json.loads(file.read_text("utf-8"))
+        own = _by_subject(serving)
+        empty = 1 / own["empty handler, native"]["nothing, 64 callers"]["requests_per_s"]["median"]
+        for bar in serving["bars"]:
+            job = bar["what"][0]
+            if bar["what"].endswith("64 callers, over the ceiling in process"):
+                alone = 1 / own["in process"][f"{job}, 2 threads, batches of 32"]["requests_per_s"]["median"]
+                rows.append((bar["what"], _short(alone / (alone + empty)), _value(bar), _bound(bar)))
+    if (file := results / "overload.json").exists():
+        overload = json.loads(file.read_text("utf-8"))
+        for row in overload["overloads"]:
+            cost = least_us["native" if row["transport"] == "native" else "aio"] * 1e-6 * row["peak_per_s"]
+            most = max(0.0, (1 - row["offered_over_peak"] * cost) / (1 - cost))
+            (bar,) = (bar for bar in row["bars"] if bar["what"] == "goodput over peak")
+            name = f"{row['transport']}, {row['what']}, {row['offered_over_peak']:.0f} × the peak: goodput over peak"
+            rows.append((name, _short(most), _value(bar), _bound(bar)))
+    return rows
 
 
 def _by_subject(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Guards the layout: one namespace package, committed stubs that match, light imports, sorted public names."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import util
@@ -41,6 +42,16 @@ def test_committed_stubs_match_the_protos(tmp_path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_module_opens_with_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_every_word_of_make_that_is_written_down_has_a_recipe():
+    makefile = (ROOT / "Makefile").read_text()
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/serving/README.md"]
+    pages += (ROOT / "docs").glob("*.md")
+    named = {word for page in pages for word in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
+    named |= set(re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE).group(1).split())
+    assert {"demo", "test", "bench-serving"} <= named
+    assert named - set(re.findall(r"^([a-z-]+):.*\n\t", makefile, re.MULTILINE)) == set()
 
 
 @pytest.mark.parametrize(

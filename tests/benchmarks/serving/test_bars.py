@@ -1,4 +1,4 @@
-"""Checks what the benchmark of serving makes of its figures: `bars.py`, h2load's words, and requests in raw bytes."""
+"""Checks what the benchmark of serving makes of its figures: `bars.py`, h2load's and perf's words, raw requests."""
 
 import json
 import struct
@@ -9,6 +9,7 @@ import pytest
 from serving.bars import BARS, verdicts
 from serving.bodies import INFER, read_best
 from serving.h2load import parse
+from serving.profile import shares
 from serving.wire import encode
 
 ROOT = Path(__file__).parents[3]
@@ -86,3 +87,12 @@ def test_committed_results_say_how_they_were_made(name):
     assert result["commit"]
     assert result["command"].startswith("cd benchmarks && python -m serving")
     assert result["machine"]["cores"]
+
+
+def test_time_is_shared_out_by_the_files_that_perf_names():
+    report = (
+        "# Overhead  Object\n    60.00%  onnxruntime_pybind11_state.so\n  30.00%  [kernel.kallsyms]\n  9.50%  x.so\n"
+    )
+    assert shares(report) == pytest.approx({"ONNX Runtime": 0.603, "kernel": 0.302, "other": 0.095}, abs=1e-3)
+    with pytest.raises(RuntimeError, match="nothing that can be read"):
+        shares("no samples")
