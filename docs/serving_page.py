@@ -169,12 +169,13 @@ def _profile(results: Path, result: Mapping[str, Any], table: Table) -> str:
     if limits := _limits(results, result["least_us"]):
         text += (
             "\nOne of a crowd of calls that are answered with nothing costs the server's core "
-            f"{result['least_us']['native']:.0f} µs on the native front\nand {result['least_us']['aio']:.0f} µs on "
-            "grpc.aio. Whoever serves or refuses a call pays that, which leaves the following, had the\nserver no other "
-            "cost. At the ceiling: what the job takes of two cores, over that and an empty call of the native\nfront "
-            "with its client. Under overload: with a peak of p calls a second, c seconds for one that is refused\nand n "
-            "times the peak offered, (1 − n·p·c) / (1 − p·c); what clients hold back, as `max_concurrent_streams`\nhas "
-            "them do, never comes and costs nothing.\n\n" + table(("", "leaves", "reached", "bar"), limits)
+            f"{result['least_us']['native']:.0f} µs on the native\nfront and {result['least_us']['aio']:.0f} µs on "
+            "grpc.aio. Whoever serves or refuses a call pays that, which leaves what follows, had the\n"
+            "server no other cost. At the ceiling: what the job takes of two cores, over that and an empty call of the\n"
+            "native front with its client. Under overload: with a peak of p calls a second, c seconds for one that is\n"
+            "refused and n times the peak offered, (1 − n·p·c) / (1 − p·c); what clients hold back, as\n"
+            "`max_concurrent_streams` has them do, never comes and costs nothing.\n\n"
+            + table(("", "leaves", "reached", "bar"), limits)
         )
     return text
 
