@@ -170,9 +170,9 @@ def _profile(results: Path, result: Mapping[str, Any], table: Table) -> str:
         text += (
             "\nOne of a crowd of calls that are answered with nothing costs the server's core "
             f"{result['least_us']['native']:.0f} µs on the native\nfront and {result['least_us']['aio']:.0f} µs on "
-            "grpc.aio. Whoever serves or refuses a call pays that, which leaves what follows, had the\n"
-            "server no other cost. At the ceiling: what the job takes of two cores, over that and an empty call of the\n"
-            "native front with its client. Under overload: with a peak of p calls a second, c seconds for one that is\n"
+            "grpc.aio. Whoever serves or refuses a call pays that, which leaves what follows,\nhad the server no "
+            "other cost. At the ceiling: what the job takes of two cores, over that and an empty call of\nthe native "
+            "front with its client. Under overload: with a peak of p calls a second, c seconds for\none that is "
             "refused and n times the peak offered, (1 − n·p·c) / (1 − p·c); what clients hold back, as\n"
             "`max_concurrent_streams` has them do, never comes and costs nothing.\n\n"
             + table(("", "leaves", "reached", "bar"), limits)
