@@ -53,7 +53,7 @@ def test_each_rule_alone_becomes_a_stage_under_the_text_that_asked_for_it(home: 
     done = run("evaluate", home / "run", home / "shop", "--k", "2,4", "--json", *words)
     assert done.exit_code == 0, (done.output, done.exception)
     stages = json.loads(done.stdout)["stages"]
-    assert list(stages) == ["popularity", "retrieve", *(f"retrieve + {rule}" for rule in rules)]
+    assert list(stages) == ["popularity", "transitions", "retrieve", *(f"retrieve + {rule}" for rule in rules)]
     assert {name: stages[name] for name in plain} == plain
     assert stages["retrieve + diversity:trade_off=0.2,pool=12"]["diversity@4"] > stages["retrieve"]["diversity@4"]
     assert stages["retrieve"]["categories@2"] < stages["retrieve + category_cap:cap=1"]["categories@2"] == 2.0
@@ -113,5 +113,5 @@ def test_a_joint_run_is_measured_over_the_retrievers_beneath_it(home: Path) -> N
     done = run("evaluate", joint, home / "shop", "--k", "2", "--rule", "category_cap:cap=1", "--json")
     assert done.exit_code == 0, (done.output, done.exception)
     stages = json.loads(done.stdout)["stages"]
-    assert list(stages) == ["popularity", "retrieve", "rank", "rank + category_cap:cap=1"]
+    assert list(stages) == ["popularity", "transitions", "retrieve", "rank", "rank + category_cap:cap=1"]
     assert stages["rank + category_cap:cap=1"]["categories@2"] > stages["rank"]["categories@2"]

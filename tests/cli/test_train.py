@@ -87,7 +87,7 @@ def test_train_then_evaluate_finds_the_known_answer(run: Run, dataset: Path, tmp
     stages = json.loads(measured.stdout)["stages"]
     assert stages["retrieve"]["hr@1"] == 1.0
     assert stages["popularity"]["hr@1"] < 0.5
-    assert set(stages) == {"popularity", "retrieve"}
+    assert set(stages) == {"popularity", "transitions", "retrieve"}
 
 
 def test_evaluate_shows_one_table_with_a_column_for_each_stage(run: Run, dataset: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def _show(dataset: Dataset) -> None:
     print_table(f"{dataset.name}: {report['seconds']:.1f} s", ("", "events", "example"), rows)
     print_table("profile", ("", ""), _profile(dataset))
     parts = [(part, counts[part]) for part in ("train", "validation", "test")]
-    print_table(f"split: {dataset.split}", ("part", "events"), parts)
+    print_table(f"split: {dataset.protocol}", ("part", "events"), parts)
     if report["features"]:
         names = ("missing", "fill", "winsorised", "lower", "upper", "mean", "std")
         features = [(f, *(figures[name] for name in names)) for f, figures in report["features"].items()]

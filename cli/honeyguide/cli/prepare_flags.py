@@ -69,6 +69,8 @@ _FLAGS: dict[str, dict[str, tuple[Any, str, str]]] = {
         "test_fraction": (float, "Of a global-time or random split.", "0.1"),
         "validation_from": (str, "Date or time where validation starts.", ""),
         "test_from": (str, "Date or time where test starts.", ""),
+        "quantile": (float, "Of the times: test comes after it; validation, after that of the rest.", ""),
+        "targets": (str, "What a global-time split predicts: all, last, successive.", "all"),
         "trainable": (bool, "Whether what no model can learn from is refused.", "trainable"),
     },
 }

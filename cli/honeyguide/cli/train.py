@@ -65,7 +65,15 @@ def train(
     Example: honeyguide train cf data/shop --out runs/cf --option dimension=64 --epochs 50
     """
     from honeyguide import training
-    from honeyguide.cli.output import command_line, print_json, print_line, print_metrics, print_next, stderr
+    from honeyguide.cli.output import (
+        command_line,
+        print_json,
+        print_line,
+        print_metrics,
+        print_next,
+        print_warning,
+        stderr,
+    )
     from honeyguide.cli.training_progress import training_progress
 
     flags = {name: value for name, value in ctx.params.items() if value is not None and name != "json"}
@@ -86,6 +94,7 @@ def train(
     else:
         seconds = trained.report["seconds"]
         title = f"{model} on {trained.dataset}: best epoch {trained.epochs}, {seconds} s, validation users"
+        title += f", {trained.report['protocol']}"
         stages: dict[str, dict[str, float]] = {}
         for name, value in trained.metrics.items():
             stage, _, metric = name.partition("/")
@@ -93,6 +102,8 @@ def train(
                 stages.setdefault(stage, {})[metric] = value
         print_metrics(title, stages)
         print_line(f"ranker {trained.report['ranker']}")
+        if beaten := trained.report["transitions"]["words"]:
+            print_warning(beaten)
         print_line(f"history, an epoch a row: {run.folder / 'history.csv'}")
     print_next(command_line("evaluate", out, data))
 

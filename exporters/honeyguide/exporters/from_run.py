@@ -111,7 +111,7 @@ def export(
         model=model,
         network=network,
         items=dataset.items,
-        evaluation=dataset.evaluation("validation"),
+        evaluation=dataset.validation(),
         plugin=checkpoint.plugin,
         metrics=checkpoint.metrics,
         candidates=checkpoint.candidates,

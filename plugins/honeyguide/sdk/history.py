@@ -146,9 +146,26 @@ class EvaluationSet:
     """(targets,) catalogue rows, without duplicates within a user; -1 is an item that the catalogue lacks: a miss."""
     user_ids: tuple[str, ...] = ()
     """(users,) the ids, where they are known."""
+    owners: Long | None = None
+    """(users,) ascending numbers where one user asks several times: all averages are means over users of their means.
+    None: each is a user of its own."""
 
     def __len__(self) -> int:
         return len(self.histories)
+
+    @property
+    def users(self) -> int:
+        """How many users there are, however often each asks."""
+        return len(self) if self.owners is None else len(np.unique(self.owners))
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """What each counts for in an average, (users,), 1 in all; None: all alike."""
+        if self.owners is None:
+            return None
+        _, place, counts = np.unique(self.owners, return_inverse=True, return_counts=True)
+        weights: NDArray[np.float64] = 1.0 / (len(counts) * counts[place])
+        return weights
 
     def take(self, users: Long) -> EvaluationSet:
         """Returns the set of the given users; ``users`` is ascending without duplicates."""
@@ -160,4 +177,5 @@ class EvaluationSet:
             target_users=place[self.target_users[chosen]],
             target_items=self.target_items[chosen],
             user_ids=tuple(self.user_ids[i] for i in users) if self.user_ids else (),
+            owners=None if self.owners is None else self.owners[users],
         )

@@ -66,10 +66,18 @@ def per_user_at(ranks: Ranks, users: NDArray[np.integer], count: int, k: int) ->
     }
 
 
-def metrics_at(ranks: Ranks, users: NDArray[np.integer], count: int, ks: Sequence[int]) -> dict[str, float]:
-    """Averages `per_user_at` over users for several cuts; keys are such as "ndcg@10"."""
+def metrics_at(
+    ranks: Ranks,
+    users: NDArray[np.integer],
+    count: int,
+    ks: Sequence[int],
+    weights: NDArray[np.float64] | None = None,
+) -> dict[str, float]:
+    """Averages `per_user_at` over users, by (count,) weights or all alike, for several cuts: "ndcg@10" and so on."""
     return {
-        f"{name}@{k}": float(values.mean()) for k in ks for name, values in per_user_at(ranks, users, count, k).items()
+        f"{name}@{k}": float(np.average(values, weights=weights))
+        for k in ks
+        for name, values in per_user_at(ranks, users, count, k).items()
     }
 
 
@@ -163,7 +171,13 @@ def target_ranks(
     return ranks
 
 
-def auc(ranks: Ranks, users: NDArray[np.integer], count: int, candidates: NDArray[np.integer]) -> float:
+def auc(
+    ranks: Ranks,
+    users: NDArray[np.integer],
+    count: int,
+    candidates: NDArray[np.integer],
+    weights: NDArray[np.float64] | None = None,
+) -> float:
     """Returns the mean over users of the share of (target, other) pairs in the right order (Rendle, 2009).
 
     Args:
@@ -171,10 +185,11 @@ def auc(ranks: Ranks, users: NDArray[np.integer], count: int, candidates: NDArra
         users: as in `per_user_at`.
         count: how many users.
         candidates: (users,) how many items were ranked for each, targets included.
+        weights: (users,) of the mean; None: all alike.
     """
     relevant = np.bincount(users, minlength=count).astype(np.float64)
     total = np.bincount(users, np.minimum(ranks, candidates[users]), count)
     others = candidates - relevant
     behind = relevant * others - (total - relevant * (relevant + 1) / 2.0)
     value = np.divide(behind, relevant * others, out=np.full(count, 0.5), where=others > 0)
-    return float(np.clip(value, 0.0, 1.0).mean())
+    return float(np.average(np.clip(value, 0.0, 1.0), weights=weights))

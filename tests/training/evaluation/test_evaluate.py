@@ -39,9 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_table_has_a_row_for_each_stage(home: Path) -> None:
     told: list[str] = []
     table = training.evaluate(home / "cf", home / "shop", k=[5, 20], rule=["seen"], progress=told.append)
-    assert table["stage"].to_list() == ["popularity", "retrieve", "retrieve + seen"]
-    assert table["users"].to_list() == [30, 30, 30]
-    assert table["hr@20"].to_list()[:2] == [1.0, 1.0]  # there are 20 items
+    assert table["stage"].to_list() == ["popularity", "transitions", "retrieve", "retrieve + seen"]
+    assert table["users"].to_list() == [30] * 4
+    assert table["hr@20"].to_list()[:3] == [1.0] * 3  # there are 20 items
     assert table["auc"].null_count() == 1  # of a rule's list, which is no full ranking
     assert table.filter(pl.col("ndcg@5") > pl.col("ndcg@20")).is_empty()
     assert (told[0], told[-1]) == ("reading the run", "ranking, user 30 of 30")
@@ -59,6 +59,7 @@ def test_folders_may_be_text_and_data_may_be_open(home: Path) -> None:
     ("options", "message"),
     [
         ({"split": "train"}, "split is 'train'; allowed: test or validation"),
+        ({"targets": "first"}, "targets is 'first'; allowed: all, last, successive"),
         ({"k": [10, 0]}, r"k is \[10, 0\]; allowed: one or more whole numbers from 1 to 100,000"),
         ({"k": [10**20]}, r"k is \[1000.*; allowed: one or more"),
         ({"k": []}, r"k is \[\]; allowed"),
@@ -70,6 +71,41 @@ def test_an_argument_out_of_its_range_is_refused(home: Path, options: dict, mess
         training.evaluate(home / "cf", home / "shop", **options)
 
 
+def test_each_difference_has_an_interval_around_its_gain(home: Path) -> None:
+    table = training.evaluate(home / "cf", home / "shop", k=[5, 20], rule=["seen"])
+    assert table["protocol"].to_list() == ["leave-one-out"] * 4
+    ndcg = table["ndcg@5"].to_list()  # 5 is the cut closest to 10
+    assert table["above_gain"].to_list() == [None, *(pytest.approx(ndcg[i + 1] - ndcg[i]) for i in range(2)), None]
+    assert table["transitions_gain"].to_list() == [None, None, pytest.approx(ndcg[2] - ndcg[1]), None]
+    for label in ("above", "transitions"):
+        between = table.filter(pl.col(f"{label}_gain").is_between(f"{label}_low", f"{label}_high", closed="none"))
+        assert between.height == table[f"{label}_gain"].len() - table[f"{label}_gain"].null_count()
+
+
+@pytest.mark.parametrize(("targets", "users"), [(None, 6), ("last", 6), ("successive", 6)])
+def test_one_run_is_asked_for_any_targets_of_a_global_time_split(
+    home: Path, tmp_path: Path, targets: str | None, users: int
+) -> None:
+    rows = [f"u{u},i{(u * 7 + n * 3) % 11},{100 * n + u}" for u in range(6) for n in range(10)]
+    (tmp_path / "log.csv").write_text("user_id,item_id,time\n" + "\n".join(rows) + "\n")
+    data = training.prepare(
+        tmp_path / "log.csv",
+        time="time",
+        split="global-time",
+        quantile=0.75,
+        targets="successive",
+        repeats="yes",
+        out=tmp_path / "data",
+    )
+    run = training.train("cf", data, out=tmp_path / "run", epochs=1, candidates=0)
+    assert run.checkpoint.report["protocol"] == "global-time, successive targets"
+    table = training.evaluate(run, data, targets=targets, k=[5])
+    assert table["users"].to_list() == [users] * 3
+    assert table["protocol"][0] == f"global-time, {targets or 'successive'} targets"
+    with pytest.raises(DataError, match=r"leave-one-out.*only a global-time split has 'last' targets"):
+        training.evaluate(home / "cf", home / "shop", targets="last")
+
+
 def test_other_data_of_which_nothing_is_known_are_refused(home: Path) -> None:
     with pytest.raises(DataError, match=r"knows 0 of the 20 items of data set 'foreign'.*\n.*same item ids"):
         training.evaluate(home / "cf", home / "foreign")
@@ -77,9 +113,9 @@ def test_other_data_of_which_nothing_is_known_are_refused(home: Path) -> None:
 
 def test_data_with_the_same_items_are_known_whole(home: Path) -> None:
     table = training.evaluate(home / "cf", home / "other", k=[20])
-    assert table["hr@20"].to_list() == [1.0, 1.0]
+    assert table["hr@20"].to_list() == [1.0, 1.0, 1.0]
     for what, count in (("items", 20), ("users", 30), ("events", 150), ("targets", 30)):
-        assert table[f"{what}_known"].to_list() == table[f"{what}_total"].to_list() == [count, count]
+        assert table[f"{what}_known"].to_list() == table[f"{what}_total"].to_list() == [count] * 3
 
 
 def test_a_run_without_its_item_ids_is_told_what_helps(home: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.training.evaluation import rules
+from honeyguide.training.evaluation.baselines import counted_baselines
 from honeyguide.training.evaluation.rules import ItemFacts, list_length, measure, reorder
-from honeyguide.training.evaluation.stages import StageRanks, evaluate_stages, popularity_of, rank_targets
+from honeyguide.training.evaluation.stages import StageRanks, evaluate_stages, rank_targets
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 NO_CATEGORIES = Categories(np.zeros(5, np.int64), np.empty(0, np.int32))
@@ -137,8 +138,8 @@ def trained(host: PluginHost, checkerboard: Board) -> SimpleNamespace:
     cls = host.model("tiny_ranking")
     torch.manual_seed(1)
     model = cls(cls.Config(), spec)
-    popularity = popularity_of(training, spec.items)
-    given = {"candidates": 12, "popularity": popularity}
+    popularity = np.bincount(training.items, minlength=spec.items)
+    given = {"candidates": 12, "baselines": counted_baselines(training, spec.items)}
     network = model.network()
     facts = ItemFacts(network.items().detach().numpy(), NO_CATEGORIES, popularity)
     return SimpleNamespace(model=model, network=network, data=validation, given=given, facts=facts)
@@ -149,7 +150,7 @@ def test_the_stages_keep_the_metrics_that_evaluate_gives_them(trained: SimpleNam
     plain = evaluate_stages(trained.model, trained.network, trained.data, ks=ks, **trained.given)
     stages = rank_targets(trained.model, trained.network, trained.data, longest=list_length(ks, 12), **trained.given)
     found = measure(stages, {"diversity": Diversity(Diversity.Config())}, trained.data, trained.facts, ks=ks)
-    assert list(found) == ["popularity", "retrieve", "rank", "rank + diversity"]
+    assert list(found) == ["popularity", "transitions", "retrieve", "rank", "rank + diversity"]
     for stage, metrics in plain.items():
         assert {name: found[stage][name] for name in metrics} == metrics
 

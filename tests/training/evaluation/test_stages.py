@@ -13,7 +13,8 @@ from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.metrics import auc, metrics_at, per_user_at, target_ranks
-from honeyguide.training.evaluation.stages import evaluate_stages, flatten, popularity_of, rank_targets
+from honeyguide.training.evaluation.baselines import counted_baselines
+from honeyguide.training.evaluation.stages import evaluate_stages, flatten, rank_targets
 
 Board = tuple[DataSpec, HistoryBatch, EvaluationSet]
 
@@ -132,7 +133,8 @@ def test_seen_items_are_masked_unless_the_data_repeats(host: PluginHost) -> None
     ranks = {}
     for repeats in (True, False):
         model, network = fixed(host, [[9, 8, 7, 6, 5]], repeats=repeats)
-        stage = rank_targets(model, network, data, popularity=np.array([5, 4, 3, 2, 1]), longest=5)
+        famous = HistoryBatch.from_lists([[0] * 5 + [1] * 4 + [2] * 3 + [3] * 2 + [4]])
+        stage = rank_targets(model, network, data, baselines=counted_baselines(famous, 5), longest=5)
         ranks[repeats] = (stage["retrieve"].ranks.tolist(), stage["popularity"].ranks.tolist())
         assert stage["retrieve"].lists.tolist() == ([[0, 1, 2, 3, 4]] if repeats else [[2, 3, 4, -1, -1]])
         assert stage["retrieve"].ranked.tolist() == [5 if repeats else 3]
@@ -172,14 +174,20 @@ def test_the_size_of_user_batches_changes_nothing(host: PluginHost, checkerboard
     model = cls(cls.Config(), spec)
     torch.manual_seed(1)
     network = model.network()
-    popularity = popularity_of(training, spec.items)
+    baselines = counted_baselines(training, spec.items)
     results = [
-        flatten(evaluate_stages(model, network, validation, candidates=5, popularity=popularity, batch_users=size))
+        flatten(evaluate_stages(model, network, validation, candidates=5, baselines=baselines, batch_users=size))
         for size in (1, 7, 1000)
     ]
     assert results[0] == pytest.approx(results[2])
     assert results[1] == pytest.approx(results[2])
-    assert set(results[0]) >= {"popularity/ndcg@10", "retrieve/auc", "rank/coverage@20", "retrieve/map@5"}
+    assert set(results[0]) >= {
+        "popularity/ndcg@10",
+        "transitions/ndcg@10",
+        "retrieve/auc",
+        "rank/coverage@20",
+        "retrieve/map@5",
+    }
 
 
 def test_scores_that_are_no_numbers_are_refused(host: PluginHost) -> None:

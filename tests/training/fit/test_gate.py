@@ -1,22 +1,23 @@
-import numpy as np
-import pytest
+"""Covers gate.py: what a training says of its ranker and of the transitions."""
 
-from honeyguide.training.fit.gate import paired_bootstrap
+from __future__ import annotations
 
+import torch
 
-def test_the_bootstrap_knows_luck_from_a_gain() -> None:
-    rng = np.random.default_rng(0)
-    before = rng.random(400)
-    assert paired_bootstrap(before, before, 0) == 1.0
-    assert paired_bootstrap(before, before + 0.01, 0) == pytest.approx(1 / 10_001)
-    assert paired_bootstrap(before, before + rng.permutation(np.repeat([-0.5, 0.5], 200)), 0) > 0.3
-    assert paired_bootstrap(before, before, 0) == paired_bootstrap(before, before, 0)
+from honeyguide.sdk.host import PluginHost
+from honeyguide.training.fit.gate import judge
 
 
-def test_the_bootstrap_equals_drawing_users_one_by_one() -> None:
-    rng = np.random.default_rng(1)
-    difference = rng.choice([-0.3, 0.0, 0.1, 0.4], 60)
-    plain = difference[rng.integers(0, 60, (20_000, 60))].mean(1)
-    expected = (plain <= 1e-12).mean()
-    assert 0.001 < expected < 0.5
-    assert paired_bootstrap(np.zeros(60), difference, 5) == pytest.approx(expected, abs=0.015)
+def test_a_model_that_what_followed_what_beats_is_said_so(host: PluginHost, checkerboard) -> None:
+    spec, training, validation = checkerboard
+    cls = host.model("tiny_ranking")
+    torch.manual_seed(1)
+    model = cls(cls.Config(), spec)
+    judged = judge(model, model.network(), [], training, validation, 5, seed=0)
+    gate, over = judged.report["gate"], judged.report["transitions"]
+    assert f"NDCG@10 {gate['ndcg10_gain']:+.4f} [{gate['ndcg10_interval'][0]:+.4f}, " in judged.words
+    assert gate["ndcg10_interval"][0] <= gate["ndcg10_gain"] <= gate["ndcg10_interval"][1]
+    # Nobody trained it.
+    assert over["ndcg10_interval"][1] < 0
+    assert f"{over['stage']} is worse than transitions, which only count what followed what" in over["words"]
+    assert judged.metrics["transitions/ndcg@10"] > judged.metrics[f"{over['stage']}/ndcg@10"]

@@ -131,6 +131,19 @@ def test_scalers_never_look_at_held_out_events(tmp_path: Path) -> None:
     assert specs[0].upper == pytest.approx(3.98)  # the 99.5th percentile of 1, 2, 4
 
 
+def test_a_global_time_split_by_a_quantile_records_its_targets(tmp_path: Path) -> None:
+    rows = [f"u{user},i{(user + n) % 9},{10 * n + user}" for user in range(5) for n in range(20)]
+    path = write(tmp_path, "user_id,item_id,t\n" + "\n".join(rows) + "\n")
+    options = {"time": "t", "split": "global-time", "quantile": 0.9, "repeats": "yes"}
+    prepare(path, out=tmp_path / "last", targets="last", **options)
+    last, every = Dataset.open(tmp_path / "last"), prepare(path, out=tmp_path / "each", **options)
+    assert (last.protocol, every.protocol) == ("global-time, last targets", "global-time, all targets")
+    assert (last.counts["test"], last.counts["validation"]) == (10, 9)
+    assert last.evaluation("test").histories.lengths.tolist() == [19] * 5
+    assert every.evaluation("test").histories.lengths.tolist() == [18] * 5
+    assert last.report["options"]["quantile"] == 0.9
+
+
 def test_global_time_split_by_fractions_and_by_dates(tmp_path: Path) -> None:
     rows = "".join(f"u{i % 3},i{i},2020-01-{i + 1:02}\n" for i in range(20))
     path = write(tmp_path, "user_id,item_id,day\n" + rows)
@@ -209,6 +222,12 @@ def test_nothing_left_or_a_wrong_unit_says_what_to_do(
     ("options", "said"),
     [
         ({"split": "latest"}, "leave-one-out, global-time, random"),
+        ({"quantile": 0.9}, "quantile is of a global-time split"),
+        ({"targets": "last"}, "targets is of a global-time split"),
+        ({"targets": "next"}, "all, last, successive"),
+        ({"quantile": 1.5, "split": "global-time", "time": "t"}, "quantile is 1.5; it lies between 0 and 1"),
+        ({"quantile": 0.0, "split": "global-time", "time": "t"}, "quantile is 0; it lies between 0 and 1"),
+        ({"quantile": 0.9, "test_fraction": 0.1, "split": "global-time", "time": "t"}, "give one"),
         ({"impute": "zero"}, "median, mean, interpolation"),
         ({"winsorise": 5.0}, "percentile"),
         ({"min_user_events": 0}, "1 or more"),

@@ -52,6 +52,23 @@ def test_fractions_become_times_and_equal_times_stay_together() -> None:
     assert [sorted(set(parts[level == t].tolist())) for t in (1, 2, 3)] == [[0], [1], [2]]
 
 
+def test_a_quantile_cuts_what_came_after_it_and_again_what_is_left() -> None:
+    users, times = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 1]), np.array([1, 2, 3, 4, 5, 6, 9, 6, 8, 10])
+    # .8 of the times lie at or below 8.2, so test is from 9; of the times below, by users with two: .8 at or below 6.
+    assert splits.quantile_cuts(users, times, 0.8) == (7, 9)
+    assert splits.global_time(times, 7, 9).tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 1, 2]
+
+
+def test_a_user_with_one_event_before_the_test_moves_no_cut_of_validation() -> None:
+    users, times = np.array([0] * 8 + [1] * 3), np.array([*range(1, 9), 4, 9, 10])
+    assert splits.quantile_cuts(users, times, 0.7) == (int(np.quantile(range(1, 8), 0.7)) + 1, 8)
+
+
+def test_a_quantile_before_which_nobody_has_two_events_is_refused() -> None:
+    with pytest.raises(DataError, match=r"nobody has two events before test begins.*\n.*larger --quantile"):
+        splits.quantile_cuts(np.array([0, 1, 1, 1]), np.array([1, 2, 3, 4]), 0.3)
+
+
 @given(st.lists(st.integers(0, 1000), min_size=20, unique=True), st.floats(0.05, 0.4), st.floats(0.05, 0.4))
 @settings(deadline=None)  # the machine may be busy
 def test_fractions_are_kept_where_times_differ(times: list[int], validation: float, test: float) -> None:

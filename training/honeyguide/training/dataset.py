@@ -32,6 +32,8 @@ from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.training.dataset_folder import HEADER, check_source, check_target
 from honeyguide.training.forked import check_not_forked, first_process
+from honeyguide.training.held_out import check_targets, protocol_words, requests_in_turn
+from honeyguide.training.preparation.splits import basket_starts
 from honeyguide.training.target_folder import writing
 
 __all__ = ["SPLITS", "Dataset", "fingerprint", "number_categories"]
@@ -51,6 +53,7 @@ class Dataset:
         name: str,
         spec: DataSpec,
         split: str,
+        targets: str = "all",
         events: pl.DataFrame,
         users: pl.DataFrame,
         items: pl.DataFrame,
@@ -61,7 +64,9 @@ class Dataset:
         self.spec = spec
         """What a model may know of the data."""
         self.split = split
-        """How it was split: "leave-one-out" or "global-time"."""
+        """How it was split: "leave-one-out", "global-time" or "random"."""
+        self.targets = targets
+        """What is predicted of a user's events in a part: one of `honeyguide.training.held_out.TARGETS`."""
         self.events = events
         """All events, as in events.parquet."""
         self.users = users
@@ -93,6 +98,7 @@ class Dataset:
                 name=raw["name"],
                 spec=DataSpec.from_dict(raw["spec"]),
                 split=raw["split"],
+                targets=raw.get("targets", "all"),  # older data sets have no other
                 events=pl.read_parquet(folder / "events.parquet", glob=False),
                 users=pl.read_parquet(folder / "users.parquet", glob=False),
                 items=pl.read_parquet(folder / "items.parquet", glob=False),
@@ -157,6 +163,11 @@ class Dataset:
         sizes = {"events": self.events.height, "users": self.users.height, "items": self.items.height}
         return sizes | {name: int(n) for name, n in zip(SPLITS, parts, strict=True)}
 
+    @property
+    def protocol(self) -> str:
+        """How it is split and what is predicted, in words; figures of different protocols cannot be compared."""
+        return protocol_words(self.split, self.targets)
+
     def item_table(self) -> ItemTable:
         """Returns the catalogue as networks observe it."""
         categories, names = number_categories(self.items["categories"])
@@ -175,29 +186,45 @@ class Dataset:
         """Returns the training events of every user who has one."""
         return self._histories(self.events["split"].to_numpy() == 0)[0]
 
-    def evaluation(self, part: str) -> EvaluationSet:
+    def validation(self) -> EvaluationSet:
+        """Returns the users that training, its gate and an export's proof watch.
+
+        They are those of `evaluation`; of successive targets the last of each user alone, which costs a fraction.
+        """
+        return self.evaluation("validation", "last" if self.targets == "successive" else None)
+
+    def evaluation(self, part: str, targets: str | None = None) -> EvaluationSet:
         """Returns the users with targets in a part of the split and what each did before, never empty.
 
         The input of "test" includes the validation events. A user's `request_times_ms` is the time of the first target.
 
         Args:
             part: "validation" or "test".
+            targets: one of `honeyguide.training.held_out.TARGETS`; None: those that it was prepared for. All of a part
+                but "all" are of a global-time split.
 
         Raises:
-            DataError: no user has a target in this part and a history before it.
+            DataError: no user has a target in this part and a history before it, the split has no such targets, or the
+                histories before successive targets are more than memory should hold.
         """
+        targets = targets or self.targets
+        check_targets(targets, self.split)
         if part not in SPLITS[1:]:
             raise DataError(f"there is no part {part!r} to evaluate", remedy=f"choose one of {', '.join(SPLITS[1:])}")
         code = SPLITS.index(part)
         user = self.events["user"].to_numpy()
         split = self.events["split"].to_numpy()
+        if targets != "all":
+            begins = basket_starts(user, self.events["time_ms"].to_numpy())
+            everything, _ = self._histories(np.ones(len(user), bool))
+            if (made := requests_in_turn(everything, user, begins, split, code, targets)) is None:
+                raise self._nobody(part)
+            requests, owners = made
+            return dataclasses.replace(requests, user_ids=tuple(self.users["user_id"].gather(owners).to_list()))
         known = np.bincount(user[split < code], minlength=self.users.height) > 0  # (users,)
         target = np.flatnonzero((split == code) & known[user])
         if not len(target):
-            raise DataError(
-                f"data set {self.name!r} has no {part} users: nobody has events in that part and others before it",
-                remedy="prepare it again: `honeyguide prepare` says which --split works",
-            )
+            raise self._nobody(part)
         evaluated, first = np.unique(user[target], return_index=True)
         chosen = np.zeros(self.users.height, bool)
         chosen[evaluated] = True
@@ -213,6 +240,12 @@ class Dataset:
             target_users=pairs // self.spec.items,
             target_items=(pairs % self.spec.items).astype(np.int32),
             user_ids=tuple(self.users["user_id"].gather(evaluated).to_list()),
+        )
+
+    def _nobody(self, part: str) -> DataError:
+        return DataError(
+            f"data set {self.name!r} has no {part} users: nobody has events in that part and others before it",
+            remedy="prepare it again: `honeyguide prepare` says which --split works",
         )
 
     def histories_for_import(self, batch_events: int = 50_000) -> Iterator[pl.DataFrame]:
@@ -270,6 +303,7 @@ class Dataset:
             "format_version": _FORMAT_VERSION,
             "name": self.name,
             "split": self.split,
+            "targets": self.targets,
             "spec": dataclasses.asdict(self.spec),
             "counts": self.counts,
             "report": dict(self.report),

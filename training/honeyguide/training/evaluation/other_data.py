@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.errors import DataError
-from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.training.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -47,10 +47,14 @@ class OtherData:
     """The users with targets; -1 is a target that the run does not know."""
     items: pl.DataFrame
     """The run's items, as `Dataset.items` holds them: what is told of them, and how popular they are, is the data's."""
+    training: HistoryBatch
+    """The data's training events with items that the run knows."""
     known: Known
 
 
-def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run: Path) -> OtherData:
+def as_known(
+    data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run: Path, targets: str | None = None
+) -> OtherData:
     """Translates one part of a data set by item ids; features are normalised as in the run's training.
 
     Args:
@@ -59,6 +63,7 @@ def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run:
         spec: of the data that the run was trained on.
         item_ids: (items,) the run's.
         run: its folder, for messages.
+        targets: as in `Dataset.evaluation`.
 
     Raises:
         DataError: the data lack a column that the run reads, or it knows none of their targets or of the events before.
@@ -80,11 +85,12 @@ def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run:
         name=data.name,
         spec=dataclasses.replace(spec, items=len(item_ids) + data.items.height),
         split=data.split,
+        targets=data.targets,
         events=data.events.with_columns(pl.Series("item", rows[data.events["item"].to_numpy()])),
         users=data.users,
         items=items.with_columns(pl.col("popularity").fill_null(0), pl.col("title").fill_null("")),
     )
-    everything = translated.evaluation(part)
+    everything = translated.evaluation(part, targets)
     histories = everything.histories.only(everything.histories.items < spec.items)
     users = np.flatnonzero(histories.lengths)
     held_out = dataclasses.replace(
@@ -95,8 +101,8 @@ def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run:
     known = Known(
         items_known=int((rows < spec.items).sum()),
         items_total=len(rows),
-        users_known=len(users),
-        users_total=len(everything),
+        users_known=held_out.users,
+        users_total=everything.users,
         events_known=len(held_out.histories.items),
         events_total=int(everything.histories.lengths[users].sum()),
         targets_known=int((held_out.target_items >= 0).sum()),
@@ -108,7 +114,8 @@ def as_known(data: Dataset, part: str, spec: DataSpec, item_ids: pl.Series, run:
             "and of no user both a target and an event before it: there is nothing to compare",
             remedy="check that both were prepared with the same item ids, or train on this data set",
         )
-    return OtherData(held_out, translated.items, known)
+    training = translated.training()
+    return OtherData(held_out, translated.items, training.only(training.items < spec.items), known)
 
 
 def _rows(ids: pl.Series, item_ids: pl.Series) -> NDArray[np.int32]:

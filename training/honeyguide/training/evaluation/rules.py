@@ -88,7 +88,7 @@ def measure(
         lists = {k: reorder(rule, stage, data, facts, k, max(k, candidates or CANDIDATES)) for k in ks}
         values: dict[str, float] = {}
         for k in ks:
-            values |= metrics_at(_ranks(lists[k], data), data.target_users, len(data), [k])
+            values |= metrics_at(_ranks(lists[k], data), data.target_users, len(data), [k], data.weights)
         values |= {f"coverage@{k}": coverage(lists[k], items) for k in ks}
         measured[f"{last} + {name}"] = values | _beyond(lists, facts)
     return measured

@@ -1,9 +1,10 @@
-"""Ranks held-out targets by full ranking over the catalogue, stage by stage, beside popularity, and measures that."""
+"""Ranks held-out targets by full ranking over the catalogue, stage by stage, beside baselines, and measures that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from honeyguide.sdk.candidates import sourced_candidates, top_k
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.metrics import auc, coverage, mask_seen, metrics_at, per_user_at, target_ranks
 from honeyguide.sdk.model import Model
+from honeyguide.training.evaluation.baselines import TRANSITIONS, Baseline
+from honeyguide.training.evaluation.differences import paired_difference
 from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.candidates import Source, rerank, score_all
 from honeyguide.training.scoring.device import device_of, tensors
@@ -20,9 +23,9 @@ from honeyguide.training.scoring.device import device_of, tensors
 __all__ = [
     "KS",
     "StageRanks",
+    "compare_stages",
     "evaluate_stages",
     "flatten",
-    "popularity_of",
     "rank_targets",
     "stage_metrics",
 ]
@@ -66,7 +69,7 @@ def evaluate_stages(
     data: EvaluationSet,
     *,
     candidates: int = 0,
-    popularity: NDArray[np.integer] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     sources: Sequence[Source] = (),
     ks: Sequence[int] = KS,
     batch_users: int = 256,
@@ -81,21 +84,21 @@ def evaluate_stages(
         data: users with their targets.
         candidates: how many items of each source the network reranks; the others keep their order behind. 0 leaves the
             stage "rank" out.
-        popularity: (items,) events of each item; where given, the stage "popularity" is added.
+        baselines: more stages by name, which come first; see `honeyguide.training.evaluation.baselines`.
         sources: what retrieves for a model that only ranks; the stage "retrieve" is the first one's. Empty: the model
             retrieves for itself.
         ks: the cuts.
         batch_users: the most users scored at once; it bounds memory and changes no result.
 
     Returns:
-        By stage ("popularity", "retrieve", "rank") the metrics, such as "ndcg@10" and "auc".
+        By stage (the baselines, "retrieve", "rank") the metrics, such as "ndcg@10" and "auc".
     """
     stages = rank_targets(
         model,
         network,
         data,
         candidates=candidates,
-        popularity=popularity,
+        baselines=baselines,
         sources=sources,
         longest=max(ks),
         batch_users=batch_users,
@@ -105,9 +108,30 @@ def evaluate_stages(
 
 def stage_metrics(stage: StageRanks, data: EvaluationSet, ks: Sequence[int], items: int) -> dict[str, float]:
     """Computes what `evaluate_stages` returns for one stage."""
-    values = metrics_at(stage.ranks, data.target_users, len(data), ks)
+    values = metrics_at(stage.ranks, data.target_users, len(data), ks, data.weights)
     values |= {f"coverage@{k}": coverage(stage.lists[:, :k], items) for k in ks}
-    return values | {"auc": auc(stage.ranks, data.target_users, len(data), stage.ranked)}
+    return values | {"auc": auc(stage.ranks, data.target_users, len(data), stage.ranked, data.weights)}
+
+
+def compare_stages(stages: Mapping[str, StageRanks], data: EvaluationSet, k: int) -> dict[str, dict[str, float]]:
+    """Says how much better each stage's NDCG at k is than that of the one above and of the transitions.
+
+    Returns:
+        By stage "above_gain", "above_low", "above_high", and "transitions_gain" and so on for the stages behind them:
+        see `honeyguide.training.evaluation.differences`. Nothing for the first stage.
+    """
+    values = {name: stage.ndcg(data, k) for name, stage in stages.items()}
+    names = list(values)
+    compared: dict[str, dict[str, float]] = {}
+    for above, name in pairwise(names):
+        pairs = {"above": above}
+        if TRANSITIONS in names and names.index(name) > names.index(TRANSITIONS):
+            pairs[TRANSITIONS] = TRANSITIONS
+        compared[name] = {}
+        for label, other in pairs.items():
+            over = paired_difference(values[other], values[name], 0, owners=data.owners)
+            compared[name] |= {f"{label}_gain": over.gain, f"{label}_low": over.low, f"{label}_high": over.high}
+    return compared
 
 
 def rank_targets(
@@ -116,7 +140,7 @@ def rank_targets(
     data: EvaluationSet,
     *,
     candidates: int = 0,
-    popularity: NDArray[np.integer] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     sources: Sequence[Source] = (),
     longest: int = 0,
     batch_users: int = 256,
@@ -129,7 +153,7 @@ def rank_targets(
         network: as there.
         data: as there.
         candidates: as there.
-        popularity: as there.
+        baselines: as there.
         sources: as there.
         longest: the largest k, for which lists are kept.
         batch_users: as there.
@@ -139,7 +163,7 @@ def rank_targets(
     done = 0
     for users in _chunks(model, data.histories, batch_users):
         targets = np.isin(data.target_users, users)  # both ascend, so the part keeps the order
-        parts = _rank_part(model, network, data.take(users), candidates, popularity, sources, longest)
+        parts = _rank_part(model, network, data.take(users), candidates, baselines or {}, sources, longest)
         for name, part in parts.items():
             if name not in stages:
                 stages[name] = StageRanks(
@@ -162,17 +186,17 @@ def _rank_part(
     network: nn.Module,
     data: EvaluationSet,
     candidates: int,
-    popularity: NDArray[np.integer] | None,
+    baselines: Mapping[str, Baseline],
     sources: Sequence[Source],
     longest: int,
 ) -> dict[str, StageRanks]:
     """Does `rank_targets` for users few enough to hold all their scores."""
     stages: dict[str, StageRanks] = {}
-    if popularity is not None:
-        counts = np.tile(popularity.astype(np.float32), (len(data), 1))  # (users, items)
+    for name, baseline in baselines.items():
+        counted = baseline(data.histories)  # (users, items)
         if not model.data.repeats:
-            mask_seen(counts, data.histories)
-        stages["popularity"] = StageRanks.of_scores(counts, data, *top_k(counts, longest))
+            mask_seen(counted, data.histories)
+        stages[name] = StageRanks.of_scores(counted, data, *top_k(counted, longest))
     # A model that retrieves is the only source of its own candidates.
     scored = [score_all(*source, data.histories) for source in sources or [(model, network)]]
     scores = scored[0][0]
@@ -196,11 +220,6 @@ def _rank_part(
             ranked=first.ranked,
         )
     return stages
-
-
-def popularity_of(histories: HistoryBatch, items: int) -> NDArray[np.int64]:
-    """Returns the (items,) events of each item."""
-    return np.bincount(histories.items, minlength=items).astype(np.int64)
 
 
 def flatten(stages: dict[str, dict[str, float]]) -> dict[str, float]:

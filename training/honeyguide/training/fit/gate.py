@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ from torch import nn
 
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.model import Model
-from honeyguide.training.evaluation.stages import KS, flatten, popularity_of, rank_targets, stage_metrics
+from honeyguide.training.evaluation.baselines import TRANSITIONS, counted_baselines
+from honeyguide.training.evaluation.differences import Difference, beaten_words, paired_difference
+from honeyguide.training.evaluation.stages import KS, flatten, rank_targets, stage_metrics
 from honeyguide.training.runs.retrievers import RetrieverRun
 
-__all__ = ["Verdict", "judge", "paired_bootstrap"]
+__all__ = ["Verdict", "judge"]
 
 _SIGNIFICANT = 0.05
 
@@ -31,7 +33,8 @@ class Verdict:
     metrics: dict[str, float]
     """Of the stages that stay, such as "retrieve/ndcg@10"."""
     report: dict[str, Any]
-    """JSON-ready: "gate", the comparison that decides, and "alone", that with the best retriever's own ranker."""
+    """JSON-ready: "gate", the comparison that decides; "alone", that with the best retriever's own ranker;
+    "transitions", that of the last stage that stays with what followed what, with "words" where it is no better."""
 
 
 def judge(
@@ -47,6 +50,7 @@ def judge(
 
     A model that retrieves is the only source of its own candidates. Where others retrieve, it is also said whether it
     beats the best of them with that one's own ranker; that decides nothing: who serves that run alone saves the others.
+    Nor does it decide whether what stays beats the transitions of `honeyguide.training.evaluation.transitions`.
 
     Args:
         model: the model.
@@ -62,11 +66,11 @@ def judge(
         network,
         validation,
         candidates=candidates,
-        popularity=popularity_of(training, model.data.items),
+        baselines=counted_baselines(training, model.data.items),
         sources=[run.source for run in retrievers],
         longest=max(KS),
     )
-    words, report = "", {}
+    words, report = "", dict[str, Any]()
     if candidates:
         runs = [rank_targets(*run.source, validation, candidates=run.checkpoint.candidates) for run in retrievers]
         ranked = stages["rank"].ndcg(validation)
@@ -77,11 +81,13 @@ def judge(
             best = max(range(len(runs)), key=lambda place: _mean(alone[place]))
             name = retrievers[best].model.name
             report["alone"] = _compare(alone[best], ranked, candidates, seed)[0] | {"model": name}
-            gain, p = report["alone"]["ndcg10_gain"], report["alone"]["p"]
-            words += f"; against {name} with its own ranker {gain:+.4f}, p = {p:.4f}"
+            words += f"; against {name} with its own ranker {_short(report['alone'])}"
         if not report["gate"]["kept"]:
             candidates = 0
             del stages["rank"]
+    last = list(stages)[-1]
+    over = paired_difference(stages[TRANSITIONS].ndcg(validation), stages[last].ndcg(validation), seed)
+    report[TRANSITIONS] = _figures(over) | {"stage": last, "words": beaten_words(last, over)}
     metrics = {name: stage_metrics(stage, validation, KS, model.data.items) for name, stage in stages.items()}
     return Verdict(candidates, words, flatten(metrics), report)
 
@@ -94,32 +100,16 @@ def _compare(
     before: NDArray[np.float64], after: NDArray[np.float64], candidates: int, seed: int
 ) -> tuple[dict[str, Any], str]:
     """Compares the (users,) NDCG@10 without and with a ranker; returns the figures, JSON-ready, and them in words."""
-    p = paired_bootstrap(before, after, seed)
-    gain = _mean(after) - _mean(before)
-    kept = gain > 0 and p < _SIGNIFICANT
-    words = f"{'kept' if kept else 'left out'}: NDCG@10 {gain:+.4f} on {len(before)} users, p = {p:.4f}"
-    return {"candidates": candidates, "ndcg10_gain": gain, "p": p, "kept": kept}, words
+    figures = _figures(paired_difference(before, after, seed))
+    kept = figures["ndcg10_gain"] > 0 and figures["p"] < _SIGNIFICANT
+    words = f"{'kept' if kept else 'left out'}: NDCG@10 {_short(figures)} on {len(before)} users"
+    return {"candidates": candidates, **figures, "kept": kept}, words
 
 
-def paired_bootstrap(
-    before: NDArray[np.float64], after: NDArray[np.float64], seed: int, samples: int = 10_000
-) -> float:
-    """Returns the one-sided p-value that ``after`` is no better than ``before``, by resampling users in pairs.
+def _figures(over: Difference) -> dict[str, Any]:
+    return {"ndcg10_gain": over.gain, "ndcg10_interval": [over.low, over.high], "p": over.p}
 
-    The share of resampled mean differences that are not above 0 (Efron & Tibshirani, 1993), one more counted in, so
-    never 0. How often each distinct difference is sample is multinomial, so users need not be sample one by one.
 
-    Args:
-        before: (users,) a metric of each user.
-        after: (users,) the same users' metric, to be shown better.
-        seed: of the resampling.
-        samples: how many times to resample.
-    """
-    values, counts = np.unique(after - before, return_counts=True)
-    rng = np.random.default_rng(seed)
-    rows = max((1 << 22) // len(values), 1)
-    not_better = 0
-    for start in range(0, samples, rows):
-        sample = rng.multinomial(len(before), counts / len(before), size=min(rows, samples - start))
-        not_better += int((sample @ values <= 1e-12 * len(before)).sum())
-    return (1 + not_better) / (1 + samples)
+def _short(figures: Mapping[str, Any]) -> str:
+    low, high = figures["ndcg10_interval"]
+    return f"{figures['ndcg10_gain']:+.4f} [{low:+.4f}, {high:+.4f}], p = {figures['p']:.4f}"

@@ -155,7 +155,7 @@ def train(
                 trained = fit_model(
                     host.build(model, config_to(config), dataset.spec),
                     dataset.training(),
-                    dataset.evaluation("validation"),
+                    dataset.validation(),
                     options,
                     retrievers=retrievers,
                     items=dataset.item_table(),
@@ -184,7 +184,7 @@ def train(
             metrics=trained.metrics,
             retrievers=tuple(f"{RETRIEVERS}/{place}-{run.checkpoint.model}" for place, run in enumerate(retrievers)),
             options=dataclasses.asdict(options),
-            report=trained.report,
+            report={**trained.report, "protocol": dataset.protocol},
         )
         _save(folder, unfinished, checkpoint, trained, retrievers, dataset)
     return Run.open(folder)

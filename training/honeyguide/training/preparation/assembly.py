@@ -201,6 +201,7 @@ def _assemble(events: Events, options: PrepareOptions, repeats: bool, unit: str,
             features=tuple(scalers),
         ),
         split=options.split,
+        targets=options.targets,
         events=pl.DataFrame(table).select(c for c in _ORDER if c in table),
         users=pl.DataFrame({"user_id": user_ids}),
         items=items,
@@ -219,6 +220,8 @@ def _split(
         raise DataError("a global-time split needs times that differ", file=source, remedy="choose --split random")
     if options.validation_from:
         cuts = (parse_cut(options.validation_from, unit), parse_cut(options.test_from, unit))
+    elif options.quantile:
+        cuts = splits.quantile_cuts(user, times, options.quantile)
     else:
         cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
     return splits.global_time(times, *cuts)

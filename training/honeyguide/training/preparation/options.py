@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from honeyguide.training.held_out import TARGETS
 from honeyguide.training.preparation.conditions import parse_condition
 
 __all__ = ["PrepareOptions"]
@@ -26,6 +27,7 @@ class PrepareOptions:
         "repeats": ("detect", "yes", "no"),
         "merge": ("", "first", "last", "strongest", "sum"),
         "split": ("leave-one-out", "global-time", "random"),
+        "targets": TARGETS,
     }
 
     name: str = ""
@@ -135,6 +137,12 @@ class PrepareOptions:
     """Start of the validation window instead of the fraction: a date (UTC), or a number in ``time_unit``."""
     test_from: str = ""
     """Start of the test window, given together with ``validation_from``."""
+    quantile: float = 0.0
+    """Quantile of the times after which test begins in a global-time split, and of what is left, validation; between 0
+    and 1, such as 0.9; 0 = by the fractions."""
+    targets: str = "all"
+    """What is predicted of each user's held-out events in a global-time split: all of them at once, the last, or one
+    after the other ("successive"); see `honeyguide.training.held_out`."""
     trainable: bool = True
     """Whether a data set that no model can learn from, or be judged by, is refused."""
 
@@ -155,6 +163,13 @@ class PrepareOptions:
             raise ValueError("validation_from and test_from go together")
         if self.validation_from and self.split != "global-time":
             raise ValueError("validation_from and test_from are of a global-time split: split='global-time'")
+        if self.quantile and not 0 < self.quantile < 1:  # NaN is not allowed either
+            raise ValueError(f"quantile is {self.quantile:g}; it lies between 0 and 1, such as 0.9")
+        for name, given in (("quantile", self.quantile), ("targets", self.targets != "all")):
+            if given and self.split != "global-time":
+                raise ValueError(f"{name} is of a global-time split: split='global-time'")
+        if self.quantile and self.validation_from:
+            raise ValueError("quantile and validation_from both say where test begins: give one")
         needing = {"a global-time split": self.split == "global-time", "since": self.since, "until": self.until}
         if not self.time and (named := [what for what, given in needing.items() if given]):
             raise ValueError(f"{named[0]} needs a time column")

@@ -81,6 +81,8 @@ def prepare(
     test_fraction: float | None = None,
     validation_from: str | None = None,
     test_from: str | None = None,
+    quantile: float | None = None,
+    targets: str | None = None,
     trainable: bool | None = None,
 ) -> Dataset:
     r"""Turns an event log into a data set: reads, cleans, splits, and accounts for every event.
@@ -146,6 +148,10 @@ def prepare(
         test_fraction: share of a global-time or random split, above 0.
         validation_from: date or time where validation starts, instead of the fraction.
         test_from: date or time where test starts.
+        quantile: of the times: test is what came after it, validation what came after the same quantile of the rest;
+            instead of the fractions.
+        targets: what a global-time split predicts: "all" that a user did in a part, at once; the "last" of it; or each
+            in turn ("successive"). See `honeyguide.training.held_out`.
         trainable: whether a data set that no model can learn from, or be judged by, is refused.
 
     Returns:
@@ -217,6 +223,10 @@ def _options(sources: Sequence[str], preset: str, keywords: Mapping[str, Any]) -
     for key in ("validation_fraction", "test_fraction"):
         if key in keywords and options.split == "leave-one-out":
             raise ConfigError(f"{key} is of a global-time or random split: say which with --split")
+        if key in keywords and options.quantile:
+            raise ConfigError(f"{key} and quantile both say where the parts begin: give one")
+    if "quantile" in keywords and not options.quantile:
+        raise ConfigError("quantile is 0; it lies between 0 and 1, such as 0.9")
     return options
 
 

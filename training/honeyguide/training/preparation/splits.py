@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from honeyguide.sdk.errors import DataError
 from honeyguide.training.preparation.times import moment_text
 
-__all__ = ["basket_starts", "check_trainable", "cut_times", "global_time", "leave_one_out", "random_parts"]
+__all__ = [
+    "basket_starts",
+    "check_trainable",
+    "cut_times",
+    "global_time",
+    "leave_one_out",
+    "quantile_cuts",
+    "random_parts",
+]
 
 Int = NDArray[np.integer]
 
@@ -49,13 +57,33 @@ def cut_times(time_ms: Int, validation: float, test: float) -> tuple[int, int]:
     return int(ordered[places[0]]), int(ordered[places[1]])
 
 
+def quantile_cuts(users: Int, time_ms: Int, quantile: float) -> tuple[int, int]:
+    """Finds the moments where validation and test begin, as the time-to-split study does (Gusak et al., RecSys 2025).
+
+    Test is what came after the quantile of all times; validation, of what is left, what came after the same quantile of
+    the times of users with two events or more.
+
+    Raises:
+        DataError: nobody has two events before the test.
+    """
+    test_from = int(np.floor(np.quantile(time_ms, quantile))) + 1  # what lies at the quantile is not after it
+    before = time_ms < test_from
+    often = np.bincount(users[before], minlength=int(users.max()) + 1) >= 2
+    if not len(left := time_ms[before & often[users]]):
+        raise DataError(
+            f"nobody has two events before test begins at {moment_text(test_from)} (quantile {quantile:g})",
+            remedy="choose a larger --quantile, or another --split",
+        )
+    return int(np.floor(np.quantile(left, quantile))) + 1, test_from
+
+
 def global_time(time_ms: Int, validation_from: int, test_from: int) -> NDArray[np.int8]:
     """Gives the events from two moments on to validation and test; raises `DataError` where a part stays empty."""
     if validation_from >= test_from:
         raise DataError(
             f"validation begins at {moment_text(validation_from)}, test at {moment_text(test_from)}: "
             "nothing lies between",
-            remedy="choose an earlier --validation-from or larger fractions, or --split random",
+            remedy="choose an earlier --validation-from, larger fractions or a smaller --quantile, or --split random",
         )
     parts = ((time_ms >= validation_from).astype(np.int8) + (time_ms >= test_from)).astype(np.int8)
     for code, name in enumerate(("training", "validation", "test")):
@@ -63,7 +91,7 @@ def global_time(time_ms: Int, validation_from: int, test_from: int) -> NDArray[n
             raise DataError(
                 f"no event is left for {name}; the data reach from {moment_text(int(time_ms.min()))} to "
                 f"{moment_text(int(time_ms.max()))}",
-                remedy="choose other cut times or fractions",
+                remedy="choose other cut times, fractions or another --quantile",
             )
     return parts
 
