@@ -97,7 +97,7 @@ settings = Settings(
     repository=Path({str(repository)!r}), events=Path({str(folder / "e.db")!r}), port=0, metrics_port=-1
 )
 asyncio.run(serve(settings, lambda line: print(line, flush=True), host))
-print(sorted({{"torch", "lightning", "onnx", "onnxscript", "safetensors"}} & set(sys.modules)), flush=True)
+print(sorted({{"torch", "lightning", "onnx", "onnxscript", "safetensors", "uvicorn"}} & set(sys.modules)), flush=True)
 """
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", program],

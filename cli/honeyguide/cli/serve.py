@@ -104,6 +104,8 @@ def _serve(config: Path | None, given: dict[str, Any]) -> None:
     check_free(settings.host, settings.port)
     if settings.admin_port > 0:
         check_free(settings.admin_host, settings.admin_port, "--admin-port")
+    if settings.web_port > 0:
+        check_free(settings.web_host, settings.web_port, "--web-port")
 
     def say(line: str) -> None:
         if settings.log_format == "json":  # who reads the log reads nothing else on this stream

@@ -17,7 +17,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from honeyguide.answers.plain_text import plain_line
 from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
-from honeyguide.server.access.certificates import server_credentials
+from honeyguide.server.access.certificates import server_context, server_credentials
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.access.reach import check_reach
 from honeyguide.server.api.auditing import Auditor
@@ -55,6 +55,7 @@ from honeyguide.server.transport.services import Services, Transport
 
 if TYPE_CHECKING:
     from honeyguide.server.exposure.log import ExposureLog
+    from honeyguide.server.web.door import WebDoor
 
 __all__ = ["Server", "serve"]
 
@@ -172,6 +173,7 @@ class Server:
         )
         self._transport: Transport = make_transport(self._choice, services, settings)
         self._admin = GrpcioTransport(services, settings, is_admin=True) if settings.admin_port >= 0 else None
+        self._web = self._open_web(services) if settings.web_port >= 0 else None
         self.workers.start(self._transport.receive)
         self._parts.callback(self.workers.close)
         self._parts.push_async_callback(self._transport.stop, None)
@@ -180,6 +182,10 @@ class Server:
         if self._admin is not None:
             self._parts.push_async_callback(self._admin.stop, None)
             self.admin_port = self._admin.port
+        self.web_port = -1
+        if self._web is not None:
+            self._parts.push_async_callback(self._web.stop, None)
+            self.web_port = self._web.port
         self.metrics_port = -1
         if settings.metrics_port >= 0:
             endpoint = MetricsEndpoint(self.metrics.registry, settings.metrics_host, settings.metrics_port)
@@ -194,6 +200,8 @@ class Server:
         await self._transport.start()
         if self._admin is not None:
             await self._admin.start()
+        if self._web is not None:
+            await self._web.start()
 
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new calls, lets those under way finish, then frees everything; twice is once."""
@@ -202,8 +210,20 @@ class Server:
         self._stopped = True
         await self.health.enter_graceful_shutdown()
         drain = self.settings.drain_seconds
-        await asyncio.gather(*(each.stop(drain) for each in (self._transport, self._admin) if each is not None))
+        doors = (self._transport, self._admin, self._web)
+        await asyncio.gather(*(each.stop(drain) for each in doors if each is not None))
         await self._parts.aclose()
+
+    def _open_web(self, services: Services) -> WebDoor:
+        """Binds the port of the web."""
+        try:
+            from honeyguide.server.web.door import WebDoor  # most servers have none
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"web_port is set, for which {error.name} is missing: pip install 'honeyguide[web]'"
+            ) from error
+        settings = self.settings
+        return WebDoor(services, settings, services.tls and partial(server_context, settings, self.metrics))
 
     def _open_audit(self) -> Auditor | None:
         """Opens the log of what is changed and erased, where there is to be one."""
@@ -280,6 +300,7 @@ class Server:
                 why=self._choice.why,
                 tls=self.settings.tls_certificate is not None,
                 admin_address=address_of(self.settings.admin_host, self.admin_port) if self.admin_port >= 0 else "",
+                web_address=address_of(self.settings.web_host, self.web_port) if self.web_port >= 0 else "",
             )
         )
         return list(map(plain_line, lines))  # names and words of bundles stand in them

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -87,6 +88,14 @@ async def version(channel: grpc.aio.Channel) -> int:
     return int(answer.models[0].version)
 
 
+def version_on_web(port: int) -> str:
+    """Which version answers JSON, over a connection of its own."""
+    url = f"http://127.0.0.1:{port}/honeyguide.v1.RecommenderService/Recommend"
+    request = urllib.request.Request(url, b'{"history": {"itemIds": ["item-1"]}}', {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["models"][0]["version"])
+
+
 async def serves(channel: grpc.aio.Channel) -> tuple[int, ...]:
     models = (await ModelServiceStub(channel).ListModels(ListModelsRequest())).models
     return tuple(model.version for model in models if model.state == MODEL_STATE_SERVING)
@@ -118,7 +127,9 @@ class Cannot:
 async def test_what_one_process_is_told_every_process_knows(models: Path, tmp_path: Path, transport: str) -> None:
     pipelines = {"home": {"model": "small"}, "old": {"model": "small", "version": 1}}
     settings = {"pipelines": pipelines, "default_pipeline": "home", "traffic": tmp_path / "traffic.json"}
-    async with serving(models, tmp_path, transport=transport, **settings) as supervisor:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        web_port = free.getsockname()[1]
+    async with serving(models, tmp_path, transport=transport, web_port=web_port, **settings) as supervisor:
         assert len(set(supervisor.pids)) == 2
         assert set(await over_connections(supervisor, version)) == {2}
         pages = await supervisor.metrics()
@@ -133,6 +144,8 @@ async def test_what_one_process_is_told_every_process_knows(models: Path, tmp_pa
             await ModelServiceStub(channel).LoadModel(LoadModelRequest(name="small", version=1))
         assert set(await over_connections(supervisor, version)) == {1}
         assert set(await over_connections(supervisor, serves)) == {(1,)}
+        over_web = [await asyncio.to_thread(version_on_web, web_port) for _ in range(CONNECTIONS)]
+        assert set(over_web) == {"1"}
 
         async def record(channel: grpc.aio.Channel) -> None:
             await EventServiceStub(channel).RecordEvents(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextvars import Context
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import structlog
@@ -14,7 +16,9 @@ from honeyguide.server.access.files import WatchedFiles
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.settings import Settings
 
-__all__ = ["server_credentials"]
+__all__ = ["server_context", "server_credentials"]
+
+Made = TypeVar("Made")
 
 
 def server_credentials(settings: Settings, metrics: Metrics) -> grpc.ServerCredentials:
@@ -23,16 +27,38 @@ def server_credentials(settings: Settings, metrics: Metrics) -> grpc.ServerCrede
     gRPC asks for changes at every handshake. New files that are no pair change nothing: what was read before goes on.
     Raises `ConfigError` saying what is wrong with the files.
     """
+    return grpc.dynamic_ssl_server_credentials(
+        _read(settings),
+        _changes(settings, metrics, lambda: _read(settings)),  # type: ignore[arg-type]  # its stub knows no None
+        require_client_authentication=settings.tls_client_ca is not None,
+    )
+
+
+def server_context(settings: Settings, metrics: Metrics) -> ssl.SSLContext:
+    """Makes what the web port speaks TLS with, from the same files and as often read again; raises `ConfigError`."""
+    first = latest = _context(settings)
+    changed = _changes(settings, metrics, lambda: _context(settings))
+
+    def shake_hands(connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
+        nonlocal latest
+        latest = changed() or latest
+        connection.context = latest
+
+    first.sni_callback = shake_hands  # OpenSSL calls it at every handshake, also of clients that name no host
+    return first
+
+
+def _changes(settings: Settings, metrics: Metrics, make: Callable[[], Made]) -> Callable[[], Made | None]:
+    """Returns what makes something of the TLS files anew where they changed; else, or where they are bad, None."""
     log = structlog.get_logger("honeyguide.access")
     paths = (settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     files = WatchedFiles([path for path in paths if path is not None])
 
-    def changed() -> grpc.ServerCertificateConfiguration | None:
-        """Returns the files as they are, where they changed; None: what gRPC has holds. On gRPC's thread."""
+    def changed() -> Made | None:
         if not files.changed():
             return None
         try:
-            found = _read(settings)
+            found = make()
         except ConfigError as error:
             metrics.reloads.labels("tls", "failed").inc()
             log.error("TLS files not reloaded; those of before go on", problem=error.message)  # noqa: TRY400  # no fault of ours
@@ -41,12 +67,19 @@ def server_credentials(settings: Settings, metrics: Metrics) -> grpc.ServerCrede
         log.info("TLS files reloaded")
         return found
 
-    return grpc.dynamic_ssl_server_credentials(
-        _read(settings),
-        # In a context of its own: it is nobody's request that the log then tells of.
-        lambda: Context().run(changed),  # type: ignore[arg-type, return-value]  # its stub knows no None
-        require_client_authentication=settings.tls_client_ca is not None,
-    )
+    # In a context of its own: it is nobody's request that the log then tells of.
+    return lambda: Context().run(changed)
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
+    _read(settings)  # says what is wrong with the files
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(settings.tls_certificate), settings.tls_key, password="")
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.tls_client_ca is not None:
+        context.load_verify_locations(settings.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _read(settings: Settings) -> grpc.ServerCertificateConfiguration:

@@ -26,9 +26,11 @@ def check_reach(settings: Settings) -> list[str]:
     Refused are other machines without TLS, unless `insecure` says so; half of TLS; and an admin port that cannot be.
     """
     _check_admin_port(settings)
+    _check_web_port(settings)
     if settings.tls_client_ca is not None and settings.tls_certificate is None:
         raise ConfigError("tls_client_ca is set, and tls_certificate is not: clients show theirs over TLS alone")
     hosts = {"host": settings.host} | ({"admin_host": settings.admin_host} if settings.admin_port >= 0 else {})
+    hosts |= {"web_host": settings.web_host} if settings.web_port >= 0 else {}
     opened = [f"{name} {host}" for name, host in hosts.items() if not only_this_machine(host)]
     if not opened:
         return []
@@ -55,3 +57,17 @@ def _check_admin_port(settings: Settings) -> None:
         raise ConfigError("admin_port is 0, and processes is above 1: name a port, which they share")
     elif settings.admin_port and (settings.admin_port, settings.admin_host) == (settings.port, settings.host):
         raise ConfigError(f"admin_port is {settings.admin_port}, which is port, too; choose another")
+
+
+def _check_web_port(settings: Settings) -> None:
+    port, host = settings.web_port, settings.web_host
+    if port < 0:
+        return
+    if host.startswith("unix:"):
+        raise ConfigError(f"web_host is {host!r}; web_port needs an address that browsers can reach, not a Unix socket")
+    if settings.processes > 1 and port == 0:
+        raise ConfigError("web_port is 0, and processes is above 1: name a port, which they share")
+    others = {"port": (settings.port, settings.host), "admin_port": (settings.admin_port, settings.admin_host)}
+    for name, other in others.items():
+        if port and other == (port, host):
+            raise ConfigError(f"web_port is {port}, which is {name}, too; choose another")

@@ -108,4 +108,6 @@ def _told(error: HoneyguideError) -> dict[str, str]:
     """Returns what the log may hold of an error: where a message quotes the request, the fields alone."""
     if isinstance(error, InvalidArgument):
         return {"fields": ", ".join(each.field for each in (error, *error.others))}
+    if isinstance(error, Malformed):
+        return {}
     return {"fields": error.facts["field"]} if isinstance(error, NotFound) else {"message": error.message}

@@ -39,6 +39,7 @@ def describe_addresses(
     why: str,
     tls: bool = False,
     admin_address: str = "",
+    web_address: str = "",
 ) -> str:
     """Says where the server listens and why so, where events go and what computes.
 
@@ -52,8 +53,10 @@ def describe_addresses(
         why: what decided for it.
         tls: whether clients must speak TLS.
         admin_address: host and port of the admin port; "": there is none.
+        web_address: host and port of JSON, Connect and gRPC-Web; "": they are not answered.
     """
     ports = f", admin on {admin_address}" if admin_address else ""
+    ports += f", web on http{'s' * tls}://{web_address}" if web_address else ""
     ports += f", metrics on http://{metrics_address}/metrics" if metrics_address else ""
     computes = f"{workers} x {threads} threads"
     return f"gRPC{' with TLS' * tls} on {address}{ports}, events in {events}, {computes}, transport {transport} ({why})"

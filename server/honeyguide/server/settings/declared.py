@@ -17,6 +17,7 @@ from honeyguide.server.settings.pipelines import PipelineName, PipelineSettings
 from honeyguide.server.settings.records import RecordSettings
 from honeyguide.server.settings.traffic import TrafficSettings
 from honeyguide.server.settings.trust import TrustSettings
+from honeyguide.server.settings.web import WebSettings
 
 __all__ = ["PREFIX", "Settings"]
 
@@ -33,6 +34,7 @@ class Settings(
     EventSettings,
     ExposureSettings,
     LoadSettings,
+    WebSettings,
     NetworkSettings,
 ):
     """Settings of the server. Relative paths start at the working directory."""

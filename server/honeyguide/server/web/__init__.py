@@ -1,0 +1,1 @@
+"""How browsers and plain HTTP clients call: the rpcs as JSON, Connect and gRPC-Web on a port of their own."""
