@@ -7,7 +7,7 @@ SOURCES := protos plugins training exporters server clients/python cli
 PACKAGES := $(addprefix -p honeyguide.,answers v1 sdk models rules training exporters server client conformance cli)
 DATA ?= ../shared/data
 SEEDS ?= 0
-MODELS ?= cf gru attention_lstm transformer joint
+ROWS ?=
 RESULTS := benchmarks/results
 WORKERS ?= 2
 PEERS ?= build/peers
@@ -17,7 +17,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality faults clean
+.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -83,8 +83,21 @@ bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
 faults: $(STAMP)  ## what goes wrong in the world, done to real servers; about 25 minutes, goes on where it stopped; FAULTS=--short
 	cd benchmarks && ../$(BIN)/python -m faults $(FAULTS)
 
-bench-quality: $(STAMP)  ## quality on MovieLens-1M through the served path; needs DATA=<folder with ml-1m/ml-1m_sasrec.txt>
-	$(BIN)/python benchmarks/quality.py --data $(DATA)/ml-1m/ml-1m_sasrec.txt --models $(MODELS) --seeds $(SEEDS) --out $(RESULTS)/quality-ml-1m.json
+bench-quality: SUITE = ml-1m
+bench-quality-time: SUITE = ml-1m-time
+bench-quality-global: SUITE = ml-1m-global
+bench-quality-beauty: SUITE = beauty
+bench-quality-retail: SUITE = retail
+bench-quality: $(STAMP)  ## quality on MovieLens-1M, ids alone, served; needs DATA=<folder of ml-1m, beauty, online-retail>; ROWS="cf joint", SEEDS="0 1 2"
+bench-quality-time: $(STAMP)  ## the same with the time of the request known
+bench-quality-global: $(STAMP)  ## the same split by time, last and successive targets
+bench-quality-beauty: $(STAMP)  ## quality on Amazon Beauty
+bench-quality-retail: $(STAMP)  ## quality on Online Retail, split by time; what text and joint ranking gain
+bench-families: SUITE = ml-1m
+bench-families: ROWS = item_knn user_knn ease content text mlp
+bench-families: $(STAMP)  ## the families that are not sequence models, on MovieLens-1M
+bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families:
+	cd benchmarks && ../$(BIN)/python -m quality $(SUITE) --data $(abspath $(DATA)) $(if $(ROWS),--rows $(ROWS)) --seeds $(SEEDS)
 
 clean:  ## removes the environment and what the demo made
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

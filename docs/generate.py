@@ -4,8 +4,9 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
+
+import quality_page
 
 import operations_page
 import serving_page
@@ -17,28 +18,6 @@ from honeyguide.server.settings import describe_settings
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
 NOTE = "<!-- Made by `make docs`; do not edit by hand. -->\n\n"
-
-BARS = {
-    ("cf", "retrieve"): ((".227", ".126"), None),
-    ("cf", "rank"): ((".264", ".154"), (".270", ".157")),
-    ("gru", "retrieve"): ((".281", ".165"), (".296", ".169")),
-    ("gru", "rank"): ((".290", ".172"), (".310", ".180")),
-    ("attention_lstm", "retrieve"): ((".281", ".163"), (".290", ".168")),
-    ("attention_lstm", "rank"): ((".290", ".172"), (".310", ".180")),
-    ("transformer", "retrieve"): ((".310", ".182"), (".318", ".190")),
-    ("transformer", "rank"): ((".320", ".190"), (".330", ".196")),
-    ("joint", "rank"): ((".330", ".196"), (".340", ".205")),
-}
-"""HR@10 and NDCG@10 that each served stage had to reach, and those it aimed at; set before anything was measured."""
-
-PUBLISHED = (
-    ("FPMC", ".2303", ".1203"),
-    ("NARM", ".2864", ".1665"),
-    ("GRU4Rec", ".2962", ".1693"),
-    ("SASRec", ".3181", ".1902"),
-    ("LRURec", ".3264", ".1930"),
-)
-"""HR@10 and NDCG@10 as the paper prints them."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -74,76 +53,8 @@ def error_page() -> str:
 
 
 def quality() -> str:
-    """Shows the quality results: the served stages in words and bars, then every row, then how each was made."""
-    result = json.loads((RESULTS / "quality-ml-1m.json").read_text())
-    error = result["standard_error"]
-    columns = ("model", "stage", "path", "seed", "HR@10", "NDCG@10", "targets among the candidates", "train s")
-    rows = [
-        (
-            r["model"],
-            r["stage"],
-            r["path"],
-            r["seed"],
-            f"{r['hr10']:.4f}",
-            f"{r['ndcg10']:.4f}",
-            f"{recall:.3f}" if (recall := r.get("recall200") or r.get("candidate_recall")) else "",
-            f"{r['train_seconds']:.0f}",
-        )
-        for r in result["rows"]
-    ]
-    how = [
-        (
-            f"{r['model']}, seed {r['seed']}",
-            f"`{r['command']}`",
-            r["date"][:10],
-            f"{r['machine']['cpu']}, {r['machine']['cores']} cores",
-            "yes" if r["resumed"] else "",
-            r["ranker"],
-        )
-        for r in result["runs"]
-    ]
-    return (
-        "# Quality on MovieLens-1M\n\n"
-        + NOTE
-        + "Leave-one-out: the last item is the test target, the second-last the validation target, everything is\n"
-        "fitted on events up to the third-last; full ranking over 3,416 items for 6,040 users, the whole history\n"
-        "masked, no timestamps. `served` rows went through gRPC, ONNX and FAISS with inline histories, `torch` rows\n"
-        f"through the trained network. The standard error over users is about {error['hr10']:.3f} for HR@10 and\n"
-        f"{error['ndcg10']:.3f} for NDCG@10: smaller differences mean nothing.\n\n"
-        "Served, the mean over the seeds and their standard deviation, beside the bars that were set beforehand:\n\n"
-        + table(("model", "stage", "seeds", "HR@10", "NDCG@10", "floor", "aim", "verdict"), served(result["rows"]))
-        + "\nPublished on the same data and split, all with full-softmax cross-entropy (Yue et al., *Linear Recurrent\n"
-        "Units for Sequential Recommendation*, WSDM 2024); only the newest 200 events are masked there:\n\n"
-        + table(("model", "HR@10", "NDCG@10"), PUBLISHED)
-        + "\nThe joint pipeline ranks the union of what its retrievers find, 100 items each, by all their scores. A\n"
-        "ranker cannot place an item that is not among its candidates: the share of targets that are (of the best\n"
-        "200, or of the union) is its ceiling.\n\n## Every row\n\n"
-        + table(columns, rows)
-        + "\n## How each was made\n\n`make bench-quality` makes them, says how long it takes, and goes on where\n"
-        "it was stopped. Training was chosen on validation users alone; the ranker's verdict is from these, too.\n"
-        "Where a training was stopped and resumed, its seconds count from there. Other work shared the cores.\n\n"
-        + table(("run", "command", "date", "machine", "resumed", "ranker"), how)
-    )
-
-
-def served(rows: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
-    """Returns a line for each served stage: its mean and spread over seeds, its bars, and whether they are met."""
-    lines: list[Sequence[object]] = []
-    for (model, stage), (floor, aim) in BARS.items():
-        own = [r for r in rows if (r["model"], r["stage"], r["path"]) == (model, stage, "served")]
-        bars = [" / ".join(bar) if bar else "–" for bar in (floor, aim)]
-        if not own:
-            lines.append((model, stage, "–", "–", "–", *bars, "not measured, or its ranker was left out"))
-            continue
-        figures = [[float(r[figure]) for r in own] for figure in ("hr10", "ndcg10")]
-        means = [fmean(values) for values in figures]
-        met = [bar is not None and all(m >= float(b) for m, b in zip(means, bar, strict=True)) for bar in (floor, aim)]
-        verdict = (
-            "aim met" if met[1] else "floor met" + ", aim missed" * (aim is not None) if met[0] else "floor missed"
-        )
-        words = [f"{fmean(v):.4f}" + (f" ± {stdev(v):.4f}" if len(v) > 1 else "") for v in figures]
-        lines.append((model, stage, len(own), *words, *bars, verdict))
-    return lines
+    """Shows how good the models are, on each data set."""
+    return quality_page.page(RESULTS, NOTE, table)
 
 
 def speed() -> str:

@@ -1,0 +1,1 @@
+"""Quality of recommendations on public data: every row trained, exported and asked over gRPC."""

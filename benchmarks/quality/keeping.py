@@ -1,0 +1,129 @@
+"""Keeps what was measured: a file for each row and seed in the work folder, and all of them in the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.training.evaluation.baselines import TRANSITIONS
+from honeyguide.training.evaluation.differences import paired_difference
+
+__all__ = ["Kept", "differences", "merge"]
+
+Row = dict[str, Any]
+
+
+class Kept:
+    """What one entry gave with one seed, on disk: rows, how it was made, and each user's figures."""
+
+    def __init__(self, work: Path, name: str, seed: int) -> None:
+        self.file = work / "measured" / f"{name}-seed-{seed}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether it is there: test is read once for each entry and seed, and never again."""
+        return self.file.exists()
+
+    def write(self, rows: Sequence[Row], run: Row | None, values: Mapping[str, NDArray[np.float64]]) -> None:
+        """Writes it; the JSON comes last, so what is there is whole."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(self.file.with_suffix(".npz"), **{key: value.astype(np.float32) for key, value in values.items()})
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps({"rows": list(rows), "run": run}, indent=2) + "\n", "utf-8")
+        part.replace(self.file)
+
+    def read(self) -> tuple[list[Row], Row | None]:
+        """Returns the rows and how they were made."""
+        kept = json.loads(self.file.read_text("utf-8"))
+        return kept["rows"], kept["run"]
+
+    def values(self, key: str) -> NDArray[np.float64] | None:
+        """Returns each user's figure, such as "last/rank/served/ndcg"; None where there is none."""
+        with np.load(self.file.with_suffix(".npz"), allow_pickle=False) as arrays:
+            return arrays[key].astype(np.float64) if key in arrays else None
+
+
+def merge(out: Path, suite: str, order: Sequence[str], kept: Sequence[Kept], compared: Sequence[Row]) -> dict[str, Any]:
+    """Puts rows in the place of those of the same suite, model and seed, and writes the result.
+
+    Args:
+        out: the result; made where it is missing.
+        suite: whose rows they are.
+        order: names of the entries, for the tables.
+        kept: what was measured.
+        compared: the suite's differences; those of other suites stay.
+    """
+    former = json.loads(out.read_text("utf-8")) if out.exists() else {}
+    fresh = [one.read() for one in kept]
+    rows = [{"suite": suite, **row} for own, _ in fresh for row in own]
+    runs = [{"suite": suite, **run} for _, run in fresh if run]
+    new = {(suite, row["model"], row["seed"]) for row in rows}
+
+    def all_of(kind: str, own: list[Row]) -> list[Row]:
+        others = [{"suite": suite, **row} for row in former.get(kind, [])]  # the first file named no suite
+        others = [row for row in others if (row["suite"], row["model"], row["seed"]) not in new]
+        place = {name: number for number, name in enumerate(order)}
+        key = lambda row: (row["suite"], place.get(row["model"], len(place)), row["seed"])  # noqa: E731
+        return sorted([*others, *own], key=key)  # stable
+
+    everything = all_of("rows", rows)
+    result = {
+        "standard_error": {k: max(row[f"{k}_standard_error"] for row in everything) for k in ("hr10", "ndcg10")},
+        "rows": everything,
+        "runs": all_of("runs", runs),
+        "differences": [d for d in former.get("differences", []) if d["suite"] != suite]
+        + [{"suite": suite, **row} for row in compared],
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return result
+
+
+def differences(
+    work: Path, seeds: Mapping[str, Sequence[int]], pairs: Sequence[tuple[str, str]], targets: Sequence[str]
+) -> list[Row]:
+    """Compares entries by their users' mean figures over the seeds that both have, with a paired bootstrap.
+
+    Args:
+        work: the suite's folder.
+        seeds: what is measured, by entry.
+        pairs: entry and base; the transitions have one seed for all.
+        targets: what test asked for.
+    """
+    compared: list[Row] = []
+    for name, base in pairs:
+        both = sorted(set(seeds.get(name, ())) & set(seeds.get(base, ())))
+        if base == TRANSITIONS and base in seeds:
+            both = list(seeds.get(name, ()))
+        rows = (_compared(work, name, base, both, asked) for asked in targets if both)
+        compared += [row for row in rows if row]
+    return compared
+
+
+def _compared(work: Path, name: str, base: str, seeds: Sequence[int], asked: str) -> Row | None:
+    ends: dict[str, Any] = {}
+    stage = {own: _last_stage(Kept(work, own, 0 if own == TRANSITIONS else seeds[0]), asked) for own in (name, base)}
+    for metric in ("hr", "ndcg"):
+        means = []
+        for own in (name, base):
+            found = [
+                Kept(work, own, 0 if own == TRANSITIONS else seed).values(f"{asked}/{stage[own]}/{metric}")
+                for seed in seeds
+            ]
+            if any(value is None for value in found):
+                return None  # a ranker was left out with one of the seeds
+            means.append(np.mean([value for value in found if value is not None], axis=0))
+        over = paired_difference(means[1], means[0], 0)
+        ends[f"{metric}10"] = [round(value, 5) for value in (over.gain, over.low, over.high)]
+    return {"model": name, "over": base, "targets": asked, "stages": list(stage.values()), "seeds": list(seeds)} | ends
+
+
+def _last_stage(kept: Kept, asked: str) -> str:
+    """Returns stage and path of an entry's last row, such as "rank/served"."""
+    row = [row for row in kept.read()[0] if row["targets"] == asked][-1]
+    return f"{row['stage']}/{row['path']}"

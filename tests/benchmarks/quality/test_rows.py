@@ -1,0 +1,150 @@
+"""Covers benchmarks/quality: what is kept and merged, what answers are worth, and that every suite is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import quality_page
+from quality import bench
+from quality.figures import figures, user_values
+from quality.keeping import Kept, differences, merge
+from quality.served import served_ranks
+from quality.suites import SUITES, Entry, Suite, missing
+
+from honeyguide import training
+from honeyguide.client import Ranked
+from honeyguide.sdk import HistoryBatch
+from honeyguide.sdk.history import EvaluationSet
+from honeyguide.sdk.host import PluginHost
+from honeyguide.training.dataset import Dataset
+
+ROOT = Path(__file__).parents[3]
+
+
+def log(folder: Path, **options: Any) -> Dataset:
+    """Eight users who walk through nine items, a step a second."""
+    rows = [f"u{user},i{(user + step) % 9},{10 * step + user},2" for user in range(8) for step in range(8)]
+    (folder / "log.csv").write_text("user_id,item_id,t,pieces\n" + "\n".join(rows) + "\n")
+    return training.prepare(folder / "log.csv", out=folder / "data", quantity="pieces", repeats="no", **options)
+
+
+def kept(work: Path, name: str, seed: int, hits: list[float]) -> None:
+    row = {"model": name, "stage": "rank", "path": "served", "seed": seed, "targets": "all"}
+    row |= figures({"hr": np.array(hits), "ndcg": np.array(hits)})
+    run = {"model": name, "seed": seed}
+    values = {f"all/rank/served/{metric}": np.array(hits) for metric in ("hr", "ndcg")}
+    Kept(work, name, seed).write([row], run, values)
+
+
+def test_a_row_takes_its_own_former_place_and_leaves_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    old = {"stage": "rank", "path": "served", "hr10_standard_error": 0.1, "ndcg10_standard_error": 0.1, "hr10": 0.0}
+    former = [{"model": "cf", "seed": seed, **old} for seed in (0, 1)]  # of a file that named no suite
+    out.write_text(json.dumps({"rows": former, "runs": [{"model": "cf", "seed": 0, "date": "old"}]}))
+    kept(tmp_path, "cf", 0, [1.0, 0.0])
+    kept(tmp_path, "gru", 0, [1.0, 1.0])
+    ones = [Kept(tmp_path, name, 0) for name in ("cf", "gru")]
+    assert [one.done for one in (*ones, Kept(tmp_path, "cf", 1))] == [True, True, False]
+    result = merge(out, "s", ["gru", "cf"], ones, [{"model": "cf", "over": "gru"}])
+    assert [(r["model"], r["seed"], r["hr10"]) for r in result["rows"]] == [("gru", 0, 1), ("cf", 0, 0.5), ("cf", 1, 0)]
+    assert result["runs"] == [{"suite": "s", "model": "gru", "seed": 0}, {"suite": "s", "model": "cf", "seed": 0}]
+    again = merge(out, "other", ["cf"], [ones[0]], [])
+    assert len(again["rows"]) == 4
+    assert again["differences"] == [{"suite": "s", "model": "cf", "over": "gru"}]
+
+
+def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
+    kept(tmp_path, "a", 0, [1, 1, 0, 0])
+    kept(tmp_path, "a", 1, [1, 1, 1, 1])
+    kept(tmp_path, "b", 0, [0, 0, 0, 0])
+    kept(tmp_path, "transitions", 0, [1, 0, 0, 0])
+    seeds = {"a": [0, 1], "b": [0], "transitions": [0]}
+    over_b, over_counts = differences(tmp_path, seeds, [("a", "b"), ("a", "transitions"), ("c", "a")], ["all"])
+    assert (over_b["seeds"], over_b["hr10"][0]) == ([0], 0.5)
+    assert (over_counts["seeds"], over_counts["ndcg10"][0]) == ([0, 1], 0.5)  # .75 over both seeds, against .25
+    for end in (over_b["hr10"], over_counts["hr10"]):
+        assert end[1] <= end[0] <= end[2]
+
+
+def test_a_user_who_asks_several_times_counts_once() -> None:
+    histories = HistoryBatch.from_lists([[0]] * 3)
+    data = EvaluationSet(histories, np.arange(3), np.zeros(3, np.int32), owners=np.array([4, 4, 7]))
+    values = user_values(np.array([1.0, 99.0, 1.0]), data)
+    assert values["hr"].tolist() == [0.5, 1.0]
+    row = figures(values, np.array([False, True]))
+    assert (row["hr10"], row["hr10_exact"], row["users"], row["users_exact"]) == (0.75, 1.0, 2, 1)
+
+
+class FakeClient:
+    """Answers every history with the same items, and notes what it was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def recommend(self, *, history: Any, k: int, pipeline: str, request_time_ms: int) -> list[Any]:
+        assert (k, pipeline) == (10, "rank")
+        self.sent.append((history, request_time_ms))
+        return [SimpleNamespace(item_id=item) for item in ("i8", "i7")]
+
+    def recommend_stream(self, batches: Any, *, k: int, pipeline: str, timeout: float) -> Any:
+        for batch in batches:
+            self.sent += [(row.history, 0) for row in batch]
+            yield SimpleNamespace(rows=[Ranked(["i8", "i7"], [2.0, 1.0], [], "", "") for _ in batch])
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_each_target_has_its_place_in_the_answer(tmp_path: Path, timed: bool) -> None:
+    data = log(tmp_path, **({"time": "t"} if timed else {}))
+    client: Any = FakeClient()
+    test = data.evaluation("test")
+    ranks = served_ranks(client, "rank", data, test)
+    ids = data.items["item_id"].gather(test.target_items).to_list()
+    assert ranks.tolist() == [{"i8": 1.0, "i7": 2.0}.get(item, np.inf) for item in ids]
+    first, moment = min(client.sent, key=lambda each: each[1])
+    assert first.item_ids == [f"i{step}" for step in range(7)]
+    assert first.quantities == [2.0] * 7
+    assert moment == (70_000 if timed else 0)
+    assert first.times_ms == ([10_000 * step for step in range(7)] if timed else ())
+
+
+def test_what_only_counts_is_measured_once_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(_: Path, work: Path, out: Path) -> object:
+        assert out == work / "data"
+        return log(work, time="t", split="global-time", quantile=0.7, targets="last")
+
+    tiny = Suite("quality-tiny.json", prepare, [Entry("cf", 1)], targets=("last", "successive"))
+    monkeypatch.setattr(bench, "SUITES", {"tiny": tiny})
+    for _ in range(2):
+        one = bench.Bench("tiny", tmp_path, tmp_path / "work")
+        one.count()
+        one.result(tmp_path / tiny.out)
+        monkeypatch.setattr(bench, "counted_ranks", None)  # the second time it is done
+    rows = json.loads((tmp_path / tiny.out).read_text())["rows"]
+    assert [(r["model"], r["targets"]) for r in rows] == [
+        (name, targets) for name in ("popularity", "transitions") for targets in ("last", "successive")
+    ]
+    assert {r["users"] for r in rows} == {8}
+    assert rows[2]["hr10"] == 1.0  # everybody takes the next step
+
+
+def test_rows_whose_model_or_option_is_not_there_are_left_out() -> None:
+    models = PluginHost.load().models
+    assert missing(Entry("cf", 1), models) == ""
+    assert missing(Entry("no_such", 1), models) == "no plugin offers model 'no_such'"
+    assert missing(Entry("cf", 1, option={"wings": 2}), models) == "model 'cf' has no option wings"
+
+
+def test_every_suite_has_a_word_a_section_and_entries_that_its_pairs_name() -> None:
+    words = set(re.findall(r"SUITE = (\S+)", (ROOT / "Makefile").read_text()))
+    assert words == set(SUITES) == set(quality_page.SECTIONS)
+    for suite in SUITES.values():
+        names = [entry.name for entry in suite.entries]
+        assert len(set(names)) == len(names)
+        assert {name for pair in suite.pairs for name in pair} <= set(names)
+        assert all(names.index(over) < names.index(entry.name) for entry in suite.entries for over in entry.over)
