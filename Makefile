@@ -8,6 +8,8 @@ PACKAGES := $(addprefix -p honeyguide.,answers v1 sdk models rules training expo
 DATA ?= ../shared/data
 SEEDS ?= 0
 ROWS ?=
+QUALITY = cd benchmarks && ../$(BIN)/python -m quality
+ASKED = $(if $(ROWS),--rows $(ROWS)) --seeds $(SEEDS) --data $(abspath $(DATA))
 RESULTS := benchmarks/results
 WORKERS ?= 2
 PEERS ?= build/peers
@@ -83,21 +85,23 @@ bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
 faults: $(STAMP)  ## what goes wrong in the world, done to real servers; about 25 minutes, goes on where it stopped; FAULTS=--short
 	cd benchmarks && ../$(BIN)/python -m faults $(FAULTS)
 
-bench-quality: SUITE = ml-1m
-bench-quality-time: SUITE = ml-1m-time
-bench-quality-global: SUITE = ml-1m-global
-bench-quality-beauty: SUITE = beauty
-bench-quality-retail: SUITE = retail
-bench-quality: $(STAMP)  ## quality on MovieLens-1M, ids alone, served; needs DATA=<folder of ml-1m, beauty, online-retail>; ROWS="cf joint", SEEDS="0 1 2"
+bench-quality: $(STAMP)  ## how good the models are on MovieLens-1M, ids alone; needs DATA=<folder of ml-1m, beauty, online-retail>
+	$(QUALITY) ml-1m $(ASKED)
+
 bench-quality-time: $(STAMP)  ## the same with the time of the request known
+	$(QUALITY) ml-1m-time $(ASKED)
+
 bench-quality-global: $(STAMP)  ## the same split by time, last and successive targets
-bench-quality-beauty: $(STAMP)  ## quality on Amazon Beauty
-bench-quality-retail: $(STAMP)  ## quality on Online Retail, split by time; what text and joint ranking gain
-bench-families: SUITE = ml-1m
-bench-families: ROWS = item_knn user_knn ease content text mlp
-bench-families: $(STAMP)  ## the families that are not sequence models, on MovieLens-1M
-bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families:
-	cd benchmarks && ../$(BIN)/python -m quality $(SUITE) --data $(abspath $(DATA)) $(if $(ROWS),--rows $(ROWS)) --seeds $(SEEDS)
+	$(QUALITY) ml-1m-global $(ASKED)
+
+bench-quality-beauty: $(STAMP)  ## on Amazon Beauty
+	$(QUALITY) beauty $(ASKED)
+
+bench-quality-retail: $(STAMP)  ## on Online Retail, split by time: what text and joint ranking gain
+	$(QUALITY) retail $(ASKED)
+
+bench-families: $(STAMP)  ## the families that are no sequence models, on MovieLens-1M
+	$(QUALITY) ml-1m --rows item_knn user_knn ease content text mlp $(ASKED)
 
 clean:  ## removes the environment and what the demo made
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
