@@ -24,7 +24,7 @@ class Process:
 
     def write(self, *items: str) -> None:
         """Writes to the file; nobody is told."""
-        self.tables.begin()
+        self.tables.begin(alone=False)
         _, self.added = self.tables.record([[StoredEvent("anna", item, 1) for item in items]])
         self.commit = self.tables.number_commit()
         self.cache.announce(self.commit)

@@ -43,7 +43,7 @@ def test_commits_name_whom_they_touched(db: sqlite3.Connection, monkeypatch: pyt
 
 
 def known(store: SqliteEventStore) -> set[str]:
-    return set(store._cache._entries)
+    return set(store._writer._cache._entries)
 
 
 def test_only_the_users_another_process_wrote_for_are_read_again(tmp_path: Path) -> None:

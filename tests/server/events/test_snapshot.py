@@ -39,7 +39,7 @@ def test_what_is_added_equals_what_is_read_anew(moments: list[int], data: st.Dat
         while moments:
             size = data.draw(st.integers(1, 6))
             part, moments = moments[:size], moments[size:]
-            tables.begin()
+            tables.begin(alone=False)
             _, added = tables.record([[StoredEvent("anna", f"item-{t % 7}", t, value=t % 3) for t in part]])
             tables.number_commit()
             tables.commit()
@@ -75,7 +75,7 @@ def test_a_short_history_is_read_as_a_long_one(
         db = event_file.open_file(Path(folder) / "events.db")
         db.execute("PRAGMA synchronous = OFF")
         tables = EventTables(db)
-        tables.begin()
+        tables.begin(alone=False)
         stored = [
             StoredEvent("anna", f"item-{i}", time // times, f"type-{i % 2}", dwell_seconds=dwell, value=value)
             for i, (time, dwell, value) in enumerate(events)  # some have equal times

@@ -136,7 +136,7 @@ def test_a_fault_after_the_commit_reaches_its_caller_and_the_writer_goes_on(
 ) -> None:
     with SqliteEventStore(path) as store:
         with monkeypatch.context() as broken:
-            broken.setattr(store._cache, "apply", lambda *_: 1 / 0)
+            broken.setattr(store._writer._cache, "apply", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.record([StoredEvent("anna", "book", 1)]).result(5)
         assert store.record([StoredEvent("anna", "pen", 2)]).result(5) == RecordCounts(1, 0)
@@ -148,10 +148,10 @@ def test_the_cache_stays_within_its_bound(path: Path) -> None:
         store.record([StoredEvent(f"user-{u}", f"item-{i}", i) for u in range(20) for i in range(10)]).result()
         for u in range(20):
             assert len(store.history(f"user-{u}")) == 10
-        assert len(store._cache) == 3  # an entry of 10 events costs 26
+        assert len(store._writer._cache) == 3  # an entry of 10 events costs 26
         store.record([StoredEvent("long", "book", i) for i in range(500)]).result()
         assert len(store.history("long")) == 500
-        assert len(store._cache) == 3
+        assert len(store._writer._cache) == 3
 
 
 events = st.builds(
@@ -469,4 +469,4 @@ def test_seen_items_count_in_the_bound_of_the_cache(path: Path, monkeypatch: pyt
         store.record([StoredEvent(user, f"item-{i}", i) for user in ("anna", "ben", "kit") for i in range(80)]).result()
         for user in ("anna", "ben", "kit"):
             assert store.history(user).seen is not None
-        assert len(store._cache) == 2  # an entry of 10 events and 80 items costs 66
+        assert len(store._writer._cache) == 2  # an entry of 10 events and 80 items costs 66

@@ -78,16 +78,13 @@ class EventReader:
         with self._connection() as connection:
             return int(connection.db.execute(_COUNT, (user_id,)).fetchone()[0])
 
-    def item_ids(self, start: int) -> list[str]:
-        """Returns the item ids from store number ``start`` on."""
-        return self._names(_NAMES.format("items"), start)
-
-    def event_types(self, start: int) -> list[str]:
-        """Returns the event types from store number ``start`` on."""
-        return self._names(_NAMES.format("types"), start)
+    def names(self, table: str, start: int) -> list[str]:
+        """Returns the names of a table, "items" or "types", from store number ``start`` on."""
+        with self._connection() as connection:
+            return [name for (name,) in connection.db.execute(_NAMES.format(table), (start,))]
 
     def page(self, user_id: str, page_size: int, token: str) -> Page:
-        """Returns a page of a user's events; see `SqliteEventStore.page`."""
+        """Returns a page of a user's events; see `EventStore.page`."""
         before = read_event_token(user_id, token) if token else _NEWEST
         with self._connection() as connection:
             rows = connection.db.execute(_PAGE, (user_id, *before, page_size + 1)).fetchall()
@@ -96,7 +93,7 @@ class EventReader:
         return Page(events, event_token(user_id, last[1], last[9]) if last else "")
 
     def user_page(self, page_size: int, token: str) -> UserPage:
-        """Returns a page of the users; see `SqliteEventStore.user_page`."""
+        """Returns a page of the users; see `EventStore.user_page`."""
         after = read_user_token(token) if token else ""
         with self._connection() as connection:
             names = [name for (name,) in connection.db.execute(_USERS, (after, page_size + 1))]
@@ -186,7 +183,3 @@ class EventReader:
         finally:
             self._cache.end(ticket, snapshot)
         return snapshot.history
-
-    def _names(self, query: str, start: int) -> list[str]:
-        with self._connection() as connection:
-            return [name for (name,) in connection.db.execute(query, (start,))]

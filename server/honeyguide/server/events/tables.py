@@ -70,7 +70,7 @@ class EventTables:
         self._newest_ms = 0  # no event is newer
         self._commits = -1  # as of which the numbers in memory are right; -1: of none
 
-    def begin(self) -> None:
+    def begin(self, *, alone: bool) -> None:  # noqa: ARG002  # a file has one writer at a time anyway
         """Begins a transaction, waiting for that of another process."""
         execute_patiently(self._db, "BEGIN IMMEDIATE")
         state = "SELECT next_event, commits, newest_ms, EXISTS (SELECT 1 FROM leftovers) FROM state"
@@ -121,7 +121,7 @@ class EventTables:
         return counts, [pair for pair, is_stored in zip(pairs, stored, strict=True) if is_stored]
 
     def import_frame(self, events: pl.DataFrame) -> RecordCounts:
-        """Writes a table of events, as in `SqliteEventStore.import_events`."""
+        """Writes a table of events, as in `GroupCommitStore.import_events`."""
         if events.is_empty():
             return RecordCounts(0, 0)
         if "event_type" not in events.columns:
@@ -255,6 +255,10 @@ class EventTables:
     def is_fault(self, error: Exception) -> bool:
         """Says whether an error is the file's, and no call's."""
         return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
+
+    def is_collision(self, error: Exception) -> bool:  # noqa: ARG002  # as in `begin`
+        """Says no: transactions wait for each other."""
+        return False
 
     def is_damage(self, error: Exception) -> bool:
         """Says whether it concerns only those whose pages are damaged."""

@@ -27,6 +27,8 @@ _IDLE_SECONDS = 1.0
 """How long nobody writes until the writer looks whether it could."""
 _GROUP_EVENTS = 10_000
 """Events of a commit that gains nothing more from sharing its fsync."""
+_TRIES = 5
+"""How often a group is tried that collides with other servers' transactions; of those that collide one always ends."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +40,8 @@ class Write(Generic[T]):
     """None: it records `events`."""
     users: frozenset[str] = frozenset()
     """Whose events the work changes."""
+    alone: bool = False
+    """Whether nobody else, of no server, may write meanwhile: it deletes what others may be about to use."""
     size: int = 0
     """How many events count as waiting; 0: it is never refused."""
     scrub: bool = False
@@ -48,8 +52,8 @@ class Write(Generic[T]):
 class WritableTables(Protocol):
     """Tables as the writing thread changes them, a transaction at a time."""
 
-    def begin(self) -> None:
-        """Begins a transaction."""
+    def begin(self, *, alone: bool) -> None:
+        """Begins a transaction; ``alone``: nobody else, of no server, may write until it ends."""
         ...  # pragma: no cover
 
     def record(
@@ -88,6 +92,10 @@ class WritableTables(Protocol):
 
     def is_fault(self, error: Exception) -> bool:
         """Says whether an error is the store's, and no call's."""
+        ...  # pragma: no cover
+
+    def is_collision(self, error: Exception) -> bool:
+        """Says whether it is another server's transaction that was in the way, so that a new try may do."""
         ...  # pragma: no cover
 
     def is_damage(self, error: Exception) -> bool:
@@ -249,12 +257,12 @@ class EventWriter:
         elif self._scrub:
             self._scrub = not self._tables.scrub()
 
-    def _commit(self, group: list[Write[Any]]) -> list[Any]:
+    def _commit(self, group: list[Write[Any]], tries: int = _TRIES) -> list[Any]:
         """Writes some calls in one transaction; returns each one's result, or the error that kept it from the disk."""
         if problem := self._tables.lost():
             return self._lost(problem, group)
         try:
-            self._tables.begin()
+            self._tables.begin(alone=any(write.alone for write in group))
             results, added = self._write(group)
             only_records = all(write.work is None for write in group)
             commit = self._tables.number_commit({row[0] for _, row in added} if only_records else None)
@@ -265,6 +273,8 @@ class EventWriter:
         except Exception as error:  # boundary: one group of calls; the writer goes on
             self._cache.fail()
             self._tables.roll_back()
+            if tries > 1 and self._tables.is_collision(error):
+                return self._commit(group, tries - 1)
             if self._tables.is_fault(error):
                 damage = self._tables.is_damage(error)
                 (self._condition.damaged if damage else self._condition.write_failed)(str(error))

@@ -9,7 +9,7 @@ import psycopg
 
 from honeyguide.sdk.errors import ConfigError
 
-__all__ = ["Db", "connect_postgres", "hide_password", "is_unreachable", "open_database"]
+__all__ = ["Db", "connect_postgres", "hide_password", "is_collision", "is_unreachable", "open_database"]
 
 Db = psycopg.Connection[tuple[Any, ...]]
 
@@ -25,7 +25,9 @@ _DEFAULTS: dict[str, Any] = {
     "application_name": "honeyguide",
 }
 """A database that has gone is noticed within seconds. What the URL says itself wins."""
-_SESSION = "SET synchronous_commit = on; SET statement_timeout = '30s'; SET search_path = honeyguide"
+# Whoever waited for a lock must see what was committed meanwhile, whatever the database's own default is.
+_SESSION = """SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
+    SET statement_timeout = '30s'; SET search_path = honeyguide"""
 # Text is ordered by its bytes, as in SQLite. A history is one range of the key: users × time × order of arrival.
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS honeyguide;
@@ -99,9 +101,15 @@ def hide_password(url: str) -> str:
     return f"postgresql://{','.join(places)}/{given.get('dbname') or ''}"
 
 
+def is_collision(error: Exception) -> bool:
+    """Says whether the database ended a transaction for another's sake: a deadlock, or an order that cannot be."""
+    return isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+
+
 def is_unreachable(error: Exception) -> bool:
     """Says whether an error means that a connection is of no use any more, or that the database takes no writes."""
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction)
+    lost = psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction
+    return isinstance(error, lost) and not is_collision(error)
 
 
 def _exists(db: Db) -> bool:

@@ -33,14 +33,15 @@ class NumberedNames:
         Args:
             db: a connection within a transaction that has locked all the users it writes: it may wait here.
             names: text without NUL.
-            reclaims: whether a name may be a leftover, which it then no longer is.
+            reclaims: whether a name may be a leftover, which it then no longer is. Who reclaims one does so alone, or
+                two who reclaim several could wait for each other.
         """
         missing = sorted({name for name in names if name not in self._numbers})
         if not missing:
             return self._numbers
         if len(self._numbers) > _MOST:
             self._numbers = {name: self._numbers[name] for name in names if name in self._numbers}
-        found = self._find(db, missing)
+        found = {} if reclaims else self._find(db, missing)
         if len(found) < len(missing):
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             found = self._find(db, missing)

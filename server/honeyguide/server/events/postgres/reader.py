@@ -17,7 +17,6 @@ from honeyguide.server.events.leftovers import Leftover
 from honeyguide.server.events.page_tokens import event_token, read_event_token, read_user_token, user_token
 from honeyguide.server.events.postgres.cache import EpochCache
 from honeyguide.server.events.postgres.connection import Db, connect_postgres, is_unreachable
-from honeyguide.server.events.postgres.tables import finish_begun_writes
 from honeyguide.server.events.snapshot import history_of
 from honeyguide.server.events.store import UNREADABLE, Page, StoredEvent, StoredHistory, UserPage
 
@@ -106,11 +105,13 @@ class PostgresReader:
         return [name for _, name, too_much in rows if too_much], rows[-1][0] if len(rows) == users else None
 
     def leftovers(self) -> tuple[list[Leftover], list[Leftover]]:
-        """Returns the noted names that no event has, and those that one has."""
+        """Returns the noted names that no event has, and those that one has.
+
+        Whoever noted them wrote alone: every transaction since then that uses one of them has reclaimed it.
+        """
         noted = [Leftover(*row) for row in self._rows("SELECT name, id, noted FROM leftovers")]
         if not noted:
             return [], []
-        self._ask(finish_begun_writes)  # they may have looked the names up before these were noted
         used = {
             (table, number)
             for table, query in _STILL_USED.items()

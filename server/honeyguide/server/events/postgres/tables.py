@@ -1,8 +1,10 @@
 """Writes to the tables in PostgreSQL: what one server adds and deletes, a transaction at a time.
 
-Whoever writes events of users locks these users first, in the order of their names, so that a user's events are
-committed one transaction after the other and their numbers grow. Each transaction gives its users a new epoch, by which
-every server notices that what it keeps of them is old.
+Whoever records events of users locks these users first, in the order of their names, so that a user's events are
+committed one transaction after the other and their numbers grow; then whoever adds or reclaims names locks these.
+Whoever deletes, moves or erases writes alone: no other transaction is under way that looked a name up before it was
+noted as a leftover, or that uses one while it is erased. Each transaction gives its users a new epoch, by which every
+server notices that what it keeps of them is old.
 """
 
 from __future__ import annotations
@@ -12,19 +14,22 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import polars as pl
 import psycopg
 
 from honeyguide.sdk.errors import InvalidArgument
+from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.server.events.leftovers import Leftover
-from honeyguide.server.events.postgres.connection import Db, connect_postgres, is_unreachable
+from honeyguide.server.events.postgres.connection import Db, connect_postgres, is_collision, is_unreachable
 from honeyguide.server.events.postgres.names import NumberedNames
 from honeyguide.server.events.store import RecordCounts, StoredEvent
 from honeyguide.server.events.tables import EventRow
 
-__all__ = ["PostgresTables", "finish_begun_writes"]
+__all__ = ["PostgresTables"]
 
 _WRITERS = 0x686F6E67
-"""Advisory lock that every writing transaction shares; see `finish_begun_writes`."""
+"""Advisory lock that every writing transaction shares, but those that write alone."""
+_SHARE, _WRITE_ALONE = "SELECT pg_advisory_xact_lock_shared(%s)", "SELECT pg_advisory_xact_lock(%s)"
 _INSERT = """INSERT INTO events SELECT * FROM unnest(
         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s::float8[],
         %s::float8[], %s::text[], %s::text[])
@@ -42,12 +47,6 @@ _NOTES = tuple(_NOTE.format(table=table, column=column) for table, column in (("
 _ERASE = {table: f"UPDATE {table} SET name = NULL WHERE id = %s" for table in ("items", "types")}  # noqa: S608  # ours
 _END = (1 << 62, 1 << 62)
 _PLACES = "SELECT time_ms, id FROM events WHERE user_id = %s ORDER BY time_ms"
-
-
-def finish_begun_writes(db: Db) -> None:
-    """Returns when every transaction that any server is writing has ended; the connection must commit by itself."""
-    db.execute("SELECT pg_advisory_lock(%s)", (_WRITERS,))
-    db.execute("SELECT pg_advisory_unlock(%s)", (_WRITERS,))
 
 
 class PostgresTables:
@@ -68,17 +67,18 @@ class PostgresTables:
             self._version = -1
         return self._connection
 
-    def begin(self) -> None:
-        """Begins a transaction, on a new connection where the old one is lost."""
+    def begin(self, *, alone: bool) -> None:
+        """Begins a transaction, on a new connection where the old one is lost; ``alone``: waits for all others."""
         self._wrote = False
+        lock = _WRITE_ALONE if alone else _SHARE
         try:
-            self._start()
+            self._start(lock)
         except psycopg.OperationalError:
             self._hang_up()
-            self._start()
+            self._start(lock)
 
-    def _start(self) -> None:
-        self._db.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS,))
+    def _start(self, lock: str) -> None:
+        self._db.execute(lock, (_WRITERS,))
         version, self._reclaims = self._one("SELECT version, EXISTS (SELECT 1 FROM leftovers) FROM state")
         if version != self._version:
             self._items.clear()
@@ -118,6 +118,17 @@ class PostgresTables:
             stored = sum(next(left) in accepted for _ in call)
             counts.append(RecordCounts(stored, len(call) - stored))
         return counts, []
+
+    def import_frame(self, events: pl.DataFrame) -> RecordCounts:
+        """Writes a table of events, as in `GroupCommitStore.import_events`."""
+        if events.is_empty():
+            return RecordCounts(0, 0)
+        text = [name for name in ("event_type", "request_id", "event_id") if name in events.columns]
+        features = [name for name in EVENT_FEATURES if name in events.columns]
+        known = events.select(
+            "user_id", "item_id", "time_ms", *(pl.col(name).fill_null("") for name in text)
+        ).with_columns(events.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in features))
+        return self.record([[StoredEvent(**row) for row in known.iter_rows(named=True)]])[0][0]
 
     def set_mark(self, name: str, place: str) -> None:
         """Notes how far something came, together with what the transaction writes."""
@@ -229,6 +240,10 @@ class PostgresTables:
             self._hang_up()  # the next try may reach another one, which takes writes
             return True
         return isinstance(error, psycopg.Error) and not isinstance(error, psycopg.DataError)
+
+    def is_collision(self, error: Exception) -> bool:
+        """Says whether the database ended the transaction for another's sake."""
+        return is_collision(error)
 
     def is_damage(self, error: Exception) -> bool:
         """Says whether it concerns only those whose part of the database is damaged."""
