@@ -1,4 +1,4 @@
-"""SQLite keeps what every store of events promises."""
+"""SQLite keeps what every store of events promises (`group_commit.py`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
