@@ -33,7 +33,9 @@ __all__ = [
     "tiny_host",
 ]
 
-TINY_PLUGINS = tuple(metadata.EntryPoint(name, name, ENTRY_POINT_GROUP) for name in ("tiny_gru", "tiny_joint"))
+TINY_PLUGINS = tuple(
+    metadata.EntryPoint(name, name, ENTRY_POINT_GROUP) for name in ("tiny_gru", "tiny_joint", "tiny_placed")
+)
 
 
 def tiny_host() -> PluginHost:

@@ -73,6 +73,21 @@ class ModelServiceStub:
                 request_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListPluginsRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListPluginsResponse.FromString,
                 _registered_method=True)
+        self.UpsertItems = channel.unary_unary(
+                '/honeyguide.v1.ModelService/UpsertItems',
+                request_serializer=honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsResponse.FromString,
+                _registered_method=True)
+        self.DeleteItems = channel.unary_unary(
+                '/honeyguide.v1.ModelService/DeleteItems',
+                request_serializer=honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsResponse.FromString,
+                _registered_method=True)
+        self.ListItems = channel.unary_unary(
+                '/honeyguide.v1.ModelService/ListItems',
+                request_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListItemsRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -137,6 +152,30 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpsertItems(self, request, context):
+        """Adds items that no catalogue has yet, or replaces what was said of them, all of them or none. They may be recommended
+        from the answer on, in every process of the server, and after a restart, until a model is loaded whose catalogue has
+        them. FAILED_PRECONDITION where no model that serves places new items, where text needs an encoder that the server
+        lacks (NO_ENCODER), and where there would be too many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteItems(self, request, context):
+        """Takes out items that were added. Those of a model's catalogue stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListItems(self, request, context):
+        """Lists the items that were added, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -174,6 +213,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListPlugins,
                     request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListPluginsRequest.FromString,
                     response_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListPluginsResponse.SerializeToString,
+            ),
+            'UpsertItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertItems,
+                    request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsResponse.SerializeToString,
+            ),
+            'DeleteItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteItems,
+                    request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsResponse.SerializeToString,
+            ),
+            'ListItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListItems,
+                    request_deserializer=honeyguide_dot_v1_dot_model__service__pb2.ListItemsRequest.FromString,
+                    response_serializer=honeyguide_dot_v1_dot_model__service__pb2.ListItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -369,6 +423,87 @@ class ModelService:
             '/honeyguide.v1.ModelService/ListPlugins',
             honeyguide_dot_v1_dot_model__service__pb2.ListPluginsRequest.SerializeToString,
             honeyguide_dot_v1_dot_model__service__pb2.ListPluginsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.v1.ModelService/UpsertItems',
+            honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsRequest.SerializeToString,
+            honeyguide_dot_v1_dot_model__service__pb2.UpsertItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.v1.ModelService/DeleteItems',
+            honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsRequest.SerializeToString,
+            honeyguide_dot_v1_dot_model__service__pb2.DeleteItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.v1.ModelService/ListItems',
+            honeyguide_dot_v1_dot_model__service__pb2.ListItemsRequest.SerializeToString,
+            honeyguide_dot_v1_dot_model__service__pb2.ListItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,16 @@ class ModelServiceStub:
     """
     ListPlugins: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]
     """Lists the plugins, with the reason of each that failed to load."""
+    UpsertItems: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UpsertItemsRequest, _model_service_pb2.UpsertItemsResponse]
+    """Adds items that no catalogue has yet, or replaces what was said of them, all of them or none. They may be recommended
+    from the answer on, in every process of the server, and after a restart, until a model is loaded whose catalogue has
+    them. FAILED_PRECONDITION where no model that serves places new items, where text needs an encoder that the server
+    lacks (NO_ENCODER), and where there would be too many.
+    """
+    DeleteItems: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteItemsRequest, _model_service_pb2.DeleteItemsResponse]
+    """Takes out items that were added. Those of a model's catalogue stay."""
+    ListItems: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListItemsRequest, _model_service_pb2.ListItemsResponse]
+    """Lists the items that were added, the newest first."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -93,6 +103,16 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     ListPlugins: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListPluginsRequest, _model_service_pb2.ListPluginsResponse]  # type: ignore[assignment]
     """Lists the plugins, with the reason of each that failed to load."""
+    UpsertItems: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpsertItemsRequest, _model_service_pb2.UpsertItemsResponse]  # type: ignore[assignment]
+    """Adds items that no catalogue has yet, or replaces what was said of them, all of them or none. They may be recommended
+    from the answer on, in every process of the server, and after a restart, until a model is loaded whose catalogue has
+    them. FAILED_PRECONDITION where no model that serves places new items, where text needs an encoder that the server
+    lacks (NO_ENCODER), and where there would be too many.
+    """
+    DeleteItems: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteItemsRequest, _model_service_pb2.DeleteItemsResponse]  # type: ignore[assignment]
+    """Takes out items that were added. Those of a model's catalogue stay."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListItemsRequest, _model_service_pb2.ListItemsResponse]  # type: ignore[assignment]
+    """Lists the items that were added, the newest first."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists, loads and unloads models, and lists pipelines and plugins.
@@ -165,5 +185,33 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListPluginsResponse, _abc.Awaitable[_model_service_pb2.ListPluginsResponse]]:
         """Lists the plugins, with the reason of each that failed to load."""
+
+    @_abc_1.abstractmethod
+    def UpsertItems(
+        self,
+        request: _model_service_pb2.UpsertItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.UpsertItemsResponse, _abc.Awaitable[_model_service_pb2.UpsertItemsResponse]]:
+        """Adds items that no catalogue has yet, or replaces what was said of them, all of them or none. They may be recommended
+        from the answer on, in every process of the server, and after a restart, until a model is loaded whose catalogue has
+        them. FAILED_PRECONDITION where no model that serves places new items, where text needs an encoder that the server
+        lacks (NO_ENCODER), and where there would be too many.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteItems(
+        self,
+        request: _model_service_pb2.DeleteItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteItemsResponse, _abc.Awaitable[_model_service_pb2.DeleteItemsResponse]]:
+        """Takes out items that were added. Those of a model's catalogue stay."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _model_service_pb2.ListItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.ListItemsResponse, _abc.Awaitable[_model_service_pb2.ListItemsResponse]]:
+        """Lists the items that were added, the newest first."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_RETRIEVED: _ClassVar[Source]
     SOURCE_POPULAR: _ClassVar[Source]
     SOURCE_CANDIDATE: _ClassVar[Source]
+    SOURCE_NEW: _ClassVar[Source]
 
 class UserState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -40,6 +41,7 @@ SOURCE_UNSPECIFIED: Source
 SOURCE_RETRIEVED: Source
 SOURCE_POPULAR: Source
 SOURCE_CANDIDATE: Source
+SOURCE_NEW: Source
 USER_STATE_UNSPECIFIED: UserState
 USER_STATE_STORED: UserState
 USER_STATE_INLINE: UserState

@@ -35,6 +35,8 @@ from honeyguide.server.api.writing import AnswerWriter
 from honeyguide.server.bundles.repository import BundleState, Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.store import ColdItemStore
 from honeyguide.server.events.opening import describe_store, open_store
 from honeyguide.server.ops.audit import AuditLog
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
@@ -105,6 +107,7 @@ class Server:
         log_plugins(host)
         self.runtime = Runtime.detect(settings.threads)
         self.metrics = Metrics()
+        cold_items = self._cold_items = ColdItems(ColdItemStore(settings.cold_items), settings.max_cold_items)
         self.repository = Repository(
             settings.repository,
             host,
@@ -112,6 +115,7 @@ class Server:
             self.metrics.serving,
             settings.state_cache_users,
             Trust(settings.trusted_keys, settings.require_signature),
+            cold_items.add,
         )
         # Before the slow part.
         if settings.processes == 1:  # several share it
@@ -126,11 +130,12 @@ class Server:
         gate = Gate.of(settings, self.metrics)
         store = open_store(settings)
         self._parts.callback(store.close)
+        await asyncio.to_thread(cold_items.refresh)
         await asyncio.to_thread(self.repository.load_newest)
 
         reads = ThreadPoolExecutor(2, "honeyguide-read")
         self._parts.callback(reads.shutdown)
-        self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics, settings.traffic)
+        self.pipelines = Pipelines(settings, host, self.repository, store, self.metrics, settings.traffic, cold_items)
         shadows = Shadows(self.metrics, lambda: self.workers.waiting > 0, self.runtime.prepare_thread)
         self._parts.callback(shadows.close)
         outcomes, writer, request_ids = Outcomes(self.metrics), AnswerWriter(), RequestIds()
@@ -165,7 +170,7 @@ class Server:
             # Half of the queue at most, so that single calls always find room beside the streams.
             streams=RecommenderServicer(tools, max(1, settings.max_queue_rows // 512), settings.max_open_streams),
             events=EventServicer(store, reads, forget),
-            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers),
+            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers, cold_items),
             health=self.health,
             gate=gate,
             tls=tls,
@@ -262,6 +267,9 @@ class Server:
                 await asyncio.to_thread(self.repository.load, name, version, digest)
             case {"unload": str(name)}:
                 await asyncio.to_thread(self.repository.unload, name)
+            case {"items": _}:
+                await asyncio.to_thread(self._cold_items.refresh)
+                return
             case {"traffic": str(state)}:
                 self.pipelines.traffic.apply(state)
                 return

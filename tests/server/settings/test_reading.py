@@ -1,7 +1,7 @@
 """Tests of the settings: where they come from, and what is said of wrong ones.
 
-`declared.py` and its subjects, `network.py`, `load.py`, `exposures.py`, `trust.py`, `traffic.py` and `pipelines.py`,
-are read with it.
+`declared.py` and its subjects, `network.py`, `load.py`, `exposures.py`, `trust.py`, `traffic.py`,
+`cold_items.py` and `pipelines.py`, are read with it.
 """
 
 import os

@@ -34,6 +34,9 @@ ROLES_OF: Mapping[str, tuple[RoleName, ...]] = MappingProxyType(
         f"{_MODELS}/LoadModel": ("admin",),
         f"{_MODELS}/UnloadModel": ("admin",),
         f"{_MODELS}/SetTraffic": ("admin",),
+        f"{_MODELS}/UpsertItems": ("admin",),
+        f"{_MODELS}/DeleteItems": ("admin",),
+        f"{_MODELS}/ListItems": ("admin",),
     }
 )
 """Roles by path of the rpc, "/package.Service/Method"; any one of them will do. A path that is missing is refused."""

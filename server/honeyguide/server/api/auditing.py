@@ -23,6 +23,8 @@ AUDITED = frozenset(
         "/honeyguide.v1.ModelService/LoadModel",
         "/honeyguide.v1.ModelService/UnloadModel",
         "/honeyguide.v1.ModelService/SetTraffic",
+        "/honeyguide.v1.ModelService/UpsertItems",
+        "/honeyguide.v1.ModelService/DeleteItems",
         "/honeyguide.v1.EventService/DeleteUser",
     }
 )

@@ -1,4 +1,4 @@
-"""Serves ModelService: lists, loads and unloads bundles; lists pipelines and plugins."""
+"""Serves ModelService: lists, loads and unloads bundles; lists pipelines and plugins; adds items."""
 
 # ruff: noqa: ARG002, N802  # gRPC names the methods and their arguments
 from __future__ import annotations
@@ -14,10 +14,12 @@ import grpc
 from honeyguide.sdk.errors import InvalidArgument, ModelInUse, NothingServed
 from honeyguide.sdk.host import PluginHost, PluginInfo
 from honeyguide.sdk.manifest import Manifest
+from honeyguide.server.api.items import item_ids_of, items_of, new_item
 from honeyguide.server.api.paging import page
 from honeyguide.server.api.peers import Change, Peers, to_its_end
 from honeyguide.server.bundles.folder import Oddity
 from honeyguide.server.bundles.repository import BundleEntry, Repository
+from honeyguide.server.cold_items.placing import ColdItems
 from honeyguide.server.serving.arms import Shares
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.pipelines import Pipelines
@@ -28,6 +30,7 @@ from honeyguide.v1.model_service_pb2_grpc import ModelServiceServicer
 __all__ = ["ModelServicer"]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_ITEMS_CHANGED: Change = {"items": 1, "subject": "items"}
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -41,10 +44,11 @@ class ModelServicer(ModelServiceServicer):
         host: PluginHost,
         changed: Callable[[], Awaitable[None]],
         peers: Peers,
+        cold_items: ColdItems,
     ) -> None:
         """Takes what it shows; ``changed`` is awaited after a model was loaded or unloaded, and peers are told."""
         self._repository, self._pipelines, self._host, self._changed = repository, pipelines, host, changed
-        self._peers = peers
+        self._peers, self._cold_items = peers, cold_items
 
     async def ListModels(self, request: pb.ListModelsRequest, context: _Context) -> pb.ListModelsResponse:
         """Lists the bundles."""
@@ -111,6 +115,34 @@ class ModelServicer(ModelServiceServicer):
         """Lists the plugins, broken ones too."""
         shown, token = page(self._host.plugins, "plugins", request.page_size, request.page_token, _plugin)
         return pb.ListPluginsResponse(plugins=shown, next_page_token=token)
+
+    @to_its_end
+    async def UpsertItems(self, request: pb.UpsertItemsRequest, context: _Context) -> pb.UpsertItemsResponse:
+        """Adds items, or replaces those that were added."""
+        items = items_of(request)
+        async with self._peers.turn():
+            added, models, known = await asyncio.to_thread(self._cold_items.upsert, items)
+            await self._peers.tell(_ITEMS_CHANGED)
+        return pb.UpsertItemsResponse(
+            added_count=added,
+            replaced_count=len(items) - added,
+            models=[_version(model.key) for model in models],
+            known_item_ids=known,
+        )
+
+    @to_its_end
+    async def DeleteItems(self, request: pb.DeleteItemsRequest, context: _Context) -> pb.DeleteItemsResponse:
+        """Takes out items that were added."""
+        item_ids = item_ids_of(request)
+        async with self._peers.turn():
+            missing = await asyncio.to_thread(self._cold_items.delete, item_ids)
+            await self._peers.tell(_ITEMS_CHANGED)
+        return pb.DeleteItemsResponse(deleted_count=len(item_ids) - len(missing), missing_item_ids=missing)
+
+    async def ListItems(self, request: pb.ListItemsRequest, context: _Context) -> pb.ListItemsResponse:
+        """Lists the items that were added, the newest first."""
+        shown, token = page(self._cold_items.all, "items", request.page_size, request.page_token, new_item)
+        return pb.ListItemsResponse(items=shown, next_page_token=token)
 
     def _models(self, request: pb.ListModelsRequest) -> tuple[list[pb.Model], str]:
         def described(place: tuple[str, int] | Oddity) -> pb.Model:

@@ -16,9 +16,9 @@ _Result = TypeVar("_Result")
 Change = Mapping[str, str | int]
 """What every process must do.
 
-``{"load": name, "version": 3, "digest": …}`` (of its manifest), ``{"unload": name}``, ``{"forget": user_id}`` or
-``{"traffic": state}``; `Server.apply` does it. Of changes with one ``subject``, a process that starts later is told the
-newest.
+``{"load": name, "version": 3, "digest": …}`` (of its manifest), ``{"unload": name}``, ``{"forget": user_id}``,
+``{"traffic": state}``, or ``{"items": 1}``: other items are added now. `Server.apply` does it. Of changes with one
+``subject``, a process that starts later is told the newest.
 """
 
 

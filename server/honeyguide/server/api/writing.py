@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.catalogue import ItemNames
 from honeyguide.server.serving.answers import Answers
 from honeyguide.server.serving.histories import UserState
 from honeyguide.server.serving.queries import ItemSource
@@ -47,7 +47,7 @@ class AnswerWriter:
     """Writer of all answers of one server; it keeps the pieces of each catalogue as long as that is served."""
 
     def __init__(self) -> None:
-        self._pieces: WeakKeyDictionary[Catalogue, _Pieces] = WeakKeyDictionary()
+        self._pieces: WeakKeyDictionary[ItemNames, _Pieces] = WeakKeyDictionary()
 
     def recommendations(self, answers: Answers, ks: Sequence[int], request_ids: Sequence[str]) -> list[bytes]:
         """Writes a `RecommendResponse` for each user, who asked for ``ks`` items."""
@@ -150,7 +150,7 @@ class AnswerWriter:
             items[user] = _explained(answers, user)
         return items
 
-    def _of(self, catalogue: Catalogue) -> _Pieces:
+    def _of(self, catalogue: ItemNames) -> _Pieces:
         pieces = self._pieces.get(catalogue)
         if pieces is None:
             pieces = self._pieces[catalogue] = _Pieces(catalogue)
@@ -160,7 +160,7 @@ class AnswerWriter:
 class _Pieces:
     """Pieces of one catalogue, each written when it is first asked for."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: ItemNames) -> None:
         self._titles_of, self._ids_of = catalogue.titles, catalogue.item_ids
         self._count = len(catalogue)
         self._items: dict[tuple[int, str], list[bytes | None]] = {}

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Arrays, HistoryBatch, Model
+from honeyguide.sdk import Arrays, HistoryBatch, ItemTable, Model
 from honeyguide.sdk.candidates import ranker_inputs, tokens
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.sdk.manifest import EXPLAIN_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
+from honeyguide.sdk.manifest import EXPLAIN_GRAPH, ITEM_GRAPH, RANK_GRAPH, STEP_GRAPH, USER_GRAPH, Manifest
 from honeyguide.sdk.model import last_event
 from honeyguide.server.bundles.buckets import by_length
 from honeyguide.server.bundles.catalogue import Catalogue
@@ -163,6 +163,17 @@ class RetrievingBundle(LoadedBundle):
         """Returns the (rows,) ``counts`` items nearest to (rows,) items; the score is the cosine."""
         vectors = self.item_vectors[rows] * self.inverse_norms[rows, None]
         return self._nearest.search(vectors, limits, counts)
+
+    @property
+    def places(self) -> bool:
+        """Whether it has a place for items that its catalogue lacks."""
+        return ITEM_GRAPH in self._graphs
+
+    def place(self, items: ItemTable) -> Vectors:
+        """Returns (items, d) vectors of items that its catalogue lacks; raises what its model's `encode_items` does."""
+        if not len(items):
+            return np.empty((0, self.manifest.dimension), np.float32)
+        return self._graphs[ITEM_GRAPH].run(self._model.encode_items(items), ["item_vector"])[0]
 
 
 class JointBundle(LoadedBundle):

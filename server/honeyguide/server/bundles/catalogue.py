@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from honeyguide.sdk import Categories
 from honeyguide.sdk.manifest import vocabulary_hash
 
-__all__ = ["MAX_TITLE_BYTES", "Catalogue", "ItemFilter"]
+__all__ = ["MAX_TITLE_BYTES", "Catalogue", "ItemFilter", "ItemNames"]
 
 Rows = NDArray[np.int32]
 
@@ -34,6 +35,20 @@ class ItemFilter:
     """When not empty, only items with at least one of these."""
     ignore_category_case: bool = False
     """Whether the categories are matched without regard to case."""
+
+
+class ItemNames(Protocol):
+    """Names of items by row."""
+
+    def __len__(self) -> int: ...
+
+    def item_ids(self, rows: Rows) -> list[str]:
+        """Returns the ids of rows."""
+        ...
+
+    def titles(self, rows: Rows) -> list[str]:
+        """Returns the titles of rows, "" where there is none."""
+        ...
 
 
 class Catalogue:

@@ -27,6 +27,7 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.sdk.manifest import (
     EXPLAIN_GRAPH,
     INDEX,
+    ITEM_GRAPH,
     ITEM_VECTORS,
     ITEMS,
     RANK_GRAPH,
@@ -117,6 +118,7 @@ def _graph_files(manifest: Manifest) -> dict[str, list[str]]:
         RANK_GRAPH: manifest.ranks,
         STEP_GRAPH: manifest.steps,
         EXPLAIN_GRAPH: manifest.explains,
+        ITEM_GRAPH: bool(manifest.item_inputs),
     }
     return {
         graph: [name for name in manifest.files if name.startswith(f"{graph}.")]

@@ -88,6 +88,7 @@ class Repository:
         changed: Callable[[str, int], None] = lambda _name, _version: None,
         cache_users: int = 0,
         trust: Trust | None = None,
+        ready: Callable[[LoadedBundle], None] = lambda _bundle: None,
     ) -> None:
         """Loads nothing yet; raises `ConfigError` where there is no bundle at all.
 
@@ -98,10 +99,11 @@ class Repository:
             changed: called with the name and the version that serves now, 0: none.
             cache_users: how many users' vectors each bundle keeps.
             trust: whose bundles are served; None: anybody's.
+            ready: called with each bundle that was loaded, before it serves.
         """
         check_folder(folder)
         self._folder, self._host, self._runtime, self._changed = folder, host, runtime, changed
-        self._cache_users, self._trust = cache_users, trust or Trust()
+        self._cache_users, self._trust, self._ready = cache_users, trust or Trust(), ready
         self._serving: Mapping[str, LoadedBundle] = MappingProxyType({})
         self._loaded: weakref.WeakValueDictionary[tuple[str, int], LoadedBundle] = weakref.WeakValueDictionary()
         self._loadings: weakref.WeakKeyDictionary[LoadedBundle, _Loading] = weakref.WeakKeyDictionary()
@@ -250,6 +252,7 @@ class Repository:
                 bundle = load_bundle(
                     folder, self._host, self._runtime, self._retriever, self._cache_users, manifest=manifest
                 )
+                self._ready(bundle)
         except BundleError as error:
             self._note(key, error)
             raise

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
-from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.catalogue import ItemNames
 from honeyguide.server.exposure.shown import Shown
 from honeyguide.server.ops.pseudonyms import Pseudonyms
 from honeyguide.server.serving.queries import ItemSource
@@ -44,7 +44,7 @@ class ExposureTable:
 
     def __init__(self, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
-        self._ids: WeakKeyDictionary[Catalogue, pl.Series] = WeakKeyDictionary()
+        self._ids: WeakKeyDictionary[ItemNames, pl.Series] = WeakKeyDictionary()
 
     def make(self, batches: Sequence[Shown]) -> pl.DataFrame:
         """Returns a row for each answer, as `SCHEMA` says; in any order."""
@@ -100,7 +100,7 @@ class ExposureTable:
             table = table.with_columns(pl.Series("length", lengths)).with_columns(shown_alone)
         return table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
 
-    def _item_ids(self, catalogue: Catalogue) -> pl.Series:
+    def _item_ids(self, catalogue: ItemNames) -> pl.Series:
         if catalogue not in self._ids:
             self._ids[catalogue] = pl.Series(catalogue.item_ids(np.arange(len(catalogue), dtype=np.int32)))
         return self._ids[catalogue]

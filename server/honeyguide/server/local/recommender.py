@@ -39,6 +39,8 @@ from honeyguide.server.api.statuses import to_row_error
 from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.store import ColdItemStore
 from honeyguide.server.events.opening import open_store
 from honeyguide.server.local.translation import (
     checked,
@@ -100,8 +102,15 @@ class LocalRecommender:
         plugins = plugins or PluginHost.load(strict=settings.strict_plugins)
         runtime, metrics = Runtime.detect(settings.threads, workers=1), Metrics()
         trust = Trust(settings.trusted_keys, settings.require_signature)
+        cold_items = ColdItems(ColdItemStore(settings.cold_items), settings.max_cold_items)
+        cold_items.refresh()
         repository = Repository(
-            settings.repository, plugins, runtime, cache_users=settings.state_cache_users, trust=trust
+            settings.repository,
+            plugins,
+            runtime,
+            cache_users=settings.state_cache_users,
+            trust=trust,
+            ready=cold_items.add,
         )
         self._closed = False
         with contextlib.ExitStack() as parts:
@@ -109,7 +118,7 @@ class LocalRecommender:
             if store is not None:
                 parts.callback(store.close)
             repository.load_newest()
-            self._pipelines = Pipelines(settings, plugins, repository, store, metrics)
+            self._pipelines = Pipelines(settings, plugins, repository, store, metrics, cold_items=cold_items)
             self._executor = ThreadPoolExecutor(1, "honeyguide-local", initializer=runtime.prepare_thread)
             parts.callback(self._executor.shutdown)
             self._parts = parts.pop_all()
@@ -125,7 +134,7 @@ class LocalRecommender:
         self._parts.callback(reads.shutdown)
         self._events = None if store is None else EventServicer(store, reads, forget)
         self._recorder = None if store is None else EventRecorder(store, metrics)
-        self._models = ModelServicer(repository, self._pipelines, plugins, changed, Alone())
+        self._models = ModelServicer(repository, self._pipelines, plugins, changed, Alone(), cold_items)
 
     @checked
     def recommend(

@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.server.bundles.catalogue import Catalogue
+from honeyguide.server.bundles.catalogue import Catalogue, ItemNames
 from honeyguide.server.bundles.retrieval import Candidates, Limits, most_popular
 from honeyguide.server.serving.histories import UserState
 from honeyguide.server.serving.queries import Answer, ItemSource
@@ -25,7 +25,7 @@ Names = tuple[tuple[str, str], ...]
 class Answers(Sequence[Answer]):
     """Answers to a batch of queries, as columns: user i has the first ``lengths[i]`` of row i, best first."""
 
-    catalogue: Catalogue
+    catalogue: ItemNames
     models: tuple[tuple[str, int], ...]
     """Name and version of the bundles that took part, retrieval first."""
     source_model: str

@@ -16,12 +16,15 @@ from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
 from honeyguide.server.bundles.store_numbers import TypeNumbers
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.segment import Segment
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.answers import Answers, fill
 from honeyguide.server.serving.dislikes import DislikingUsers
 from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
+from honeyguide.server.serving.exploring import Filled, allowed_new, explore
 from honeyguide.server.serving.histories import Histories, build_histories
 from honeyguide.server.serving.plan import PipelineOptions, Plan
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
@@ -55,6 +58,7 @@ class ServedPipeline:
         store: EventStore | None,
         metrics: Metrics,
         max_batch_rows: int,
+        cold_items: ColdItems | None = None,
     ) -> None:
         """Takes what it needs.
 
@@ -65,9 +69,10 @@ class ServedPipeline:
             store: the stored events; None: inline histories alone.
             metrics: where the stages are measured.
             max_batch_rows: users computed at once; a larger batch is computed in parts.
+            cold_items: the items that were added; None: there are none.
         """
         self.options, self.max_batch_rows = options, max_batch_rows
-        self._bundle, self._store, self._metrics = bundle, store, metrics
+        self._bundle, self._store, self._metrics, self._cold_items = bundle, store, metrics, cold_items
         self._stages = Stages(options.name, options.budgets, options.circuit, metrics)
         self._negative = TypeNumbers(options.negative_types) if options.negative_types else None
         self._log = structlog.get_logger("honeyguide.pipeline").bind(pipeline=options.name)
@@ -183,6 +188,7 @@ class ServedPipeline:
 
         known = histories.batch.lengths.nonzero()[0]
         reasons: list[str] = []
+        users: EncodedUsers | None = None
         if known.size:
             users = self._users(queries, histories, known)
             permitted = limits if known.size == len(queries) else limits.take(known)
@@ -198,15 +204,40 @@ class ServedPipeline:
             except Exception:  # boundary: a plugin's rule; without it the answer is only less good
                 self._log.exception("rule failed", rule=rule.name)
                 reasons.append("RULE_FAILED")
-        ranking, sources, lengths = fill(catalogue, ranking, considered, limits, ks)
+        filled = fill(catalogue, ranking, considered, limits, ks)
+        segment = None if self._cold_items is None else self._cold_items.segment(plan.retrievers[0])
+        if segment is not None:
+            allowed = allowed_new(segment, [q.user for q in queries], self._store, filters, drop)
+            filled = self._explore(plan, segment, users, known, allowed, filled, ks)
+        ranking, sources, lengths = filled
         truncated = [dropped and cut for dropped, cut in zip(drop, histories.truncated, strict=True)]
         answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
+        if segment is not None:
+            answers = replace(answers, catalogue=segment.names)
         if any(filters):
-            answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters))
+            answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters, segment))
         if plan.explainer is not None and queries[0].explain:
             rows = np.where(sources[known] == ItemSource.RETRIEVED, ranking.rows[known], -1)
             return self._explain(plan.explainer, histories, known, rows, answers)
         return answers
+
+    def _explore(
+        self,
+        plan: Plan,
+        segment: Segment,
+        users: EncodedUsers | None,
+        known: NDArray[np.intp],
+        allowed: NDArray[np.bool_],
+        filled: Filled,
+        ks: NDArray[np.int_],
+    ) -> Filled:
+        """Lets added items into a part's answers: by likeness to who is ``known``, and the newest first for others."""
+        first, added = plan.retrievers[0], len(segment.catalogue)
+        scores = np.tile(np.arange(added, dtype=np.float32), (len(ks), 1))
+        if users is not None:
+            scores[known] = users.vectors(first) @ segment.vectors.T
+        with self._metrics.stage("explore"):
+            return explore(filled, len(first.catalogue), scores, allowed, ks, self.options.explore)
 
     def _rank(self, plan: Plan, queries: Sequence[RankQuery]) -> Answers:
         catalogue = plan.bundle.catalogue
@@ -407,11 +438,14 @@ def _in_order(parts: Iterable[Part], count: int) -> list[Answer]:
 
 
 def _unknown_categories(
-    catalogue: Catalogue, filters: Sequence[ItemFilter | None]
+    catalogue: Catalogue, filters: Sequence[ItemFilter | None], segment: Segment | None = None
 ) -> list[tuple[str, ...]] | tuple[()]:
     if not any(filters):
         return ()
     unknown = {id(limit): catalogue.unknown_categories(limit) for limit in filters}
+    if segment is not None:
+        added = {id(limit): segment.catalogue.unknown_categories(limit) for limit in filters}
+        unknown = {own: tuple(name for name in names if name in added[own]) for own, names in unknown.items()}
     return [unknown[id(limit)] for limit in filters]
 
 

@@ -13,6 +13,7 @@ from honeyguide.sdk.errors import BundleError, ConfigError, ModelNotFound, Nothi
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.repository import Repository
+from honeyguide.server.cold_items.placing import ColdItems
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.arms import Shares
@@ -36,12 +37,23 @@ class Pipelines:
         store: EventStore | None,
         metrics: Metrics,
         traffic_file: Path | None = None,
+        cold_items: ColdItems | None = None,
     ) -> None:
-        """Checks the configured pipelines; ``traffic_file``: where changes of traffic are kept, None: nowhere.
+        """Checks the configured pipelines.
+
+        Args:
+            settings: name them.
+            host: the plugins.
+            repository: what they answer with.
+            store: the stored events; None: inline histories alone.
+            metrics: where they are measured.
+            traffic_file: where changes of traffic are kept; None: nowhere.
+            cold_items: the items that were added; None: there are none.
 
         Raises `ConfigError` or `PluginError` naming the pipeline and what exists.
         """
         self._settings, self._repository, self._store, self._metrics = settings, repository, store, metrics
+        self._cold_items = cold_items
         self._pinned: list[LoadedBundle] = []
         self._configured = {
             name: self._pipeline(_options(name, given, host, repository), given.version)
@@ -118,7 +130,9 @@ class Pipelines:
 
     def _pipeline(self, options: PipelineOptions, version: int) -> ServedPipeline:
         bundle = self._pin(options, version) if version else partial(self._repository.get, options.model)
-        return ServedPipeline(options, bundle, self._store, self._metrics, self._settings.max_batch_rows)
+        return ServedPipeline(
+            options, bundle, self._store, self._metrics, self._settings.max_batch_rows, self._cold_items
+        )
 
     def _pin(self, options: PipelineOptions, version: int) -> Callable[[], LoadedBundle]:
         """Loads one version for a pipeline alone; where that fails, the others start, and its callers are told."""
@@ -163,4 +177,5 @@ def _options(name: str, given: PipelineSettings, host: PluginHost, repository: R
         circuit=CircuitOptions(given.circuit_failures, given.circuit_window_seconds, given.circuit_rest_seconds),
         negative_types=given.negative_types,
         negative_weight=given.negative_weight,
+        explore=given.explore,
     )

@@ -37,6 +37,8 @@ class PipelineOptions:
     """Event types that say that an item is disliked."""
     negative_weight: float = 0.2
     """How far a user is pushed away from what is disliked, in lengths of the user's vector; see `DislikingUsers`."""
+    explore: float = 0.1
+    """Share of the places that added items get, 0–1; see `explore`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ class ItemSource(IntEnum):
     RETRIEVED = 1
     POPULAR = 2
     CANDIDATE = 3
+    NEW = 4
 
 
 @dataclass(slots=True)  # not frozen, as one is made for every request: that takes four times as long

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from honeyguide.server.settings.access import AccessSettings
+from honeyguide.server.settings.cold_items import ColdItemSettings
 from honeyguide.server.settings.events import EventSettings
 from honeyguide.server.settings.exposures import ExposureSettings
 from honeyguide.server.settings.load import LoadSettings
@@ -31,6 +32,7 @@ class Settings(
     RecordSettings,
     TrafficSettings,
     TrustSettings,
+    ColdItemSettings,
     EventSettings,
     ExposureSettings,
     LoadSettings,

@@ -99,6 +99,13 @@ class PipelineSettings(BaseModel):
         description="How far a user is pushed away from what is like the disliked items (Rocchio's formula), in "
         "lengths of the user's vector, 0–10. 0: not at all; they are not shown, no more.",
     )
+    explore: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of an answer's places that items added with UpsertItems get, rounded down, 0–1: of ten "
+        "places one. They also take those that would be empty.",
+    )
     arms: dict[PipelineName, Annotated[float, Field(gt=0, le=100)]] = Field(
         default_factory=dict,
         description="Percent of the users, above 0, by the pipeline that answers them in place of this one; together "

@@ -1,0 +1,60 @@
+"""Says what is known of an item that no catalogue has, as values, as text for the disk, and as a table for models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from honeyguide.sdk import ItemTable
+
+__all__ = ["ColdItem", "as_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColdItem:
+    """Item, and what is known of it."""
+
+    item_id: str
+    title: str = ""
+    categories: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By the name of the column."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the column."""
+    vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By the name of the column."""
+
+    def to_text(self) -> str:
+        """Returns it as JSON; equal items give equal texts."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> ColdItem:
+        """Reads what `to_text` wrote; raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        given = json.loads(text)
+        return cls(**{**given, "categories": tuple(given["categories"])})
+
+
+def as_table(items: Sequence[ColdItem]) -> ItemTable:
+    """Returns the items as models take them: what is missing is "", NaN, or a row of NaN.
+
+    Raises `ValueError` naming the column where vectors of one name differ in their length.
+    """
+    texts = {name for item in items for name in item.texts}
+    numbers = {name for item in items for name in item.numbers}
+    vectors = {name: len(vector) for item in items for name, vector in item.vectors.items()}
+    for item in items:
+        for name, vector in item.vectors.items():
+            if len(vector) != vectors[name]:
+                raise ValueError(f"vectors {name!r} of {len(vector)} and of {vectors[name]} numbers")
+    return ItemTable.from_lists(
+        [item.item_id for item in items],
+        titles=[item.title for item in items],
+        categories=[item.categories for item in items],
+        texts={name: [item.texts.get(name, "") for item in items] for name in texts},
+        numbers={name: [item.numbers.get(name, np.nan) for item in items] for name in numbers},
+        vectors={name: [item.vectors.get(name, [np.nan] * size) for item in items] for name, size in vectors.items()},
+    )

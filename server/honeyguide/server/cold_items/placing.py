@@ -1,0 +1,160 @@
+"""Places the added items among those of each model that serves, as items come and go and as models do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from honeyguide.sdk.errors import FailedPrecondition, HoneyguideError, InvalidArgument
+from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
+from honeyguide.server.cold_items.item import ColdItem, as_table
+from honeyguide.server.cold_items.segment import Segment
+from honeyguide.server.cold_items.store import ColdItemStore
+
+__all__ = ["ColdItems"]
+
+_CHUNK = 256
+"""Items that are placed at once."""
+Vector = NDArray[np.float32]
+
+
+class ColdItems:
+    """The added items of one server. Placing takes turns; what a batch reads is a finished segment."""
+
+    def __init__(self, store: ColdItemStore, most: int) -> None:
+        """Reads nothing yet.
+
+        Args:
+            store: where they are kept.
+            most: how many there may be.
+        """
+        self._store, self._most = store, most
+        self._items: list[ColdItem] = []
+        self._bundles: WeakSet[RetrievingBundle] = WeakSet()
+        self._segments: WeakKeyDictionary[LoadedBundle, Segment] = WeakKeyDictionary()
+        self._placed: WeakKeyDictionary[LoadedBundle, dict[str, Vector]] = WeakKeyDictionary()
+        self._turn = threading.Lock()
+        self._log = structlog.get_logger("honeyguide.cold_items")
+
+    @property
+    def all(self) -> Sequence[ColdItem]:
+        """The items as they are now, the newest first."""
+        return self._items[::-1]
+
+    def segment(self, bundle: LoadedBundle) -> Segment | None:
+        """Returns a bundle's segment, as it is now; None: the bundle places none, or there are none."""
+        return self._segments.get(bundle) if self._items else None
+
+    def refresh(self) -> None:
+        """Reads what there is and places it for each bundle; where one cannot, a line in the log says why.
+
+        Raises `Unavailable` where the items cannot be read: then what was known stays.
+        """
+        with self._turn:
+            self._read()
+
+    def add(self, bundle: LoadedBundle) -> None:
+        """Places the items for a bundle that is about to serve, and from now on as long as there is one to serve it."""
+        if isinstance(bundle, RetrievingBundle) and bundle.places:
+            with self._turn:
+                self._bundles.add(bundle)
+                self._fill(bundle, self._items)
+
+    def upsert(self, items: Sequence[ColdItem]) -> tuple[int, list[RetrievingBundle], list[str]]:
+        """Places and keeps items, all or none.
+
+        Returns how many are new, the bundles that place them, and which of the items a catalogue of these has already.
+
+        Raises:
+            FailedPrecondition: where no bundle places items, or there would be too many.
+            NoEncoder: where no bundle can do without an encoder that is not installed.
+            InvalidArgument: where a bundle cannot make anything of what is said of them.
+            Unavailable: where they cannot be kept.
+        """
+        if not self._bundles:
+            raise FailedPrecondition(
+                "no model that serves places new items: train one that does, such as text or content, and load it"
+            )
+        with self._turn:
+            there = {item.item_id for item in self._items}
+            if len(there | {item.item_id for item in items}) > self._most:
+                raise FailedPrecondition(
+                    f"{len(there):,} items were added, and at most {self._most:,} may be (max_cold_items): delete "
+                    "some, or train a model that has them in its catalogue"
+                )
+            errors: list[HoneyguideError] = []
+            able = []
+            for bundle in sorted(self._bundles, key=lambda bundle: bundle.key):
+                try:
+                    self._place(bundle, items)
+                    able.append(bundle)
+                except HoneyguideError as error:
+                    errors.append(error)
+            if not able:
+                raise errors[0]
+            added = self._store.upsert(items)
+            self._read()
+        ids = [item.item_id for item in items]
+        rows = np.array([bundle.catalogue.rows(ids) for bundle in able])  # (bundles, items)
+        return added, able, [ids[place] for place in np.flatnonzero((rows >= 0).any(0)).tolist()]
+
+    def delete(self, item_ids: Sequence[str]) -> list[str]:
+        """Takes items out; returns the ids of which nothing was added. Raises `Unavailable`."""
+        with self._turn:
+            missing = self._store.delete(item_ids)
+            self._read()
+        return missing
+
+    def _read(self) -> None:
+        items = self._store.read()
+        for bundle in list(self._bundles):
+            self._fill(bundle, items)
+        self._items = items
+
+    def _fill(self, bundle: RetrievingBundle, items: Sequence[ColdItem]) -> None:
+        """Makes a bundle's segment of what its catalogue lacks; where it cannot, it has none."""
+        rows = bundle.catalogue.rows([item.item_id for item in items]).tolist()
+        fresh = [item for item, row in zip(items, rows, strict=True) if row < 0]
+        try:
+            vectors = self._place(bundle, fresh)
+        except HoneyguideError as error:
+            name, version = bundle.key
+            self._log.warning("added items are not placed", model=name, version=version, problem=error.message)
+            fresh = []
+        if fresh:
+            self._segments[bundle] = Segment.of(bundle.catalogue, fresh, vectors)
+        else:
+            self._segments.pop(bundle, None)
+
+    def _place(self, bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
+        """Returns (items, d) vectors; what was placed before and says the same is not placed again."""
+        texts = [item.to_text() for item in items]
+        known = self._placed.get(bundle, {})
+        missing = [place for place, text in enumerate(texts) if text not in known]
+        placed = {text: known[text] for text in texts if text in known}
+        for start in range(0, len(missing), _CHUNK):
+            places = missing[start : start + _CHUNK]
+            vectors = _vectors(bundle, [items[place] for place in places])
+            placed |= zip((texts[place] for place in places), vectors, strict=True)
+        self._placed[bundle] = {**known, **placed} if len(known) <= 2 * self._most else placed
+        return np.array([placed[text] for text in texts], np.float32).reshape(len(texts), bundle.manifest.dimension)
+
+
+def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
+    """Runs a bundle's item graph; raises `InvalidArgument` where it fails, and what the model raises."""
+    try:
+        vectors = bundle.place(as_table(items))
+    except HoneyguideError:
+        raise
+    except Exception as error:  # boundary: a plugin's code, and shapes that clients send
+        raise InvalidArgument(
+            "items", f"{len(items)} items", f"items that model {bundle.key[0]!r} can place ({error})"
+        ) from error
+    if not np.isfinite(vectors).all():
+        raise InvalidArgument("items", f"{len(items)} items", f"items that model {bundle.key[0]!r} can place")
+    return vectors

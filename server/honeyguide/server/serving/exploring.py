@@ -1,0 +1,122 @@
+"""Gives added items, which no model met in training, their share of the places of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.sdk.candidates import top_k
+from honeyguide.sdk.errors import Unavailable
+from honeyguide.server.bundles.catalogue import ItemFilter
+from honeyguide.server.bundles.retrieval import Candidates
+from honeyguide.server.cold_items.segment import Segment
+from honeyguide.server.events.store import EventStore
+from honeyguide.server.serving.histories import UserInput
+from honeyguide.server.serving.queries import ItemSource
+
+__all__ = ["Filled", "allowed_new", "explore"]
+
+Filled = tuple[Candidates, NDArray[np.int_], list[int]]
+"""Items of a batch, the source of each, and how many each user has: what `honeyguide.server.serving.answers.fill`
+returns."""
+Mask = NDArray[np.bool_]
+
+
+def allowed_new(
+    segment: Segment,
+    users: Sequence[UserInput],
+    store: EventStore | None,
+    filters: Sequence[ItemFilter | None],
+    drop_seen: Sequence[bool],
+) -> Mask:
+    """Returns (users, added): which of the added items each user may get."""
+    allowed = np.ones((len(users), len(segment.catalogue)), np.bool_)
+    masks: dict[int, Mask] = {}
+    for user, limit in enumerate(filters):
+        if limit is None:
+            continue
+        if id(limit) not in masks:
+            mask = segment.catalogue.allowed(limit)
+            masks[id(limit)] = np.ones(allowed.shape[1], np.bool_) if mask is None else mask
+            masks[id(limit)][segment.catalogue.excluded(limit)] = False
+        allowed[user] = masks[id(limit)]
+    dropping = [user for user, drops in enumerate(drop_seen) if drops]
+    for user in dropping:
+        if (inline := users[user].history) is not None and inline.item_ids:
+            _forbid(allowed[user], segment.catalogue.rows(inline.item_ids))
+    named = [(user, users[user].user_id) for user in dropping]
+    stored = [(user, user_id) for user, user_id in named if user_id is not None]
+    if store is not None and stored:
+        for (user, _), history in zip(stored, store.histories([user_id for _, user_id in stored]), strict=True):
+            try:
+                _forbid(allowed[user], segment.numbers.rows(history.items, store.item_ids))
+                if history.seen is not None:
+                    _forbid(allowed[user], segment.numbers.rows(history.seen, store.item_ids))
+            except (Unavailable, IndexError):  # of a damaged file; the answer says that a history cannot be read
+                continue
+    return allowed
+
+
+def explore(
+    filled: Filled,
+    items: int,
+    scores: NDArray[np.float32],
+    allowed: Mask,
+    ks: NDArray[np.int_],
+    share: float,
+) -> Filled:
+    """Puts added items in their places, spread evenly over an answer, and into those that would be empty.
+
+    Args:
+        filled: the answers without them.
+        items: how many the catalogue has; added item r is answered as row ``items`` + r.
+        scores: (users, added) higher is better, of any scale: it orders the added items among themselves.
+        allowed: (users, added) which of them each user may get.
+        ks: (users,) how many items each asked for.
+        share: of the places, 0–1, rounded down; the popular items make way first.
+    """
+    ranking, sources, lengths = filled
+    have = np.array(lengths)
+    free = ks - have
+    kept = np.floor(ks * share + 1e-6).astype(np.int64)
+    count = np.minimum(np.maximum(kept, free), allowed.sum(1))  # (users,) new items of each
+    if not count.any():
+        return filled
+    stay = np.minimum(have, ks - count)
+    totals = stay + count
+    width = int(totals.max())
+    best, own = top_k(np.where(allowed, scores, np.float32(-np.inf)), int(count.max()))
+    column = np.arange(width)
+    # The j-th of n new items is the last of the j-th of n equal parts: as even as can be, and never first of two.
+    is_new = np.zeros((len(ks), width + 1), np.bool_)
+    user, number = np.nonzero(np.arange(count.max()) < count[:, None])
+    is_new[user, (number + 1) * totals[user] // count[user] - 1] = True
+    is_new = is_new[:, :width]
+    is_old = ~is_new & (column < totals[:, None])
+    rows = np.full((len(ks), width), -1, np.int32)
+    values = np.full(rows.shape, -np.inf, np.float32)
+    kinds = np.full(rows.shape, int(ItemSource.NEW))
+    from_old = np.arange(ranking.rows.shape[1]) < stay[:, None]
+    rows[is_old], values[is_old] = ranking.rows[from_old], ranking.scores[from_old]
+    kinds[is_old] = sources[from_old]
+    from_new = np.arange(best.shape[1]) < count[:, None]
+    rows[is_new] = items + best[from_new]
+    alone = stay == 0
+    values[is_new] = np.where(np.repeat(alone, count), own[from_new], np.nan)
+    _score_as_before(values)
+    return Candidates(rows, values), kinds, totals.tolist()
+
+
+def _score_as_before(values: NDArray[np.float32]) -> None:
+    """Gives each NaN the number before it in its row, or where there is none the first one of the row."""
+    gaps = np.isnan(values)
+    place = np.maximum.accumulate(np.where(gaps, 0, np.arange(values.shape[1])), axis=1)
+    values[:] = np.take_along_axis(values, place, 1)
+    first = np.argmax(~np.isnan(values), axis=1)[:, None]
+    values[:] = np.where(np.isnan(values), np.take_along_axis(values, first, 1), values)
+
+
+def _forbid(allowed: Mask, rows: NDArray[np.int32]) -> None:
+    allowed[rows[rows >= 0]] = False

@@ -1,0 +1,77 @@
+"""`placing.py`: items are placed for every bundle that can, once, and all of a call or none."""
+
+import numpy as np
+import pytest
+
+from honeyguide.sdk.errors import FailedPrecondition, InvalidArgument, NoEncoder
+from honeyguide.server.cold_items.item import ColdItem
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.store import ColdItemStore
+
+
+def image(*values: float) -> dict[str, tuple[float, ...]]:
+    return {"image": values + (0.0,) * (8 - len(values))}
+
+
+@pytest.fixture
+def cold(tmp_path, placing):
+    items = ColdItems(ColdItemStore(tmp_path / "items.db"), most=3)
+    items.add(placing)
+    return items
+
+
+def test_items_are_placed_and_found_again(cold, placing, tmp_path):
+    assert cold.segment(placing) is None
+    added, models, known = cold.upsert(
+        [ColdItem("n-0", vectors=image(1)), ColdItem("n-1", vectors=image(0, 2)), ColdItem("item-7")]
+    )
+    assert (added, models, known) == (3, [placing], ["item-7"])
+    segment = cold.segment(placing)
+    assert segment.catalogue.item_ids(np.arange(2)) == ["n-0", "n-1"]  # the catalogue's own item stays its own
+    assert segment.vectors[:, :2].tolist() == [[1, 0], [0, 2]]
+    after = ColdItems(ColdItemStore(tmp_path / "items.db"), most=3)
+    after.refresh()
+    after.add(placing)
+    np.testing.assert_array_equal(after.segment(placing).vectors, segment.vectors)
+    assert [item.item_id for item in after.all] == ["item-7", "n-1", "n-0"]
+    assert cold.delete(["n-0", "n-9"]) == ["n-9"]
+    assert cold.segment(placing).catalogue.item_ids(np.arange(1)) == ["n-1"]
+    assert cold.delete(["n-1", "item-7"]) == []
+    assert cold.segment(placing) is None
+
+
+def test_what_was_placed_is_not_placed_again(cold, placing, monkeypatch):
+    cold.upsert([ColdItem("n-0", vectors=image(1))])
+    asked = []
+    place = placing.place
+    monkeypatch.setattr(placing, "place", lambda items: asked.append(items.ids.tolist()) or place(items))
+    cold.upsert([ColdItem("n-1", vectors=image(1))])
+    cold.upsert([ColdItem("n-0", "another title", vectors=image(1))])
+    assert asked == [["n-1"], ["n-0"]]
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "words"),
+    [
+        (ColdItem("n-0", texts={"blurb": "long"}), NoEncoder, "not installed"),
+        (ColdItem("n-0", vectors={"image": (1.0, 2.0)}), InvalidArgument, "items that model 'placed' can place"),
+    ],
+)
+def test_nothing_of_a_call_is_kept_that_cannot_be_placed(cold, placing, item, error, words):
+    with pytest.raises(error, match=words):
+        cold.upsert([ColdItem("n-1", vectors=image(1)), item])
+    assert (list(cold.all), cold.segment(placing)) == ([], None)
+
+
+def test_there_are_no_more_than_may_be(cold):
+    cold.upsert([ColdItem(f"n-{number}") for number in range(3)])
+    cold.upsert([ColdItem("n-2", "again")])
+    with pytest.raises(FailedPrecondition, match=r"3 items were added, and at most 3 may be \(max_cold_items\)"):
+        cold.upsert([ColdItem("n-3")])
+
+
+def test_without_a_model_that_places_nothing_is_added(tmp_path):
+    cold = ColdItems(ColdItemStore(tmp_path / "items.db"), most=3)
+    with pytest.raises(FailedPrecondition, match="no model that serves places new items"):
+        cold.upsert([ColdItem("n-0")])
+    assert not (tmp_path / "items.db").exists()
