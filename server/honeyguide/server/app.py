@@ -162,7 +162,7 @@ class Server:
 
         self.health = HealthServicer()
         tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
-        services = Services(
+        services = self._services = Services(
             unary=unary.paths,
             workers=self.workers,
             request_ids=request_ids,

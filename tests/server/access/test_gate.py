@@ -194,9 +194,9 @@ async def test_a_caller_that_is_taken_out_of_the_file_is_out_a_second_later(
     file.write_text(token.to_toml("shop", ["recommend"]), "utf-8")
     metadata = [("authorization", f"Bearer {token.token}")]
     async with start(transport=transport, tokens=file) as running:
-        running.server._transport._services.gate._files._seconds = 0.0
+        running.server._services.gate._files._seconds = 0.0
         await running.recommender.Recommend(RecommendRequest(), metadata=metadata)
-        running.server._transport._services.gate._files._next = 0.0
+        running.server._services.gate._files._next = 0.0
         file.write_text("", "utf-8")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await running.recommender.Recommend(RecommendRequest(), metadata=metadata)

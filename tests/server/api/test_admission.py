@@ -30,7 +30,7 @@ async def test_a_stream_ends_when_its_token_expires(start: Any, transport: str) 
         await stream.write(RecommendStreamRequest(options=StreamOptions(k=2)))
         await stream.write(RecommendStreamRequest(batch=UserBatch(sequence=1, rows=[ROW])))
         assert (await stream.read()).sequence == 1
-        running.server._transport._services.gate._clock = lambda: 5e9
+        running.server._services.gate._clock = lambda: 5e9
         await stream.write(RecommendStreamRequest(batch=UserBatch(sequence=2, rows=[ROW])))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()

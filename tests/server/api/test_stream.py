@@ -290,7 +290,7 @@ async def test_no_more_is_read_while_answers_wait_to_be(start: Any, monkeypatch:
             yield batch(read, *[row(1)] * 50)
 
     async with start() as running:
-        servicer = running.server._transport._services.streams
+        servicer = running.server._services.streams
         for most, ahead in ((64 << 20, 5), (150_000, 3), (1, 1)):  # a batch makes some 40 kB
             monkeypatch.setattr("honeyguide.server.api.recommender_service._HELD_BYTES", most)
             read, stream = 0, servicer.RecommendStream(talk(), None)
