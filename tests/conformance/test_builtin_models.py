@@ -20,7 +20,7 @@ HOST = PluginHost.load()
 
 LACKS = {
     "its network does not explain": {"gru", "joint"},
-    "its network does not step": {"attention_lstm", "cf", "joint", "transformer"},
+    "its network does not step": {"attention_lstm", "cf", "content", "joint", "text", "transformer"},
     "it ranks what others retrieve": {"joint"},
     "its model has no item_inputs": {"attention_lstm", "cf", "gru", "joint", "transformer"},
 }
@@ -46,8 +46,9 @@ def test_the_model_keeps_its_promise(subject: Subject, check: Check) -> None:
 def test_its_bundle_says_what_it_can_and_has_proven_each_graph(subject: Subject) -> None:
     manifest = subject.bundle
     assert isinstance(manifest, Manifest)
-    retrieves, steps, explains = (subject.name not in names for names in reversed(LACKS.values()))
+    places, retrieves, steps, explains = (subject.name not in names for names in reversed(LACKS.values()))
     assert (manifest.ranks, manifest.steps, manifest.explains) == (True, steps, explains)
+    assert bool(manifest.item_inputs) is places
     assert manifest.max_length == subject.config.max_length
     assert manifest.dimension == (subject.config.dimension + 1 if retrieves else 0)  # the bias is one of them
     graphs = {
@@ -56,6 +57,7 @@ def test_its_bundle_says_what_it_can_and_has_proven_each_graph(subject: Subject)
         "shares": explains,
         "step/state": steps,
         "step/user_vector": steps,
+        "item_vector": places,
     }
     for figure, there in graphs.items():
         assert (f"{figure}/max_abs_difference" in manifest.proof) is there

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from honeyguide.models.content_based.item_content import ContentModel
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
-from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
+from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +33,7 @@ class AttentionLstmOptions(SequenceOptions):
         check_at_least(self, 1, ("hidden", "window", "attended"))
 
 
-class AttentionLstm(Model):
+class AttentionLstm(ContentModel):
     """Fusion of the long-term taste with the last events (see `honeyguide.models.attention_lstm_network`)."""
 
     name = "attention_lstm"
@@ -51,7 +52,7 @@ class AttentionLstm(Model):
         """Builds the untrained network."""
         from honeyguide.models.attention_lstm_network import AttentionLstmNetwork
 
-        return AttentionLstmNetwork(self.config, self.data)
+        return AttentionLstmNetwork(self.config, self.data, self.known())
 
 
 @hookimpl

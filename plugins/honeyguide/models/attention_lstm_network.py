@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from honeyguide.models.content_based.item_features import ItemFeatures
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.evidence.target_attention import TargetAttention
@@ -44,25 +45,28 @@ _FALL = 20.0  # events in which the attention's bias falls by 1 at the start
 class AttentionLstmNetwork(nn.Module):
     """Network of the model ``attention_lstm``."""
 
-    def __init__(self, config: AttentionLstmOptions, data: DataSpec) -> None:
+    def __init__(self, config: AttentionLstmOptions, data: DataSpec, known: ItemFeatures | None = None) -> None:
         super().__init__()
         width, cells = config.dimension, config.hidden
-        self.events = EventEmbedding(config, data)
+        self.known = known
+        self.events = EventEmbedding(config, data, known)
         self.convolution = nn.Conv1d(width, width, config.window, bias=False)
         self.lstm = nn.LSTM(width + 1, cells, bias=False, batch_first=True)
         self.query, self.key, self.value = (nn.Linear(cells, width, bias=False) for _ in range(3))
         self.lag_bias = nn.Parameter(-torch.arange(config.max_length) / _FALL)
         self.short = nn.Linear(cells, width, bias=False)
         self.gate = nn.Linear(cells + width, width)
-        self.head = ItemHead(config, data, self.events.table)
+        self.head = ItemHead(config, data, self.events, known)
         self.ranker = EvidenceRanker(config, data, attention=TargetAttention(width, config.attended))
         with torch.no_grad():  # from cells that forget at once to cells that keep; what is kept is not written over
             memory = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), cells))
             gates = self.lstm.get_parameter("weight_ih_l0")  # [4 H, d + 1]: input, forget, cell, output
             gates[:cells, -1], gates[cells : 2 * cells, -1] = -torch.logit(memory), torch.logit(memory)
 
-    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
-        """Counts popularity and the ranker's evidence."""
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
+        """Counts popularity and the ranker's evidence, and reads what is known of the items, if that counts."""
+        if self.known is not None:
+            self.known.observe(items)
         self.head.observe(histories)
         self.ranker.observe(histories)
 
@@ -78,13 +82,17 @@ class AttentionLstmNetwork(nn.Module):
         """Returns [N, d + 1]."""
         return self.head.items()
 
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d + 1]: items by what is known of them, without a part of their own."""
+        return self.head.place(items)
+
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the cross-entropy of the next items."""
         return self.head.loss(self._fuse(self._states(batch), batch["tokens"]), batch)
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores; candidates attend to the newest events."""
-        tables = self.events.table, self.head.vectors()
+        tables = self.events.vectors(), self.head.vectors()
         scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, tables)
         return scores
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.sequence.options import SEQUENCE_FIT, RetrieverOptions
-from honeyguide.sdk import Model, RegisterModel, hookimpl
+from honeyguide.models.content_based.item_content import ContentModel
+from honeyguide.models.sequence.options import SEQUENCE_FIT, ItemOptions, RetrieverOptions
+from honeyguide.sdk import RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CollaborativeFiltering", "register_models"]
+__all__ = ["CfOptions", "CollaborativeFiltering", "register_models"]
 
 
-class CollaborativeFiltering(Model):
+@dataclass(frozen=True)
+class CfOptions(ItemOptions, RetrieverOptions):
+    """Options of ``cf``."""
+
+
+class CollaborativeFiltering(ContentModel):
     """Collaborative filtering: a user is the sum of the history's items, each weighed by its recency.
 
     The formulas stand in `honeyguide.models.cf_network`.
     """
 
     name = "cf"
-    Config = RetrieverOptions
+    Config = CfOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {
         **SEQUENCE_FIT,
         "epochs": 6,
@@ -34,7 +41,7 @@ class CollaborativeFiltering(Model):
         """Builds the untrained network."""
         from honeyguide.models.cf_network import CollaborativeNetwork
 
-        return CollaborativeNetwork(self.config, self.data)
+        return CollaborativeNetwork(self.config, self.data, self.known())
 
 
 @hookimpl

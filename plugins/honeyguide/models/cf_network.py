@@ -18,65 +18,64 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from honeyguide.models.content_based.item_features import ItemFeatures, ItemProjection, combined_vectors
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.shares import event_shares
+from honeyguide.models.sequence.lag_sums import lag_sums, newest_lag_sum, start_kernel, weighed_by_lag
 from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.sequence.options import RetrieverOptions
+    from honeyguide.models.cf import CfOptions
 
 __all__ = ["CollaborativeNetwork"]
-
-_FASTEST, _SLOWEST = 0.7, 60.0  # events in which a dimension's weight starts to fall to 1/e, the least and the most
 
 
 class CollaborativeNetwork(nn.Module):
     """Network of the model ``cf``."""
 
-    def __init__(self, config: RetrieverOptions, data: DataSpec) -> None:
+    def __init__(self, config: CfOptions, data: DataSpec, known: ItemFeatures | None = None) -> None:
         super().__init__()
-        items, width, lags = data.items, config.dimension, config.max_length
-        self.config, self.data = config, data
+        items, width = data.items, config.dimension
+        self.config, self.data, self.known = config, data, known
         self.table_in = nn.Parameter(torch.randn(items + 1, width) * 0.02)  # by token; row 0 is PAD
         self.table_out = nn.Parameter(torch.randn(items, width) * 0.02)
         self.bias = nn.Parameter(torch.zeros(items))
-        fall = torch.logspace(float(np.log10(_FASTEST)), float(np.log10(_SLOWEST)), width)
-        kernel = torch.exp(-torch.arange(lags - 1, -1, -1)[:, None] / fall)
-        # [K, d], the oldest lag first, as the columns of tokens are
-        self.kernel = nn.Parameter(kernel / kernel.square().sum(0).sqrt())
+        self.known_in = None if known is None else ItemProjection(known, width)
+        self.known_out = None if known is None else ItemProjection(known, width)
+        self.kernel = nn.Parameter(start_kernel(config.max_length, width))  # [K, d]
         self.norm = nn.LayerNorm(width)
 
         self.ranker = EvidenceRanker(config, data)
 
-    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
-        """Counts popularity and the ranker's evidence."""
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
+        """Counts popularity and the ranker's evidence, and reads what is known of the items, if that counts."""
+        if self.known is not None:
+            self.known.observe(items)
         self.ranker.observe(histories)
 
     def positions(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Returns [B, L, d + 1]: the sums over all lags at once, one triangular matrix for each dimension."""
-        tokens = batch["tokens"]
-        length = tokens.shape[1]
-        newest = self.kernel[len(self.kernel) - length :]  # [L, d]
-        # Window s of the kernel followed by zeros holds the weights of position L − 1 − s.
-        weights = functional.pad(newest.T, (0, length - 1)).unfold(1, length, 1)  # [d, L, L]
-        sums = torch.bmm(weights, self._events(tokens).permute(2, 1, 0))  # [d, L, B]
-        return _with_one(self.norm(sums.flip(1).permute(2, 1, 0)))
+        """Returns the [B, L, d + 1] user vectors after each event."""
+        return _with_one(self.norm(lag_sums(self._events(batch["tokens"]), self.kernel)))
 
     def user(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns [B, d + 1]: the last position alone."""
-        tokens = batch["tokens"]
-        kernel = self.kernel[len(self.kernel) - tokens.shape[1] :]  # [L, d]
-        return _with_one(self.norm((self._events(tokens) * kernel).sum(1)))
+        return _with_one(self.norm(newest_lag_sum(self._events(batch["tokens"]), self.kernel)))
 
     def items(self) -> Tensor:
         """Returns [N, d + 1]: the last dimension is the item's bias, against the user's 1."""
-        return torch.cat([self.table_out, self.bias[:, None]], 1)
+        return torch.cat([self._vectors(), self.bias[:, None]], 1)
+
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d + 1]: items by what is known of them alone; the bias is the catalogue's mean."""
+        if self.known_out is None:
+            raise ValueError("nothing is known of the items: train with --option items=text or content")
+        placed: Tensor = self.known_out(items)
+        return torch.cat([placed, self.bias.mean() + torch.zeros_like(placed[:, :1])], 1)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns full-softmax cross-entropy; what the user has seen is left out where items do not repeat."""
@@ -85,7 +84,7 @@ class CollaborativeNetwork(nn.Module):
         seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], self.data.items, chosen)
         users = self.positions(batch)[..., :-1][chosen]  # [P, d]
         weights = batch["weights"][chosen] if "weights" in batch else None
-        return full_softmax_loss(users, self.table_out, self.bias, targets[chosen] - 1, seen, weights)
+        return full_softmax_loss(users, self._vectors(), self.bias, targets[chosen] - 1, seen, weights)
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores from the retrieval scores and the evidence."""
@@ -99,14 +98,18 @@ class CollaborativeNetwork(nn.Module):
     def explain(self, batch: Mapping[str, Tensor], candidates: Tensor) -> Tensor:
         """Returns [B, n, L]: each event's share in what the sum says for a candidate; what speaks against it is 0."""
         tokens = batch["tokens"]
-        kernel = self.kernel[len(self.kernel) - tokens.shape[1] :]  # [L, d]
-        events = self._events(tokens) * kernel * self.norm.weight  # [B, L, d]
-        vectors = functional.pad(self.table_out, (0, 0, 1, 0))[candidates]  # [B, n, d]
+        events = weighed_by_lag(self._events(tokens), self.kernel) * self.norm.weight  # [B, L, d]
+        vectors = functional.pad(self._vectors(), (0, 0, 1, 0))[candidates]  # [B, n, d]
         return event_shares(vectors @ events.transpose(1, 2), tokens)
+
+    def _vectors(self) -> Tensor:
+        """Returns the [N, d] items' own vectors."""
+        return combined_vectors(self.table_out, self.known_out)
 
     def _events(self, tokens: Tensor) -> Tensor:
         """Returns [B, L, d] vectors of the history's items; PAD is 0."""
-        vectors = functional.dropout(functional.embedding(tokens, self.table_in), self.config.dropout, self.training)
+        table = combined_vectors(self.table_in, self.known_in, padding=1)
+        vectors = functional.dropout(functional.embedding(tokens, table), self.config.dropout, self.training)
         return vectors * (tokens > 0)[:, :, None]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from honeyguide.models.content_based.item_content import ContentModel
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
-from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
+from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,7 @@ class GruOptions(SequenceOptions):
         check_at_least(self, 1, ("hidden",))
 
 
-class Gru(Model):
+class Gru(ContentModel):
     """Recurrent model: a GRU over the history (see `honeyguide.models.gru_network`)."""
 
     name = "gru"
@@ -47,7 +48,7 @@ class Gru(Model):
         """Builds the untrained network."""
         from honeyguide.models.gru_network import GruNetwork
 
-        return GruNetwork(self.config, self.data)
+        return GruNetwork(self.config, self.data, self.known())
 
 
 @hookimpl

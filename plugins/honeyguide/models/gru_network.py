@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from honeyguide.models.content_based.item_features import ItemFeatures
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
@@ -37,20 +38,23 @@ _FASTEST, _SLOWEST = 0.7, 60.0  # events after which a cell has forgotten all bu
 class GruNetwork(nn.Module):
     """Network of the model ``gru``."""
 
-    def __init__(self, config: GruOptions, data: DataSpec) -> None:
+    def __init__(self, config: GruOptions, data: DataSpec, known: ItemFeatures | None = None) -> None:
         super().__init__()
-        self.events = EventEmbedding(config, data)
+        self.known = known
+        self.events = EventEmbedding(config, data, known)
         self.gru = nn.GRU(config.dimension + 1, config.hidden, bias=False, batch_first=True)
         self.outward = nn.Linear(config.hidden, config.dimension, bias=False)
-        self.head = ItemHead(config, data, self.events.table)
+        self.head = ItemHead(config, data, self.events, known)
         self.ranker = EvidenceRanker(config, data)
         with torch.no_grad():  # the update gates' weights for the constant 1: from cells that forget to cells that keep
             memory = torch.exp(-1.0 / torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), config.hidden))
             gates = self.gru.get_parameter("weight_ih_l0")  # [3 H, d + 1]: reset, update, new
             gates[config.hidden : 2 * config.hidden, -1] = torch.logit(memory)
 
-    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
-        """Counts popularity and the ranker's evidence."""
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
+        """Counts popularity and the ranker's evidence, and reads what is known of the items, if that counts."""
+        if self.known is not None:
+            self.known.observe(items)
         self.head.observe(histories)
         self.ranker.observe(histories)
 
@@ -65,6 +69,10 @@ class GruNetwork(nn.Module):
     def items(self) -> Tensor:
         """Returns [N, d + 1]."""
         return self.head.items()
+
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d + 1]: items by what is known of them, without a part of their own."""
+        return self.head.place(items)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the cross-entropy of the next items."""

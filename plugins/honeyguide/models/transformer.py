@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from honeyguide.models.content_based.item_content import ContentModel
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
-from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
+from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +41,7 @@ class TransformerOptions(SequenceOptions):
             raise ValueError(f"dimension is {self.dimension}; allowed: a multiple of heads, which is {self.heads}")
 
 
-class Transformer(Model):
+class Transformer(ContentModel):
     """Attention from the newest event to all before (see `honeyguide.models.transformer_network`)."""
 
     name = "transformer"
@@ -68,7 +69,7 @@ class Transformer(Model):
         """Builds the untrained network."""
         from honeyguide.models.transformer_network import TransformerNetwork
 
-        return TransformerNetwork(self.config, self.data)
+        return TransformerNetwork(self.config, self.data, self.known())
 
     @property
     def _timed(self) -> bool:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from honeyguide.models.content_based.item_features import ItemFeatures
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.sequence.softmax import fast_bfloat16
@@ -40,17 +41,20 @@ _TIMES = 32  # buckets of time, two for each doubling from an hour on: 9 years
 class TransformerNetwork(nn.Module):
     """Network of the model ``transformer``."""
 
-    def __init__(self, config: TransformerOptions, data: DataSpec) -> None:
+    def __init__(self, config: TransformerOptions, data: DataSpec, known: ItemFeatures | None = None) -> None:
         super().__init__()
         timed = config.time_bias and data.has_time
-        self.events = EventEmbedding(config, data)
+        self.known = known
+        self.events = EventEmbedding(config, data, known)
         blocks = [Block(config, timed) for _ in range(config.blocks)]
         self.early, self.final = nn.ModuleList(blocks[:-1]), blocks[-1]
-        self.head = ItemHead(config, data, self.events.table)
+        self.head = ItemHead(config, data, self.events, known)
         self.ranker = EvidenceRanker(config, data)
 
-    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
-        """Counts popularity and the ranker's evidence."""
+    def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
+        """Counts popularity and the ranker's evidence, and reads what is known of the items, if that counts."""
+        if self.known is not None:
+            self.known.observe(items)
         self.head.observe(histories)
         self.ranker.observe(histories)
 
@@ -68,6 +72,10 @@ class TransformerNetwork(nn.Module):
     def items(self) -> Tensor:
         """Returns [N, d + 1]."""
         return self.head.items()
+
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d + 1]: items by what is known of them, without a part of their own."""
+        return self.head.place(items)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the cross-entropy of the next items."""

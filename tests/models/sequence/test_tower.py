@@ -17,7 +17,8 @@ from honeyguide.training.scoring.device import tensors
 def head(items: int, **options: int) -> ItemHead:
     torch.manual_seed(0)
     config = GruOptions(dimension=4, **options)  # type: ignore[arg-type]  # the options given are integers
-    return ItemHead(config, DataSpec(items=items, repeats=True), nn.Parameter(torch.zeros(1, 4)))
+    data = DataSpec(items=items, repeats=True)
+    return ItemHead(config, data, EventEmbedding(config, data))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_an_event_is_its_item_and_what_else_is_known_of_it() -> None:
     found = events(batch)
     assert events.numbers is not None
     assert events.types is not None
-    item = functional.layer_norm(events.table[[2, 3]], (16,))
+    item = functional.layer_norm(events.vectors()[[2, 3]], (16,))
     numbers = batch["numbers"][1] @ events.numbers.weight.T + events.numbers.bias
     torch.testing.assert_close(found[1], item + numbers + events.types.weight[batch["types"][1]])
     assert (found[0, 0] == 0).all()  # padding

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SEQUENCE_FIT", "RankerOptions", "RetrieverOptions", "SequenceOptions", "check_at_least", "check_shares"]
+from honeyguide.models.content_based.text_encoder import ENCODER
+
+__all__ = [
+    "SEQUENCE_FIT",
+    "ItemOptions",
+    "RankerOptions",
+    "RetrieverOptions",
+    "SequenceOptions",
+    "check_at_least",
+    "check_shares",
+]
 
 _LONGEST = 32_767
 
@@ -50,7 +60,20 @@ class RetrieverOptions(RankerOptions):
 
 
 @dataclass(frozen=True)
-class SequenceOptions(RetrieverOptions):
+class ItemOptions:
+    """Options of what item vectors are made of (see `honeyguide.models.content_based.item_content`)."""
+
+    items: tuple[str, ...] = ()
+    """What item vectors are made of beside a free part of their own: "text", a text encoder's reading of title,
+    categories and ``item_columns``; "content", attributes, numbers and brought vectors; or both, with a comma."""
+    item_columns: tuple[str, ...] = ()
+    """Kept columns of the items that count, by name; none: for "content" all, for "text" title and categories alone."""
+    encoder: str = ENCODER
+    """What reads texts: a package and its version."""
+
+
+@dataclass(frozen=True)
+class SequenceOptions(ItemOptions, RetrieverOptions):
     """Options of every model that reads a history as a sequence."""
 
     features: bool = True

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from honeyguide.models.content_based.item_features import ItemFeatures, ItemProjection, combined_vectors
 from honeyguide.models.sequence.event_arrays import numbers_of
 from honeyguide.models.sequence.options import SequenceOptions
 from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss, sampled_softmax_loss
@@ -27,10 +28,15 @@ _TEMPERATURE = 0.05
 class EventEmbedding(nn.Module):
     """Embedding of each event as a vector: its item, and what else is known of it; padding is a vector of zeros."""
 
-    def __init__(self, config: SequenceOptions, data: DataSpec) -> None:
+    def __init__(
+        self, config: SequenceOptions, data: DataSpec, known: ItemFeatures | None = None, *, free: bool = True
+    ) -> None:
+        """Builds it over what is known of the items, if anything; ``free``: each has a part of its own as well."""
         super().__init__()
         width, numbers = config.dimension, numbers_of(data, config.features)
-        self.table = nn.Parameter(torch.randn(data.items + 1, width) * 0.02)  # by token; row 0 is PAD
+        # By token; row 0 is PAD.
+        self.table = nn.Parameter(torch.randn(data.items + 1, width) * 0.02) if free else None
+        self.projection = None if known is None else ItemProjection(known, width)
         self.norm = nn.LayerNorm(width)
         self.numbers = nn.Linear(numbers, width) if numbers else None
         typed = config.features and bool(data.event_types)
@@ -40,10 +46,14 @@ class EventEmbedding(nn.Module):
                 nn.init.normal_(part.weight, std=0.02)
         self.dropout = nn.Dropout(config.dropout)
 
+    def vectors(self) -> Tensor:
+        """Returns the [N + 1, d] vectors of the history's items by token."""
+        return combined_vectors(self.table, self.projection, padding=1)
+
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns [B, L, d]."""
         tokens = batch["tokens"]
-        x = self.norm(functional.embedding(tokens, self.table))
+        x = self.norm(functional.embedding(tokens, self.vectors()))
         if self.numbers is not None:
             x = x + self.numbers(batch["numbers"])
         if self.types is not None:
@@ -61,14 +71,24 @@ class ItemHead(nn.Module):
 
     frequency: Tensor
 
-    def __init__(self, config: SequenceOptions, data: DataSpec, tied: nn.Parameter) -> None:
-        """Builds it; ``tied`` [N + 1, d] is the history's table, used where the config says so."""
+    def __init__(
+        self,
+        config: SequenceOptions,
+        data: DataSpec,
+        events: EventEmbedding,
+        known: ItemFeatures | None = None,
+        *,
+        free: bool = True,
+    ) -> None:
+        """Builds it; ``events`` has the history's vectors, used where the config says so; the rest is as there."""
         super().__init__()
         self.data = data
         automatic = 0 if data.items <= _FULL_UP_TO else _NEGATIVES
         self.negatives = automatic if config.negatives < 0 else min(config.negatives, data.items)
-        self._tied = [tied] if config.tied else []  # in a list, so that it is one module's parameter alone
-        self.table = None if config.tied else nn.Parameter(torch.randn(data.items, config.dimension) * 0.02)
+        self._tied = [events] if config.tied else []  # in a list, so that its parameters are one module's alone
+        own = free and not config.tied
+        self.table = nn.Parameter(torch.randn(data.items, config.dimension) * 0.02) if own else None
+        self.projection = None if known is None or config.tied else ItemProjection(known, config.dimension)
         self.bias = None if self.negatives else nn.Parameter(torch.zeros(data.items))
         self.norm = nn.LayerNorm(config.dimension)
         # how often an item is drawn as a negative, of all draws
@@ -81,8 +101,18 @@ class ItemHead(nn.Module):
 
     def vectors(self) -> Tensor:
         """Returns the [N, d] items' own vectors."""
-        table = self._tied[0][1:] if self.table is None else self.table
+        table = self._tied[0].vectors()[1:] if self._tied else combined_vectors(self.table, self.projection)
         return functional.normalize(table, dim=1) if self.negatives else table
+
+    def place(self, items: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, d + 1] or [B, d] vectors of items by what is known of them; the bias is the catalogue's mean."""
+        projection = self._tied[0].projection if self._tied else self.projection
+        if projection is None:
+            raise ValueError("nothing is known of the items: train with --option items=text or content")
+        table = projection(items)
+        if self.bias is None:
+            return functional.normalize(table, dim=1)
+        return torch.cat([table, self.bias.mean() + torch.zeros_like(table[:, :1])], 1)
 
     def items(self) -> Tensor:
         """Returns [N, d + 1] with the bias in the last column, or [N, d] where there is none."""

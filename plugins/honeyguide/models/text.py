@@ -1,0 +1,66 @@
+"""Offers the model ``text``: items by what their texts mean, users by the texts of their history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from honeyguide.models.content_based.item_content import ContentModel
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions
+from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["PooledOptions", "Text", "TextOptions", "register_models"]
+
+
+@dataclass(frozen=True)
+class PooledOptions(SequenceOptions):
+    """Options of models whose items are nothing but what is known of them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.items:
+            raise ValueError("items is empty; allowed: text, content, or both with a comma")
+
+
+@dataclass(frozen=True)
+class TextOptions(PooledOptions):
+    """Options of ``text``."""
+
+    items: tuple[str, ...] = ("text",)
+    """What items are known by: "text", a text encoder's reading of title, categories and ``item_columns``; "content",
+    attributes, numbers and brought vectors; or both, with a comma."""
+
+
+class Text(ContentModel):
+    """Content-based filtering by meaning (see `honeyguide.models.content_based.pooled_network`)."""
+
+    name = "text"
+    Config: ClassVar[type[Any]] = TextOptions
+    fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the arrays of `honeyguide.models.sequence.event_arrays`."""
+        return event_inputs(self.data, self.config.features)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events."""
+        return encode_events(batch, self.data, self.max_length, self.config.features)
+
+    def network(self) -> nn.Module:
+        """Builds the untrained network."""
+        from honeyguide.models.content_based.pooled_network import PooledNetwork
+
+        known = self.known()
+        assert known is not None  # the options see to it
+        return PooledNetwork(self.config, self.data, known)
+
+
+@hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Registers ``text``."""
+    register(Text)
