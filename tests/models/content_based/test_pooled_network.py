@@ -1,4 +1,4 @@
-"""The models `text.py` and `content.py`: what they learn of items, and where they place new ones."""
+"""What a network learns that knows items by their content alone, and where it places new ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from honeyguide.models.content_based.pooled_network import PooledNetwork
 from honeyguide.models.text import Text
 from honeyguide.sdk import DataSpec, ItemColumn, ItemTable
 from honeyguide.sdk.config import config_from
-from honeyguide.sdk.errors import ConfigError
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.retriever import fit
 
@@ -44,8 +43,3 @@ def test_it_learns_what_goes_together_and_places_new_items_with_their_like(monke
     assert placed.shape == (2, network.items().shape[1])
     fits = (users @ placed.T).detach().numpy()
     assert np.argmax(fits, 1).tolist() == [0, 1]
-
-
-def test_a_model_that_knows_nothing_of_items_is_refused():
-    with pytest.raises(ConfigError, match="items is empty; allowed: text, content, or both"):
-        config_from(Text.Config, {"items": ""})
