@@ -19,7 +19,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
+.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -38,6 +38,9 @@ test-tutorials: $(STAMP)  ## the README, the page on writing a model and the tem
 
 test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL (apt-get install postgresql)
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres
+
+test-clients: $(STAMP)  ## clients in a browser and in other languages, against real servers; what each needs is in .ci/run
+	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients
 
 check: lint  ## lint and the quick tests: under a minute, for between two edits
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"

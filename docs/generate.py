@@ -8,6 +8,7 @@ from typing import Any
 
 import quality_page
 
+import openapi
 import operations_page
 import serving_page
 from honeyguide.sdk import errors
@@ -257,7 +258,13 @@ def operations() -> str:
     return operations_page.page(RESULTS / "faults.json", NOTE, table)
 
 
+def web() -> str:
+    """Describes the web port in OpenAPI."""
+    return json.dumps(openapi.document(), indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES = {
+    "openapi.json": web,
     "settings.md": settings,
     "errors.md": error_page,
     "quality.md": quality,

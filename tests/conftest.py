@@ -93,6 +93,7 @@ def add_version(shared_newer: Path) -> Callable[[Path], object]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tutorials", action="store_true", help="Run the tests that follow whole pages, too.")
     parser.addoption("--services", action="store_true", help="Run the tests that start other servers, too.")
+    parser.addoption("--clients", action="store_true", help="Run the tests of other languages and browsers, too.")
     parser.addoption("--no-skips", action="store_true", help="A test that is skipped fails, as where all is installed.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,11 @@ async def test_a_port_that_is_taken_or_cannot_be_shared_is_told(start: Any) -> N
         with pytest.raises(ConfigError, match=says):
             async with start(**given):
                 pass
+
+
+async def test_without_its_packages_the_port_says_what_to_install(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "honeyguide.server.web.door", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ConfigError, match=r"uvicorn is missing: pip install 'honeyguide\[web\]'"):
+        async with start(web_port=0):
+            pass

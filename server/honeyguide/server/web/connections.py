@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Connection", "Names"]
+__all__ = ["Names", "WebConnection"]
 
 Names = dict[str, Mapping[str, list[bytes]]]
 """Names in the certificates of connected clients by their address, as gRPC's auth context has them."""
@@ -18,8 +18,8 @@ HEADER_SECONDS = 10.0
 """How long the headers of a request may take from the connection's beginning, or from their own first byte."""
 
 
-class Connection(H11Protocol):
-    """Connection of one client."""
+class WebConnection(H11Protocol):
+    """WebConnection of one client."""
 
     def __init__(self, *args: Any, names: Names, **kwargs: Any) -> None:
         """Takes what uvicorn's protocol does, and where the names in the client's certificate go."""

@@ -13,6 +13,8 @@ from honeyguide.server.web.statuses import retry_after, to_connect_error
 
 __all__ = ["WebContext"]
 
+_DETAILS = "grpc-status-details-bin"
+
 
 class WebContext:
     """Context of one call, in the place of gRPC's."""
@@ -49,7 +51,9 @@ class WebContext:
     async def abort_with_status(self, status: GrpcStatus) -> NoReturn:
         """Ends the call with an error."""
         code, _ = status.code.value
-        failure = Failure(code, status.details, status.trailing_metadata[0][1])
+        trailing: dict[str, Any] = dict(status.trailing_metadata)
+        failure = Failure(code, status.details, trailing.pop(_DETAILS))
+        self.set_trailing_metadata(trailing.items())
         if seconds := retry_after(failure):
             self._call.response_headers["retry-after"] = seconds
         raise to_connect_error(failure)

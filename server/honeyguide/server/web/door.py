@@ -19,7 +19,7 @@ from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import port_taken
 from honeyguide.server.transport.services import Services
 from honeyguide.server.web.application import make_application
-from honeyguide.server.web.connections import Connection, Names
+from honeyguide.server.web.connections import Names, WebConnection
 from honeyguide.server.web.endpoints import Endpoints
 
 __all__ = ["WebDoor"]
@@ -60,7 +60,7 @@ class WebDoor:
         """Takes calls from now on."""
         settings, names, endpoints = self._settings, self._names, self._endpoints
         methods = await endpoints.make(partial(is_carried, settings=settings, by_admin_port=False))
-        protocol: Any = partial(Connection, names=names)
+        protocol: Any = partial(WebConnection, names=names)
         tls = self._tls
         self._server = _Server(
             uvicorn.Config(

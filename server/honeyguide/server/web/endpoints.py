@@ -159,7 +159,10 @@ class Endpoints:
                     gate.admit(path, gate.credentials(context))  # what cannot be read counts, too
                 raise
         except HoneyguideError as error:
-            failure = self.refuse(path, dict(context.invocation_metadata()), error)
+            headers = dict(context.invocation_metadata())
+            if own := adopt(headers.items()):
+                context.set_trailing_metadata((("x-request-id", own),))
+            failure = self.refuse(path, headers, error)
             await context.abort_with_status(to_grpc_status(failure))
             raise AssertionError("abort_with_status raises") from error
         return read
