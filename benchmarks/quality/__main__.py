@@ -25,11 +25,13 @@ ROOT = Path(__file__).parents[2]
 def chosen(suite: Suite, rows: Sequence[str], host: PluginHost) -> list[Entry]:
     """Returns the entries that are asked for, with what they need, in the order of the suite."""
     needed = set(rows) | {name for entry in suite.entries if entry.name in rows for name in entry.over}
-    entries = []
-    for entry in suite.entries:
-        if entry.name in needed and (why := missing(entry, host.models)):
+    entries: list[Entry] = []
+    for entry in (entry for entry in suite.entries if entry.name in needed):
+        absent = sorted(set(entry.over) - {known.name for known in entries})
+        why = missing(entry, host.models) or (f"it ranks what {', '.join(absent)} would retrieve" if absent else "")
+        if why:
             say(f"{entry.name} is left out: {why}")
-        elif entry.name in needed:
+        else:
             entries.append(entry)
     return entries
 

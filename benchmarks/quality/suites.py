@@ -133,7 +133,16 @@ _FAMILIES = (
 _SEQUENCES = (Entry("cf", 12), Entry("gru", 20), Entry("attention_lstm", 36), Entry("transformer", 26))
 _JOINT = Entry("joint", 14, over=JOINT)
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
-_TIMED = (Entry("transformer", 30, "transformer-time", {"time_bias": True}),)
+_CONTENT = tuple(
+    Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]
+)
+_CLOCK = {"ranker_time": True}
+_TIMED = (
+    Entry("attention_lstm", 40, "attention_lstm-time", _CLOCK),
+    Entry("transformer", 32, "transformer-time", {"time_bias": True, **_CLOCK}),
+    Entry("joint", 16, "joint-time", _CLOCK, over=("attention_lstm-time", "transformer-time", "cf")),
+)
+_TIMED_PAIRS = (*((entry.name, entry.model) for entry in _TIMED), ("joint-time", "attention_lstm-time"))
 
 SUITES: Mapping[str, Suite] = {
     "ml-1m": Suite(
@@ -145,21 +154,21 @@ SUITES: Mapping[str, Suite] = {
     "ml-1m-time": Suite(
         "quality-ml-1m-time.json",
         _ml_1m_times,
-        (*_SEQUENCES, *_TIMED, _JOINT),
-        pairs=(("transformer-time", "transformer"), ("joint", "attention_lstm")),
+        (*_SEQUENCES, _JOINT, *_TIMED),
+        pairs=(("joint", "attention_lstm"), *_TIMED_PAIRS),
     ),
     "ml-1m-global": Suite(
         "quality-ml-1m-time.json",
         _ml_1m_global,
-        (*_SEQUENCES, *_TIMED, _JOINT),
+        (*_SEQUENCES, _JOINT, *_TIMED),
         targets=("last", "successive"),
-        pairs=(("transformer-time", "transformer"), ("joint", "attention_lstm")),
+        pairs=(("joint", "attention_lstm"), *_TIMED_PAIRS),
     ),
     "beauty": Suite(
         "quality-beauty.json",
         _beauty,
-        (*(entry for entry in _FAMILIES if entry.model != "text"), *_SEQUENCES, _JOINT),
-        pairs=(("joint", "cf"),),
+        (*(entry for entry in _FAMILIES if entry.model != "text"), *_SEQUENCES, _JOINT, *_CONTENT),
+        pairs=(("joint", "cf"), *((entry.name, entry.model) for entry in _CONTENT)),
     ),
     "retail": Suite(
         "quality-retail.json",

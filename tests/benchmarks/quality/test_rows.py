@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import quality_page
 from quality import bench
+from quality.__main__ import chosen
 from quality.figures import figures, user_values
 from quality.keeping import Kept, differences, merge
 from quality.served import served_ranks
@@ -138,6 +139,15 @@ def test_rows_whose_model_or_option_is_not_there_are_left_out() -> None:
     assert missing(Entry("cf", 1), models) == ""
     assert missing(Entry("no_such", 1), models) == "no plugin offers model 'no_such'"
     assert missing(Entry("cf", 1, option={"wings": 2}), models) == "model 'cf' has no option wings"
+
+
+def test_what_an_entry_needs_comes_with_it_and_without_it_the_entry_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    host: Any = SimpleNamespace(models=dict(PluginHost.load().models))
+    entries = [Entry("cf", 1), Entry("gru", 1), Entry("joint", 1, over=("cf", "gru"))]
+    assert chosen(Suite("x", lambda *_: None, entries), ["joint"], host) == entries
+    del host.models["gru"]
+    assert chosen(Suite("x", lambda *_: None, entries), ["joint"], host) == entries[:1]
+    assert "joint is left out: it ranks what gru would retrieve" in capsys.readouterr().out
 
 
 def test_every_suite_has_a_word_a_section_and_entries_that_its_pairs_name() -> None:

@@ -32,7 +32,7 @@ class TransitionGraph:
     """Weighted, directed graph between items, of training events alone."""
 
     def __init__(self, training: HistoryBatch, items: int) -> None:
-        """Counts; 20 million events take about ten seconds.
+        """Counts; 20 million events of 27,000 items take half a minute on one core, and 1.5 GB.
 
         Args:
             training: the training histories.
