@@ -84,8 +84,8 @@ SECTIONS = {
     "beauty": (
         "Amazon Beauty, leave-one-out, no times",
         (
-            "S3Rec's 5-core file: 22,363 users, 12,101 items, 198,502 events; ids and attributes alone. `-content` rows "
-            "begin with vectors of the attributes. Published on the same:"
+            "S3Rec's 5-core file: 22,363 users, 12,101 items, 198,502 events; ids and attributes alone. `-content` "
+            "rows begin with vectors of the attributes. Published on the same:"
         ),
         (
             ("GRU4Rec, cross-entropy", ".0692", ".0392"),
