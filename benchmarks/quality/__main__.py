@@ -36,7 +36,8 @@ def chosen(suite: Suite, rows: Sequence[str], host: PluginHost) -> list[Entry]:
     return entries
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    """Makes what is asked for and not done; ``words`` are the command line's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the raw data")
@@ -44,13 +45,16 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "bench-quality", help="for all that is made")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the result")
-    arguments = parser.parse_args()
+    parser.add_argument("--kept", action="store_true", help="make nothing: put what is kept into the result")
+    arguments = parser.parse_args(words)
     suite = SUITES[arguments.suite]
     names = [entry.name for entry in suite.entries]
     if unknown := [row for row in arguments.rows if row not in names]:
         parser.error(f"suite {arguments.suite} has no row {', '.join(unknown)}; there are: {', '.join(names)}")
     bench = Bench(arguments.suite, arguments.data.resolve(), arguments.work.resolve() / arguments.suite)
     entries, out = chosen(suite, arguments.rows or names, bench.host), arguments.out / suite.out
+    if arguments.kept:
+        entries = []
     left = [(e, s) for s in arguments.seeds for e in entries if not Kept(bench.work, e.name, s).done]
     minutes = sum(entry.minutes for entry, _ in left)
     say(f"about {minutes} minutes on two free cores for {len(left)} rows that are not done")

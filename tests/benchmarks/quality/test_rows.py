@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import quality.__main__
 import quality_page
 from quality import bench
 from quality.__main__ import chosen
@@ -121,10 +122,10 @@ def test_what_only_counts_is_measured_once_and_told(tmp_path: Path, monkeypatch:
 
     tiny = Suite("quality-tiny.json", prepare, [Entry("cf", 1)], targets=("last", "successive"))
     monkeypatch.setattr(bench, "SUITES", {"tiny": tiny})
+    monkeypatch.setattr(quality.__main__, "SUITES", {"tiny": tiny})
+    folders = [f"--{name}={tmp_path}" for name in ("data", "work", "out")]
     for _ in range(2):
-        one = bench.Bench("tiny", tmp_path, tmp_path / "work")
-        one.count()
-        one.result(tmp_path / tiny.out)
+        quality.__main__.main(["tiny", "--kept", *folders])
         monkeypatch.setattr(bench, "counted_ranks", None)  # the second time it is done
     rows = json.loads((tmp_path / tiny.out).read_text())["rows"]
     assert [(r["model"], r["targets"]) for r in rows] == [
