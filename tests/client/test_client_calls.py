@@ -1,4 +1,4 @@
-"""The calls: what is sent, what comes back, and that both clients do the same."""
+"""The calls (`calls.py`, `item_calls.py`): what is sent, what comes back, and that both clients do the same."""
 
 from __future__ import annotations
 

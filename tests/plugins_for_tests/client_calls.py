@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from honeyguide.client import Client, Event, History, ModelVersion, UserRow
+from honeyguide.client import Client, Event, History, ModelVersion, NewItem, UserRow
 
 NOW = 1_777_863_721_500
 HISTORY = History(
@@ -36,6 +36,9 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("pipelines", (), {}),
     ("set_traffic", ("shop", {"next": 10.0}), {"shadows": ["trial"]}),
     ("plugins", (), {}),
+    ("upsert_items", ([NewItem("n", "New", ["odd"], {"blurb": "b"}, {"price": 2}, {"image": [1, 0]})],), {}),
+    ("delete_items", (["n", 5],), {}),
+    ("added_items", (), {}),
     (
         "recommend_stream",
         ([["u", UserRow(history=["a"])], ["bad", UserRow("v", HISTORY)]],),
@@ -53,6 +56,15 @@ WRONG: dict[str, list[Any]] = {
     "history": ["abc", 5, [None], [b"a"], History("abc"), History(["a"], times_ms=["2020-01-01"]), {"a": 1}],
     "item_ids": ["abc", 5, None, [None], [1.5]],
     "item_id": [None, b"a", 1.5, ["a"]],
+    "items": [
+        None,
+        "n",
+        NewItem("n"),
+        ["n"],
+        [NewItem(None)],
+        [NewItem("n", categories="c")],
+        [NewItem("n", texts=[])],
+    ],
     "k": ["5", 5.5, None, math.nan, True, 10**10],
     "pipeline": [None, 5, b"shop"],
     "drop_seen": [1, "no"],

@@ -258,6 +258,18 @@ class FakeServer(
         self._came("SetTraffic", request, context)
         return model_service_pb2.SetTrafficResponse(traffic=request.traffic)
 
+    def UpsertItems(self, request, context):
+        self._came("UpsertItems", request, context)
+        return model_service_pb2.UpsertItemsResponse(added_count=len(request.items), models=self.models)
+
+    def DeleteItems(self, request, context):
+        self._came("DeleteItems", request, context)
+        return model_service_pb2.DeleteItemsResponse(deleted_count=1, missing_item_ids=request.item_ids[1:])
+
+    def ListItems(self, request, context):
+        self._came("ListItems", request, context)
+        return model_service_pb2.ListItemsResponse(items=[model_service_pb2.NewItem(item_id="n", numbers={"price": 2})])
+
     def ListPipelines(self, request, context):
         self._came("ListPipelines", request, context)
         ranked = model_service_pb2.Pipeline(

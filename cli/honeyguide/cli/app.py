@@ -30,6 +30,7 @@ VERBS = (
     "record",
     "score",
     "models",
+    "items",
     "keys",
     "plugins",
     "events",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from honeyguide.answers.records import Event, History, ModelVersion, UserRow
+from honeyguide.answers.records import Event, History, ModelVersion, NewItem, UserRow
 
 __all__ = [
     "ArgumentError",
@@ -27,6 +27,7 @@ __all__ = [
     "as_id",
     "as_ids",
     "as_moment",
+    "as_new_items",
     "as_percents",
     "as_real",
     "as_text",
@@ -204,6 +205,37 @@ def as_events(events: object) -> list[dict[str, Any]]:
         raise ArgumentError("events", events, "a list of Event", "put it into a list")
     given = _listed("events", events, "a list of Event")
     return [as_event(f"events[{place}]", event) for place, event in enumerate(given)]
+
+
+def as_new_items(field: str, items: object) -> list[NewItem]:
+    """Takes items to add; returns them with ids and categories as text, and numbers as floats."""
+    if isinstance(items, NewItem):
+        raise ArgumentError(field, items, "a list of NewItem", "put it into a list")
+    return [
+        _new_item(f"{field}[{place}]", item) for place, item in enumerate(_listed(field, items, "a list of NewItem"))
+    ]
+
+
+def _new_item(field: str, item: object) -> NewItem:
+    if not isinstance(item, NewItem):
+        raise ArgumentError(field, item, "a NewItem", "make it first: NewItem(item_id, title)")
+
+    def column(name: str, convert: Callable[[str, Any], R]) -> dict[str, R]:
+        values = getattr(item, name)
+        if not isinstance(values, Mapping):
+            raise ArgumentError(f"{field}.{name}", values, "values by the name of their column, such as {'price': 2.5}")
+        return {
+            as_text(f"{field}.{name}", key): convert(f"{field}.{name}[{key!r}]", own) for key, own in values.items()
+        }
+
+    return NewItem(
+        as_id(f"{field}.item_id", item.item_id),
+        as_text(f"{field}.title", item.title),
+        as_ids(f"{field}.categories", item.categories),
+        column("texts", as_text),
+        column("numbers", _number),
+        column("vectors", _numbers),
+    )
 
 
 def as_percents(field: str, percents: object) -> dict[str, float]:

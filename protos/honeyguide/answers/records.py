@@ -12,12 +12,14 @@ __all__ = [
     "BatchAnswer",
     "BecauseItem",
     "ChangedTraffic",
+    "DeletedItems",
     "Event",
     "History",
     "Item",
     "LoadedModel",
     "Model",
     "ModelVersion",
+    "NewItem",
     "Pipeline",
     "Plugin",
     "Ranked",
@@ -28,6 +30,7 @@ __all__ = [
     "RowFailure",
     "SimilarItems",
     "Traffic",
+    "UpsertedItems",
     "UserRow",
 ]
 
@@ -108,7 +111,7 @@ class Item:
     score: float
     """Higher is better; comparable within one answer only."""
     source: str
-    """RETRIEVED, POPULAR or CANDIDATE."""
+    """RETRIEVED, POPULAR, CANDIDATE or NEW."""
     source_model: str
     title: str
     because_items: tuple[BecauseItem, ...] = ()
@@ -366,6 +369,42 @@ class ChangedTraffic:
 
     traffic: Traffic
     previous: Traffic
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item that models did not meet in training, and what is known of it."""
+
+    item_id: str
+    title: str = ""
+    categories: Sequence[str] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By the name of the column, such as "description"."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the column, such as "price"."""
+    vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By the name of the column, such as "image"; "text" stands for what the text encoder would make."""
+
+
+@dataclass(frozen=True)
+class UpsertedItems:
+    """Items that may be recommended now."""
+
+    added_count: int
+    replaced_count: int
+    models: tuple[ModelVersion, ...]
+    """The models that place them."""
+    known_item_ids: tuple[str, ...]
+    """Those of them that the catalogue of one of these models has."""
+
+
+@dataclass(frozen=True)
+class DeletedItems:
+    """Items that were taken out."""
+
+    deleted_count: int
+    missing_item_ids: tuple[str, ...]
+    """The ids of which nothing was added."""
 
 
 @dataclass(frozen=True)

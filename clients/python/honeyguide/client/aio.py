@@ -15,7 +15,7 @@ import grpc
 from honeyguide.answers import BatchAnswer, ModelVersion, UserRow
 from honeyguide.answers.arguments import Id, Moment
 from honeyguide.answers.tables import Listing
-from honeyguide.client import calls
+from honeyguide.client import calls, item_calls
 from honeyguide.client.calls import Call, Pages
 from honeyguide.client.channel import (
     DEFAULT_TARGET,
@@ -122,6 +122,9 @@ class AsyncClient:
     pipelines = _listing(calls.pipelines)
     set_traffic = _method(calls.set_traffic)
     plugins = _listing(calls.plugins)
+    upsert_items = _method(item_calls.upsert_items)
+    delete_items = _method(item_calls.delete_items)
+    added_items = _listing(item_calls.added_items)
 
     def recommend_stream(
         self,

@@ -1,0 +1,176 @@
+"""Adds the verb ``items``: items that models did not meet in training, added to a running server and taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honeyguide.cli.connection import LOCAL, JsonOption, ServerFlags, asks_server
+
+if TYPE_CHECKING:
+    from honeyguide.answers import NewItem
+
+__all__ = ["add_to"]
+
+_AT_ONCE = 500
+"""Items of one call."""
+_TIMEOUT = 60.0
+"""Seconds of one call: text of so many items takes a while to encode."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds ``items`` and its sub-verbs to the command."""
+    group = typer.Typer(no_args_is_help=True, help="Adds items that models have not met to a running server.")
+    group.command("add")(asks_server(add_items))
+    group.command("list")(asks_server(list_items))
+    group.command("delete")(asks_server(delete))
+    app.add_typer(group, name="items")
+
+
+def add_items(
+    file: Annotated[Path, typer.Argument(help="JSON lines, an item each.")],
+    server: ServerFlags = LOCAL,
+    json: JsonOption = False,
+) -> None:
+    """Adds the items of a file, or replaces those added before; again after a failure, nothing is lost.
+
+    An item is an object with "item_id", and perhaps "title" and "categories", a list; of any other name text is a text,
+    a number a number, and a list of numbers a vector, as the model's training data had them.
+
+    Example: honeyguide items add new.jsonl
+    """
+    from honeyguide.cli.output import print_json, print_table
+
+    added = replaced = 0
+    known: list[str] = []
+    placing: dict[tuple[str, int], None] = {}
+    with server.connect(_TIMEOUT) as client:
+        for part in _parts(_read(file)):
+            done = client.upsert_items(part)
+            added, replaced = added + done.added_count, replaced + done.replaced_count
+            known += done.known_item_ids
+            placing |= dict.fromkeys((model.name, model.version) for model in done.models)
+    if json:
+        models = [{"name": name, "version": version} for name, version in placing]
+        print_json({"added": added, "replaced": replaced, "known_item_ids": known, "models": models})
+        return
+    rows = [
+        ("added", f"{added:,}"),
+        ("replaced", f"{replaced:,}"),
+        ("in a catalogue already", f"{len(known):,}"),
+        ("placed by", ", ".join(f"{name} {version}" for name, version in placing)),
+    ]
+    print_table(f"{file} → {server.server}", ("items", ""), rows)
+
+
+def list_items(server: ServerFlags = LOCAL, json: JsonOption = False) -> None:
+    """Lists the items that were added, the newest first.
+
+    Example: honeyguide items list
+    """
+    from dataclasses import asdict
+
+    from honeyguide.cli.output import print_json, print_table
+
+    with server.connect() as client:
+        listed = client.added_items()
+    if json:
+        print_json([asdict(item) for item in listed])
+        return
+    rows = [
+        (item.item_id, item.title, ", ".join(item.categories), ", ".join((*item.texts, *item.numbers, *item.vectors)))
+        for item in listed
+    ]
+    print_table(f"Items added to {server.server}", ("item", "title", "categories", "columns"), rows)
+
+
+def delete(
+    item_ids: Annotated[list[str], typer.Argument(help="Ids of added items.")],
+    server: ServerFlags = LOCAL,
+    json: JsonOption = False,
+) -> None:
+    """Takes added items out; those of a model's catalogue stay.
+
+    Example: honeyguide items delete B0C1 B0C2
+    """
+    from honeyguide.cli.output import print_json, print_note, print_table
+
+    with server.connect() as client:
+        done = client.delete_items(item_ids)
+    if json:
+        print_json({"deleted": done.deleted_count, "missing_item_ids": list(done.missing_item_ids)})
+        return
+    print_table(f"Items of {server.server}", ("items", ""), [("deleted", done.deleted_count)])
+    if done.missing_item_ids:
+        print_note("not there", ", ".join(done.missing_item_ids))
+
+
+def _parts(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
+    part: list[NewItem] = []
+    for item in items:
+        part.append(item)
+        if len(part) == _AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _read(file: Path) -> list[NewItem]:
+    """Reads all items before the first is sent; raises `DataError` naming the line that is wrong."""
+    from json import loads
+
+    from honeyguide.sdk.errors import DataError
+
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise DataError(f"{file} cannot be read: {why}") from error
+    items, line_of = [], dict[str, int]()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = _item(loads(line))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{file}, line {number}: {error}") from error
+        if item.item_id in line_of:
+            raise DataError(f"{file}, line {number}: item {item.item_id!r} is in line {line_of[item.item_id]} already")
+        line_of[item.item_id] = number
+        items.append(item)
+    if not items:
+        raise DataError(f'{file} holds no items; one is a line such as {{"item_id": "B0C1", "title": "Lamp"}}')
+    return items
+
+
+def _item(given: Any) -> NewItem:
+    """Makes an item of a line's object; raises `ValueError`."""
+    from honeyguide.answers import NewItem
+
+    if not isinstance(given, dict) or not isinstance(given.get("item_id"), str | int):
+        raise ValueError('an item is an object with "item_id", text or a whole number')  # noqa: TRY004  # of a file
+    title, categories = given.pop("title", None) or "", given.pop("categories", None) or []
+    if not isinstance(title, str) or not _is_list_of(str, categories):
+        raise ValueError('"title" must be text, "categories" a list of texts')
+    item = NewItem(str(given.pop("item_id")), title, categories, {}, {}, {})
+    columns: Any = item  # each of its columns is a dict here
+    for name, value in given.items():
+        if value is None or (isinstance(value, float) and value != value):  # NaN: not known
+            continue
+        if isinstance(value, str):
+            columns.texts[name] = value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            columns.numbers[name] = float(value)
+        elif _is_list_of(int | float, value):
+            columns.vectors[name] = [float(number) for number in value]
+        else:
+            raise ValueError(f"{name!r} must be text, a number, or a list of numbers")
+    return item
+
+
+def _is_list_of(kind: Any, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) and not isinstance(each, bool) for each in value)
