@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -153,6 +154,27 @@ def test_the_stages_keep_the_metrics_that_evaluate_gives_them(trained: SimpleNam
     assert list(found) == ["popularity", "transitions", "retrieve", "rank", "rank + diversity"]
     for stage, metrics in plain.items():
         assert {name: found[stage][name] for name in metrics} == metrics
+
+
+def test_a_user_who_asks_often_counts_once_in_what_goes_beyond_accuracy(trained: SimpleNamespace) -> None:
+    stages = rank_targets(trained.model, trained.network, trained.data, longest=20, **trained.given)
+    alone, last = (
+        measure({"rank": part(stages["rank"], users)}, {}, trained.data.take(users), trained.facts, ks=[5])["rank"]
+        for users in (np.array([0]), np.array([1]))
+    )
+    users = np.array([0, 1, 1])
+    data = dataclasses.replace(trained.data.take(np.arange(3)), owners=np.array([0, 1, 1]))
+    same = part(stages["rank"], users)
+    found = measure(
+        {"rank": dataclasses.replace(same, ranks=np.ones(len(data.target_items)))}, {}, data, trained.facts, ks=[5]
+    )
+    for name in ("diversity@5", "novelty@5"):
+        assert found["rank"][name] == pytest.approx((alone[name] + last[name]) / 2)
+
+
+def part(stage: StageRanks, users: np.ndarray) -> StageRanks:
+    """Takes some users' lists, one target each."""
+    return StageRanks(np.ones(len(users)), stage.lists[users], stage.scores[users], stage.ranked[users])
 
 
 def test_a_rule_that_changes_nothing_keeps_every_metric_of_the_last_stage(trained: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -80,7 +80,7 @@ def measure(
     """
     items = len(facts.vectors)
     measured = {
-        name: stage_metrics(stage, data, ks, items) | _beyond({k: stage.lists[:, :k] for k in ks}, facts)
+        name: stage_metrics(stage, data, ks, items) | _beyond({k: stage.lists[:, :k] for k in ks}, facts, data.weights)
         for name, stage in stages.items()
     }
     last, stage = list(stages.items())[-1]
@@ -90,7 +90,7 @@ def measure(
         for k in ks:
             values |= metrics_at(_ranks(lists[k], data), data.target_users, len(data), [k], data.weights)
         values |= {f"coverage@{k}": coverage(lists[k], items) for k in ks}
-        measured[f"{last} + {name}"] = values | _beyond(lists, facts)
+        measured[f"{last} + {name}"] = values | _beyond(lists, facts, data.weights)
     return measured
 
 
@@ -122,10 +122,14 @@ def _ranks(lists: NDArray[np.int32], data: EvaluationSet) -> NDArray[np.float64]
     return np.where(match.any(1), match.argmax(1) + 1.0, np.inf)
 
 
-def _beyond(lists: Mapping[int, NDArray[np.int32]], facts: ItemFacts) -> dict[str, float]:
-    """Averages what goes beyond accuracy over users, for the (users, k) lists of each k."""
-    values = {f"diversity@{k}": intra_list_diversity(rows, facts.vectors).mean() for k, rows in lists.items()}
+def _beyond(
+    lists: Mapping[int, NDArray[np.int32]], facts: ItemFacts, weights: NDArray[np.float64] | None
+) -> dict[str, float]:
+    """Averages what goes beyond accuracy over users, by weights or all alike, for the (users, k) lists of each k."""
+    values: dict[str, NDArray[Any]] = {
+        f"diversity@{k}": intra_list_diversity(rows, facts.vectors) for k, rows in lists.items()
+    }
     if len(facts.categories.codes):
-        values |= {f"categories@{k}": distinct_categories(rows, facts.categories).mean() for k, rows in lists.items()}
-    values |= {f"novelty@{k}": novelty(rows, facts.popularity).mean() for k, rows in lists.items()}
-    return {name: float(value) for name, value in values.items()}
+        values |= {f"categories@{k}": distinct_categories(rows, facts.categories) for k, rows in lists.items()}
+    values |= {f"novelty@{k}": novelty(rows, facts.popularity) for k, rows in lists.items()}
+    return {name: float(np.average(each, weights=weights)) for name, each in values.items()}
