@@ -48,6 +48,7 @@ _FLAGS: dict[str, dict[str, tuple[Any, str, str]]] = {
         "categories": (str, "Column of the categories.", ""),
         "category_separator": (str, "Between categories.", "|"),
         "item_columns": (str, "More columns to keep for models, as text,brand,price.", "none"),
+        "item_vectors": (str, "Vectors to keep: a column of lists, or NAME=FILE.npy.", "none"),
         "items_separator": (str, "As --separator.", ""),
         "items_header": (bool, "As --header.", ""),
         "items_encoding": (str, "As --encoding.", ""),

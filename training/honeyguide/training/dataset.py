@@ -7,7 +7,7 @@ A data set is a folder:
                     clicks, quantity, value those that the data has, raw; by user, each user's events oldest first
     users.parquet   row i: user_id
     items.parquet   row i: item_id, title, categories, popularity (training events), and the columns of the items file
-                    that were kept: text ("" missing) or float64 (NaN missing)
+                    that were kept: text ("" missing), float64 (NaN missing) or arrays of float32 (all NaN missing)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from honeyguide.sdk import Categories, DataSpec, HistoryBatch, ItemTable
+from honeyguide.sdk import Categories, DataSpec, HistoryBatch, ItemColumn, ItemTable
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
 from honeyguide.sdk.history import EvaluationSet
@@ -36,7 +36,7 @@ from honeyguide.training.held_out import check_targets, protocol_words, requests
 from honeyguide.training.preparation.splits import basket_starts
 from honeyguide.training.target_folder import writing
 
-__all__ = ["SPLITS", "Dataset", "fingerprint", "number_categories"]
+__all__ = ["SPLITS", "Dataset", "fingerprint", "item_columns", "number_categories"]
 
 _FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -177,9 +177,10 @@ class Dataset:
             titles=self.items["title"].fill_null("").to_numpy(),
             categories=categories,
             category_names=names,
-            texts={column.name: column.to_numpy() for column in extra if column.dtype == pl.String},
+            texts={column.name: column.to_numpy() for column in extra if _kind(column) == "text"},
             # Writable, or torch warns when it shares their memory.
-            numbers={column.name: column.to_numpy(writable=True) for column in extra if column.dtype != pl.String},
+            numbers={column.name: column.to_numpy(writable=True) for column in extra if _kind(column) == "number"},
+            vectors={column.name: column.to_numpy(writable=True) for column in extra if _kind(column) == "vector"},
         )
 
     def training(self) -> HistoryBatch:
@@ -317,6 +318,18 @@ def _read_header(file: Path) -> dict[str, Any]:
     return raw
 
 
+def item_columns(items: pl.DataFrame) -> tuple[ItemColumn, ...]:
+    """Describes the columns of an items table that were kept, in its order."""
+    return tuple(
+        ItemColumn(column.name, _kind(column), column.dtype.size if isinstance(column.dtype, pl.Array) else 1)
+        for column in items.drop(_ITEM_COLUMNS)
+    )
+
+
+def _kind(column: pl.Series) -> str:
+    return "text" if column.dtype == pl.String else "vector" if isinstance(column.dtype, pl.Array) else "number"
+
+
 def number_categories(lists: pl.Series) -> tuple[Categories, tuple[str, ...]]:
     """Numbers the categories of items by name, with their names; an item may have none, or one of them twice."""
     own = lists.fill_null([]).list.drop_nulls().list.unique()
@@ -342,4 +355,6 @@ def fingerprint(events: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) 
 
 
 def _content(column: pl.Series) -> bytes | memoryview:
-    return "\n".join(column.to_list()).encode() if column.dtype == pl.String else column.to_numpy().data
+    if column.dtype == pl.String:
+        return "\n".join(column.to_list()).encode()
+    return column.to_numpy().tobytes() if isinstance(column.dtype, pl.Array) else column.to_numpy().data

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from honeyguide.sdk import DataSpec, FeatureScaler
 from honeyguide.sdk.errors import DataError
 from honeyguide.sdk.event import EVENT_FEATURES
-from honeyguide.training.dataset import Dataset, fingerprint
+from honeyguide.training.dataset import Dataset, fingerprint, item_columns
 from honeyguide.training.preparation import cleaning, splits
 from honeyguide.training.preparation.events import Events, Ledger
 from honeyguide.training.preparation.merging import Repeats, merge_repeats
@@ -86,7 +86,7 @@ def make_dataset(
         "options": {k: v for k, v in dataclasses.asdict(options).items() if v not in ("", ())},
     }
     digest = fingerprint(dataset.events, dataset.users, dataset.items)
-    dataset.spec = dataclasses.replace(dataset.spec, fingerprint=digest)
+    dataset.spec = dataclasses.replace(dataset.spec, fingerprint=digest, item_columns=item_columns(dataset.items))
     dataset.report = report | {"seconds": round(time.perf_counter() - started, 3)}
     progress("writing")
     dataset.write(out, force=force)
@@ -238,7 +238,7 @@ def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
             pl.col("categories").fill_null([]),
             "popularity",
             *(
-                pl.col(name).fill_null("" if kind == pl.String else float("nan"))
+                pl.when(pl.col(name).is_null()).then(_missing(kind)).otherwise(pl.col(name)).alias(name)
                 for name, kind in described.schema.items()
                 if name not in ("item_id", "title", "categories")
             ),
@@ -247,12 +247,20 @@ def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
     return dataset
 
 
+def _missing(kind: pl.DataType) -> pl.Expr:
+    """Returns what stands for a missing value of a kept item column."""
+    if isinstance(kind, pl.Array):
+        return pl.lit(pl.Series([[float("nan")] * kind.size], dtype=kind))
+    return pl.lit("" if kind == pl.String else float("nan"))
+
+
 def _item_columns(dataset: Dataset) -> dict[str, dict[str, str | int]]:
-    """Says of each such item column whether it is text or numbers, and how many values are missing."""
+    """Says of each such item column whether it is text, numbers or vectors, and how many values are missing."""
     table = dataset.item_table()
     texts = {name: ("text", sum(not value for value in column)) for name, column in table.texts.items()}
     numbers = {name: ("number", int(np.isnan(column).sum())) for name, column in table.numbers.items()}
-    return {name: {"kind": kind, "missing": missing} for name, (kind, missing) in (texts | numbers).items()}
+    vectors = {name: ("vector", int(np.isnan(column).any(1).sum())) for name, column in table.vectors.items()}
+    return {name: {"kind": kind, "missing": missing} for name, (kind, missing) in (texts | numbers | vectors).items()}
 
 
 def _features(dataset: Dataset, missing: Mapping[str, int]) -> dict[str, dict[str, float | int]]:

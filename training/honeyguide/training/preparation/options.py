@@ -8,7 +8,7 @@ from typing import ClassVar
 from honeyguide.training.held_out import TARGETS
 from honeyguide.training.preparation.conditions import parse_condition
 
-__all__ = ["PrepareOptions"]
+__all__ = ["PrepareOptions", "name_and_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,9 @@ class PrepareOptions:
     """Names of 0/1 columns, the first of which is ``categories`` (MovieLens-100K's u.item)."""
     item_columns: tuple[str, ...] = ()
     """Its columns for models to observe, beside title and categories."""
+    item_vectors: tuple[str, ...] = ()
+    """Vectors of the items for models to observe: a column of lists of Parquet or JSON lines, such as ``image``; or a
+    .npy file with a row for each row of the items file, in its order, under a name, such as ``image=images.npy``."""
     items_separator: str = ""
     """As ``separator``, for the items file."""
     items_header: bool = True
@@ -175,9 +178,16 @@ class PrepareOptions:
             raise ValueError(f"{named[0]} needs a time column")
         if self.item_columns and not self.items:
             raise ValueError(f"item_columns is {', '.join(self.item_columns)}, and no items file is named")
+        vectors = [name_and_file(option)[0] for option in self.item_vectors]
+        if self.item_vectors and not self.items:
+            raise ValueError(f"item_vectors is {', '.join(self.item_vectors)}, and no items file is named")
+        if not all(vectors):
+            raise ValueError("item_vectors has one without a name; write NAME, or NAME=FILE.npy")
         if len(set(self.item_columns)) < len(self.item_columns):
             raise ValueError(f"item_columns is {', '.join(self.item_columns)}; name each column once")
-        if own := sorted({"item_id", "title", "categories", "popularity"} & set(self.item_columns)):
+        if len({*self.item_columns, *vectors}) < len(self.item_columns) + len(vectors):
+            raise ValueError(f"item_vectors is {', '.join(self.item_vectors)}; name each column once, item_columns too")
+        if own := sorted({"item_id", "title", "categories", "popularity"} & {*self.item_columns, *vectors}):
             raise ValueError(
                 f"item_columns has {', '.join(own)}, which every data set has; leave it out, or rename it in the file"
             )
@@ -187,3 +197,9 @@ class PrepareOptions:
             raise ValueError(f"time_format is {self.time_format!r}; a fraction of a second is written .%f, after %S")
         if self.strength and self.merge != "strongest":
             raise ValueError("strength says what the strongest event is: it needs merge='strongest'")
+
+
+def name_and_file(option: str) -> tuple[str, str]:
+    """Splits ``name=file.npy`` of ``item_vectors``; a name alone is a column of lists, and its file is ""."""
+    name, _, file = option.partition("=")
+    return name.strip(), file.strip()

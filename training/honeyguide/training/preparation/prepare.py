@@ -13,7 +13,7 @@ from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.training.dataset_folder import check_target
 from honeyguide.training.folder_lock import sole_use
 from honeyguide.training.forked import check_not_forked
-from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.options import PrepareOptions, name_and_file
 from honeyguide.training.preparation.presets import demo_sources, preset_options
 
 if TYPE_CHECKING:  # heavy; imported when the arguments are checked
@@ -64,6 +64,7 @@ def prepare(
     categories: str | None = None,
     category_separator: str | None = None,
     item_columns: Sequence[str] | str | None = None,
+    item_vectors: Sequence[str] | str | None = None,
     items_separator: str | None = None,
     items_header: bool | None = None,
     items_encoding: str | None = None,
@@ -131,6 +132,8 @@ def prepare(
         categories: its column of the categories.
         category_separator: between categories.
         item_columns: more of its columns to keep for models; text has commas between.
+        item_vectors: vectors of the items for models: columns of lists, or ``name=file.npy`` with a row for each row of
+            the items file; text has commas between.
         items_separator: as ``separator``.
         items_header: as ``header``.
         items_encoding: as ``encoding``.
@@ -190,6 +193,8 @@ def prepare(
     for place in (*sources, *filter(None, [keywords.get("items")])):
         _check_place(place)
     options = _options(sources, preset, keywords)
+    for place in filter(None, (name_and_file(option)[1] for option in options.item_vectors)):
+        _check_place(place)
 
     check_not_forked()
 

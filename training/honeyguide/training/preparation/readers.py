@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,8 @@ from honeyguide.sdk.event import MAX_EVENT_TYPE_BYTES, MAX_ID_BYTES
 from honeyguide.training.preparation.conditions import Condition, is_number, parse_condition
 from honeyguide.training.preparation.events import Events, GrowingColumn, Ledger
 from honeyguide.training.preparation.ids import MISSING, TOO_LONG, IdCodes, clean_ids, ids_as_text
-from honeyguide.training.preparation.options import PrepareOptions
+from honeyguide.training.preparation.item_vectors import vectors_of_file, vectors_of_lists
+from honeyguide.training.preparation.options import PrepareOptions, name_and_file
 from honeyguide.training.preparation.times import TimeReader, date_remedy, telling_date
 from honeyguide.training.preparation.values import Values
 from honeyguide.training.reading.columns import find_column, shorten
@@ -225,28 +227,36 @@ def read_items(source: Source, options: PrepareOptions) -> pl.DataFrame:
 
     Returns:
         Text columns item_id and title ("" where there is none); categories, a list of text; and the ``item_columns``,
-        each float64 where all its values are numbers and text where not, NaN or "" where a value is missing.
+        each float64 where all its values are numbers and text where not, NaN or "" where a value is missing; and the
+        ``item_vectors``, arrays of float32.
 
     Raises:
-        DataError: naming the columns there are, where one that is asked for is not.
+        DataError: naming the columns there are, where one that is asked for is not; or a vector that is none.
     """
     names, file, flags = source.columns, source.files[0], options.category_flags
     item_id = find_column(options.item_id or options.item, names, file, "item_id")
     title = find_column(options.title, names, file, "title") if options.title else ""
     categories = find_column(options.categories, names, file, "categories") if options.categories else ""
     extra = {name: find_column(name, names, file, "item_columns") for name in options.item_columns}
+    brought = dict(map(name_and_file, options.item_vectors))
+    listed = {name: find_column(name, names, file, "item_vectors") for name, path in brought.items() if not path}
     start = names.index(categories) if categories else 0
     spread = names[start : start + len(flags)] if categories and flags else [categories] if categories else []
-    selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values()]))
+    selection = list(dict.fromkeys([item_id, *([title] if title else []), *spread, *extra.values(), *listed.values()]))
     bad: dict[str, tuple[int, str]] = {}
 
     def leave_out(reason: str, count: int, example: str) -> None:
         before, first = bad.get(reason, (0, example))
         bad[reason] = before + count, first
 
-    lists = [categories] if categories else []
+    lists = [*([categories] if categories else []), *listed.values()]
     told = leave_out if options.skip_bad_rows else None
-    blocks = [frame for _, frame in source.frames(selection, bad_rows=told, lists=lists)]
+    read = list(source.frames(selection, bad_rows=told, lists=lists))
+    places, blocks = np.concatenate([rows for rows, _ in read] or [np.zeros(0, np.uint32)]), [rows for _, rows in read]
+
+    def where(row: int) -> tuple[Path, int]:
+        return source.where(int(places[row])) if len(places) else (file, 1)
+
     for reason, (count, example) in bad.items():
         source.warnings.append(f"{source.name}: {count:,} rows are left out: {reason} ({example})")
     frame = pl.concat(blocks or [pl.DataFrame(schema=dict.fromkeys(selection, pl.String))], how="vertical_relaxed")
@@ -257,6 +267,8 @@ def read_items(source: Source, options: PrepareOptions) -> pl.DataFrame:
         "title": values.text(frame[title]).fill_null("") if title else pl.Series([""]).new_from_index(0, len(ids)),
         "categories": _categories(frame, categories, spread, options),
         **{name: values.column(frame[column]) for name, column in extra.items()},
+        **{name: vectors_of_lists(frame[column], name, where) for name, column in listed.items()},
+        **{name: vectors_of_file(Path(path), name, frame.height) for name, path in brought.items() if path},
     }
     table = pl.DataFrame([column.alias(name) for name, column in columns.items()])
     return table.filter(pl.col("item_id").is_not_null()).unique("item_id", keep="first", maintain_order=True)

@@ -38,7 +38,7 @@ class ParquetFile:
             raise self._unreadable(error) from error
         for name, kind in frame.schema.items():
             odd = kind.is_nested() or kind in (pl.Binary, pl.Time, pl.Duration)
-            if odd and not (name in lists and isinstance(kind, pl.List)):
+            if odd and not (name in lists and isinstance(kind, pl.List | pl.Array)):
                 raise DataError(
                     f"its values are of type {kind}",
                     file=str(self.path),
