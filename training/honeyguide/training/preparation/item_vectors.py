@@ -70,7 +70,8 @@ def vectors_of_file(path: Path, name: str, rows: int) -> pl.Series:
             (``rows``, width) or another type than numbers; or naming the first row with a number that is not finite.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:  # numpy leaves one open that is a broken archive
+            array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError("there is no such file", file=str(path), remedy="check the path of --item-vectors") from None
     except (ValueError, OSError, EOFError, BadZipFile) as error:
