@@ -18,7 +18,7 @@ from torch.nn import functional
 __all__ = ["CELLS", "hash_neighbours", "look_up_in_slots", "look_up_in_table"]
 
 CELLS = 1 << 24
-"""The largest table of all pairs, 64 MB: of 4,095 items."""
+"""The largest table of all pairs, 32 MB: of 4,095 items."""
 _CHOICES = 3
 _ROOM = 0.5  # slots of each choice for each neighbour: 1.5 in all, where 1.1 nearly always do
 _LEAST = 32  # slots of each choice: with few, four neighbours may share their three
@@ -37,12 +37,15 @@ def look_up_in_table(neighbours: Tensor, lifts: Tensor, events: Tensor, candidat
         candidates: [B, n] tokens.
     """
     items, width = neighbours.shape
-    entries = torch.arange(items * width, dtype=torch.int32, device=events.device).view(items, width)
-    entries = entries.where(neighbours > 0, 0)  # entry 0 is one of PAD's: zeros
-    empty = torch.zeros(items, items, dtype=torch.int32, device=events.device)
-    table = empty.scatter(1, neighbours.long(), entries).view(-1, 1)
-    entry = functional.embedding(events[:, None, :] * items + candidates[:, :, None], table)  # [B, n, H, 1]
-    return functional.embedding(entry.squeeze(3), lifts.flatten(0, 1))
+    # Places in the lists, 0 for none: 16 bits a pair. It has its shape from the start, for a view would be a copy more.
+    places = torch.arange(1, width + 1, dtype=torch.int32, device=events.device).expand(items, width)
+    places = places.where(neighbours > 0, 0).to(torch.int16)
+    pairs = torch.arange(items, device=events.device)[:, None] * items + neighbours.long()
+    empty = torch.zeros(items * items, 1, dtype=torch.int16, device=events.device)
+    table = empty.scatter(0, pairs.reshape(-1, 1), places.reshape(-1, 1))
+    place = functional.embedding(events[:, None, :] * items + candidates[:, :, None], table).squeeze(3)  # [B, n, H]
+    entry = events[:, None, :] * (width + 1) + place
+    return functional.embedding(entry, functional.pad(lifts, (0, 0, 1, 0)).flatten(0, 1))
 
 
 def look_up_in_slots(slots: Tensor, homes: Tensor, lifts: Tensor, events: Tensor, candidates: Tensor) -> Tensor:
