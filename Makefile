@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := protos plugins training exporters server clients/python cli
-PACKAGES := $(addprefix -p honeyguide.,answers v1 sdk models rules training exporters server client conformance cli)
+PACKAGES := $(addprefix -p honeyguide.,answers oip v1 sdk models rules training exporters server client conformance cli)
 DATA ?= ../shared/data
 SEEDS ?= 0
 ROWS ?=
@@ -19,7 +19,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
+.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-oip bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -40,7 +40,7 @@ test-services: $(STAMP)  ## tests against other servers, which they start themse
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres
 
 test-clients: $(STAMP)  ## clients in a browser and in other languages, against real servers; what each needs is in .ci/run
-	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients
+	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients tests/server/oip/clients
 
 check: lint  ## lint and the quick tests: under a minute, for between two edits
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
@@ -81,6 +81,9 @@ bench-overload: $(STAMP)  ## five times the peak, and what hostile clients do; S
 
 bench-profile: $(STAMP)  ## where the CPU time of a request goes, and what it leaves under a flood; needs perf and h2load, a minute
 	cd benchmarks && ../$(BIN)/python -m serving.profile --cache $(abspath $(CACHE))
+
+bench-oip: $(STAMP)  ## what Triton's client and perf_analyzer say of the server, and Triton's codes beside ours; a few minutes
+	cd benchmarks && ../$(BIN)/python -m serving.inference_protocol
 
 bench-exposure: $(STAMP)  ## what the exposure log costs; needs h2load
 	cd benchmarks && ../$(BIN)/python -m serving.exposure --cache $(abspath $(CACHE))

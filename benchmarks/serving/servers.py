@@ -16,7 +16,18 @@ from pathlib import Path
 from serving.environments import LENGTH, PEERS, REPOSITORY, Bundle, Python
 from serving.processes import Group, clean_environment, free_port, started
 
-__all__ = ["Serve", "Serving", "empty", "honeyguide", "mlserver", "naive", "nginx", "ray_serve", "triton"]
+__all__ = [
+    "Serve",
+    "Serving",
+    "empty",
+    "honeyguide",
+    "mlserver",
+    "naive",
+    "nginx",
+    "ray_serve",
+    "triton",
+    "tritonserver",
+]
 
 
 @dataclass(frozen=True)
@@ -128,29 +139,35 @@ def triton(python: Python, bundle: Bundle, instances: int) -> Serve:
 
     @contextmanager
     def serve(folder: Path, cores: Sequence[int]) -> Iterator[Serving]:
-        port, home = free_port(), python.packages / "pytriton" / "tritonserver"
-        version = python.packages.parent.name.removeprefix("python")
-        backends = Path(shutil.copytree(home / "backends", folder / "backends"))
-        shutil.copy(home / "python_backend_stubs" / version / "triton_python_backend_stub", backends / "python")
         for name in ("r", "k"):
             model = folder / "models" / name
             (model / "1").mkdir(parents=True)
             shutil.copy(PEERS / "triton" / "model.py", model / "1")
             words = {"name": name, "instances": instances, "folder": bundle.job, "peers": PEERS, "length": LENGTH}
             (model / "config.pbtxt").write_text(_filled(PEERS / "triton" / "config.pbtxt", **words))
-        command = [home / "bin" / "tritonserver", "--model-repository", folder / "models"]
-        command += ["--backend-directory", backends, "--grpc-address", "127.0.0.1", "--grpc-port", port]
-        command += ["--allow-http=false", "--allow-metrics=false"]
-        # The backend's stub looks for the packages of the first Python on the path.
-        environment = clean_environment(
-            LD_LIBRARY_PATH=str(python.packages / "nvidia_pytriton.libs"),
-            PATH=f"{python.path.parent}:{os.environ['PATH']}",
-        )
-        log = folder / "log"
-        with started([command], _listens(port), log, environment=environment, cores=cores) as group:
-            yield Serving(port, group)
+        with tritonserver(python, folder, cores) as serving:
+            yield serving
 
     return serve
+
+
+@contextmanager
+def tritonserver(python: Python, folder: Path, cores: Sequence[int] = (), *words: str) -> Iterator[Serving]:
+    """Starts Triton over the models in ``folder/models``, all of them of its Python backend, until the block ends."""
+    port, home = free_port(), python.packages / "pytriton" / "tritonserver"
+    version = python.packages.parent.name.removeprefix("python")
+    backends = Path(shutil.copytree(home / "backends", folder / "backends"))
+    shutil.copy(home / "python_backend_stubs" / version / "triton_python_backend_stub", backends / "python")
+    command = [home / "bin" / "tritonserver", "--model-repository", folder / "models"]
+    command += ["--backend-directory", backends, "--grpc-address", "127.0.0.1", "--grpc-port", port]
+    command += ["--allow-http=false", "--allow-metrics=false", *words]
+    # The backend's stub looks for the packages of the first Python on the path.
+    environment = clean_environment(
+        LD_LIBRARY_PATH=str(python.packages / "nvidia_pytriton.libs"),
+        PATH=f"{python.path.parent}:{os.environ['PATH']}",
+    )
+    with started([command], _listens(port), folder / "log", environment=environment, cores=cores) as group:
+        yield Serving(port, group)
 
 
 def ray_serve(python: Python, bundle: Bundle) -> Serve:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from honeyguide.oip.v2 import inference_pb2
 from honeyguide.sdk import errors
 from honeyguide.v1 import errors_pb2, event_service_pb2, history_pb2, model_service_pb2, recommender_service_pb2
 
@@ -110,7 +111,8 @@ def test_generation_with_buf_makes_messages_that_work(tmp_path):
     done = buf(ROOT, "generate", "protos", "--template", "protos/buf.gen.yaml", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    assert made == {file.name.removesuffix(".proto") + end for file in FILES for end in ("_pb2.py", "_pb2.pyi")}
+    files = [*FILES, inference_pb2.DESCRIPTOR]
+    assert made == {file.name.removesuffix(".proto") + end for file in files for end in ("_pb2.py", "_pb2.pyi")}
     for name in (name for name in made if name.endswith(".pyi")):
         assert (tmp_path / name).read_text() == (PROTOS / name).read_text()
     # The committed messages are out of this interpreter's sight: a field set, sent and read by what was just made.

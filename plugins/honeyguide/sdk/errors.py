@@ -22,6 +22,7 @@
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
     │   └── ConformanceError        FAILED_PRECONDITION  CONFORMANCE_FAILED
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
+    ├── NotOffered                  UNIMPLEMENTED        NOT_OFFERED
     ├── Unauthenticated             UNAUTHENTICATED      UNAUTHENTICATED
     ├── RoleRequired                PERMISSION_DENIED    ROLE_REQUIRED
     ├── OverCapacity                RESOURCE_EXHAUSTED   OVER_CAPACITY
@@ -59,6 +60,7 @@ __all__ = [
     "ModelNotFound",
     "NoEncoder",
     "NotFound",
+    "NotOffered",
     "NothingServed",
     "OverCapacity",
     "PipelineNotFound",
@@ -262,6 +264,13 @@ class ExportError(HoneyguideError):
 
     code = "FAILED_PRECONDITION"
     reason = "EXPORT_FAILED"
+
+
+class NotOffered(HoneyguideError):
+    """Part of a protocol that the server does not offer; no other try helps."""
+
+    code = "UNIMPLEMENTED"
+    reason = "NOT_OFFERED"
 
 
 class Unauthenticated(HoneyguideError):

@@ -38,6 +38,14 @@ from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.cold_items.placing import ColdItems
 from honeyguide.server.cold_items.store import ColdItemStore
 from honeyguide.server.events.opening import describe_store, open_store
+from honeyguide.server.oip.infer import InferMethod
+from honeyguide.server.oip.models import Models
+from honeyguide.server.oip.pipeline_work import ItemBytes, PipelineTools
+from honeyguide.server.oip.service import InferenceServicer
+from honeyguide.server.oip.statistics import Statistics
+from honeyguide.server.oip.streams import InferStreams
+from honeyguide.server.oip.wire import INFER, SERVICE
+from honeyguide.server.oip.work import Book
 from honeyguide.server.ops.audit import AuditLog
 from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
 from honeyguide.server.ops.endpoint import MetricsEndpoint
@@ -162,6 +170,8 @@ class Server:
 
         self.health = HealthServicer()
         tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
+        models = ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers, cold_items)
+        inference = self._make_inference(unary, outcomes, request_ids, models, exposures, shadows)
         services = self._services = Services(
             unary=unary.paths,
             workers=self.workers,
@@ -170,7 +180,8 @@ class Server:
             # Half of the queue at most, so that single calls always find room beside the streams.
             streams=RecommenderServicer(tools, max(1, settings.max_queue_rows // 512), settings.max_open_streams),
             events=EventServicer(store, reads, forget),
-            models=ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers, cold_items),
+            models=models,
+            inference=inference,
             health=self.health,
             gate=gate,
             tls=tls,
@@ -229,6 +240,29 @@ class Server:
             ) from error
         settings = self.settings
         return WebDoor(services, settings, services.tls and partial(server_context, settings, self.metrics))
+
+    def _make_inference(
+        self,
+        unary: UnaryMethods,
+        outcomes: Outcomes,
+        request_ids: RequestIds,
+        servicer: ModelServicer,
+        exposures: ExposureLog | None,
+        shadows: Shadows,
+    ) -> InferenceServicer:
+        """Makes what serves the Open Inference Protocol, and has the workers answer its unary method, too."""
+        settings, models, statistics = self.settings, Models(self.pipelines, self.repository), Statistics()
+        tools = PipelineTools(
+            self.pipelines,
+            self.metrics,
+            Book(outcomes, statistics),
+            ItemBytes(),
+            expose=None if exposures is None else exposures.add,
+            offer=shadows.offer,
+        )
+        unary.add(INFER, InferMethod(models, tools, self.workers, settings.max_queue_rows).answer)
+        streams = InferStreams(self.workers, request_ids, settings.max_open_streams)
+        return InferenceServicer(models, statistics, streams, self.repository, servicer)
 
     def _open_audit(self) -> Auditor | None:
         """Opens the log of what is changed and erased, where there is to be one."""
@@ -318,6 +352,7 @@ class Server:
         ready = HealthCheckResponse.SERVING if self.repository.serving else HealthCheckResponse.NOT_SERVING
         await self.health.set("", ready)
         await self.health.set(_RECOMMENDER, ready)
+        await self.health.set(SERVICE, ready)
         await self.health.set(_MODELS, HealthCheckResponse.SERVING)
 
 

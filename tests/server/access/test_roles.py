@@ -19,8 +19,10 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from honeyguide.oip.v2 import inference_pb2
 from honeyguide.server.access.roles import OPENED, ROLES, ROLES_OF, is_carried, service_of
 from honeyguide.server.access.tokens import new_token
+from honeyguide.server.oip.wire import SERVICE
 from honeyguide.server.settings import make_settings
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
@@ -40,6 +42,7 @@ RPCS = {
     for method in service.methods
 }
 RPCS |= {p.replace("v1alpha", "v1"): method for p, method in RPCS.items() if "v1alpha" in p}
+RPCS |= {f"/{SERVICE}/{m.name}": m for m in inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
 
 
 def callers() -> tuple[dict[str, Any], dict[str, str]]:
@@ -156,5 +159,6 @@ async def test_the_admin_port_has_what_needs_admin_and_the_other_has_not(start: 
         missing = {path for path, (code, *_) in ours.items() if code == CODE.UNIMPLEMENTED}
         assert missing == {p for p in RPCS if ROLES_OF.get(p) == ("admin",) or service_of(p)}
         there = {path for path, (code, *_) in theirs.items() if code != CODE.UNIMPLEMENTED}
-        assert there == {p for p in RPCS if "ModelService" in p or service_of(p) == "health"}
+        shown = {p for p in RPCS if "ModelService" in p or service_of(p) == "health"}
+        assert there == shown | {p for p in RPCS if ROLES_OF.get(p) == ("admin",)}
         assert f"admin on 127.0.0.1:{running.server.admin_port}" in running.server.summary()[-1]

@@ -10,19 +10,26 @@ import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
+from honeyguide.oip.v2 import inference_pb2
 from honeyguide.server.access.tokens import new_token
 from honeyguide.server.api.auditing import AUDITED
+from honeyguide.server.oip.wire import SERVICE
 from honeyguide.server.ops.pseudonyms import Pseudonyms
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
 pytestmark = pytest.mark.slow(6)
 
 READING = ("List", "Get", "Recommend", "Rank", "Similar", "RecordEvents")
+READING += ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig")
+READING += ("ModelStatistics", "ModelInfer", "ModelStreamInfer", "RepositoryIndex")
 METHODS = {
     f"/{service.full_name}/{method.name}": method
     for file in (recommender_service_pb2, event_service_pb2, model_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
+}
+METHODS |= {
+    f"/{SERVICE}/{m.name}": m for m in inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
 }
 TOKEN, OTHER = new_token(), new_token()
 

@@ -15,6 +15,7 @@ ROLES: tuple[RoleName, ...] = get_args(RoleName)
 _RECOMMENDER = "/honeyguide.v1.RecommenderService"
 _EVENTS = "/honeyguide.v1.EventService"
 _MODELS = "/honeyguide.v1.ModelService"
+_INFERENCE = "/inference.GRPCInferenceService"
 
 ROLES_OF: Mapping[str, tuple[RoleName, ...]] = MappingProxyType(
     {
@@ -37,6 +38,18 @@ ROLES_OF: Mapping[str, tuple[RoleName, ...]] = MappingProxyType(
         f"{_MODELS}/UpsertItems": ("admin",),
         f"{_MODELS}/DeleteItems": ("admin",),
         f"{_MODELS}/ListItems": ("admin",),
+        f"{_INFERENCE}/ServerLive": ("recommend", "admin"),
+        f"{_INFERENCE}/ServerReady": ("recommend", "admin"),
+        f"{_INFERENCE}/ServerMetadata": ("recommend", "admin"),
+        f"{_INFERENCE}/ModelReady": ("recommend", "admin"),
+        f"{_INFERENCE}/ModelMetadata": ("recommend", "admin"),
+        f"{_INFERENCE}/ModelConfig": ("recommend", "admin"),
+        f"{_INFERENCE}/ModelStatistics": ("recommend", "admin"),
+        f"{_INFERENCE}/ModelInfer": ("recommend",),
+        f"{_INFERENCE}/ModelStreamInfer": ("recommend",),
+        f"{_INFERENCE}/RepositoryIndex": ("admin",),
+        f"{_INFERENCE}/RepositoryModelLoad": ("admin",),
+        f"{_INFERENCE}/RepositoryModelUnload": ("admin",),
     }
 )
 """Roles by path of the rpc, "/package.Service/Method"; any one of them will do. A path that is missing is refused."""
@@ -57,7 +70,7 @@ def is_carried(method: str, settings: AccessSettings, *, by_admin_port: bool) ->
         where = getattr(settings, service)
         return where != "off" and (by_admin_port or where != "admin")
     if by_admin_port:
-        return method.startswith(_MODELS)
+        return method.startswith(_MODELS) or ROLES_OF.get(method) == ("admin",)
     return settings.admin_port < 0 or ROLES_OF.get(method) != ("admin",)
 
 

@@ -26,6 +26,8 @@ AUDITED = frozenset(
         "/honeyguide.v1.ModelService/UpsertItems",
         "/honeyguide.v1.ModelService/DeleteItems",
         "/honeyguide.v1.EventService/DeleteUser",
+        "/inference.GRPCInferenceService/RepositoryModelLoad",
+        "/inference.GRPCInferenceService/RepositoryModelUnload",
     }
 )
 """Paths of the rpcs that change what is served, or erase."""

@@ -18,8 +18,11 @@ __all__ = ["add_reflection"]
 _OLD, _NEW = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 
 
-def add_reflection(server: grpc.aio.Server, files: Iterable[Any]) -> None:
-    """Adds reflection of every service in ``files`` (file descriptors), of itself, and of what errors carry."""
+def add_reflection(server: grpc.aio.Server, files: Iterable[Any], others: Iterable[FileDescriptorProto] = ()) -> None:
+    """Adds reflection of every service in ``files`` (file descriptors), of itself, and of what errors carry.
+
+    ``others`` are files that no descriptor of this process is of, each whole by itself.
+    """
     pool = DescriptorPool()  # of our own: another library of this process may define grpc.reflection.v1, too
     known: set[str] = set()
     names = [f"{_NEW}.ServerReflection"]
@@ -29,6 +32,9 @@ def add_reflection(server: grpc.aio.Server, files: Iterable[Any]) -> None:
     for file in (code_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR):
         _add(pool, file, known)
     pool.Add(_as_v1(reflection_pb2.DESCRIPTOR))
+    for other in others:
+        pool.Add(other)
+        names += [f"{other.package}.{service.name}" for service in other.service]
     servicer = aio.ReflectionServicer(names, pool)
     add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated without types
     handler = grpc.stream_stream_rpc_method_handler(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from honeyguide.sdk.errors import OverCapacity
@@ -71,6 +70,10 @@ class UnaryMethods:
             f"{_RECOMMENDER}/SimilarItems": partial(self._ask, similar),
             f"{_EVENTS}/RecordEvents": self._record,
         }
+
+    def add(self, path: str, method: Callable[[list[ServerCall]], None]) -> None:
+        """Adds a method of another room, which ends each of its calls and raises nothing that is a call's own fault."""
+        self._methods[path] = method
 
     @property
     def paths(self) -> Sequence[str]:
@@ -177,15 +180,11 @@ class UnaryMethods:
         drawn: _Drawn | None,
     ) -> None:
         ids, users = [call.request_id for call in calls], [query.user.user_id or "" for query in queries]
-        moment = round(time() * 1000)
-        # Copied: they are slices, and what they are slices of would stay until it is written, out of the cache.
-        rows, scores, sources = answers.rows.copy(), answers.scores.copy(), answers.sources.copy()
-        answers = replace(answers, rows=rows, scores=scores, sources=sources)
         if drawn is None or not drawn.arm:
-            exposures.add(Shown(moment, pipeline.options.name, ids, users, answers))
+            exposures.add(Shown.now(pipeline.options.name, ids, users, answers))
         else:
             propensity = drawn.arms.propensity(drawn.arm)
-            exposures.add(Shown(moment, drawn.arms.pipeline, ids, users, answers, drawn.arm, propensity))
+            exposures.add(Shown.now(drawn.arms.pipeline, ids, users, answers, drawn.arm, propensity))
 
     def _similar(self, pipeline: ServedPipeline, calls: list[ServerCall], queries: list[SimilarQuery]) -> None:
         (places, answers), missing = pipeline.similar_part(queries)

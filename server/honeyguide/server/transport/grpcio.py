@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from honeyguide.server.access.roles import is_carried
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
 from honeyguide.server.api.reflection import add_reflection
+from honeyguide.server.oip.wire import wire_file
 from honeyguide.server.serving.workers import Receive
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.methods import Methods
@@ -65,7 +66,7 @@ class GrpcioTransport:
         if self._carries("/grpc.health.v1.Health/Check"):
             add_HealthServicer_to_server(services.health, self._server)
         if self._carries("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
-            add_reflection(self._server, _FILES)
+            add_reflection(self._server, _FILES, [wire_file()])
         host, port = (settings.admin_host, settings.admin_port) if is_admin else (settings.host, settings.port)
         address = f"unix:{socket}" if socket else address_of(host, port)
         try:

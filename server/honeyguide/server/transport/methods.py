@@ -13,10 +13,12 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
+from honeyguide.oip.v2 import inference_pb2
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.api.given_ids import GIVEN_IDS, adopt
 from honeyguide.server.api.reading import inflate
 from honeyguide.server.api.statuses import to_grpc_status
+from honeyguide.server.oip import wire
 from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import STOPPING
 from honeyguide.server.transport.services import Services
@@ -42,15 +44,16 @@ class Methods:
         """Returns the handlers by path, "/package.Service/Method", of those that ``carries`` says yes to."""
         handlers: dict[str, Any] = {}
         services = self._services
-        for file, servicer in (
-            (recommender_service_pb2.DESCRIPTOR, services.streams),
-            (event_service_pb2.DESCRIPTOR, services.events),
-            (model_service_pb2.DESCRIPTOR, services.models),
+        for file, servicer, name in (
+            (recommender_service_pb2.DESCRIPTOR, services.streams, ""),
+            (event_service_pb2.DESCRIPTOR, services.events, ""),
+            (model_service_pb2.DESCRIPTOR, services.models, ""),
+            (inference_pb2.DESCRIPTOR, services.inference, wire.SERVICE),
         ):
             (service,) = file.services_by_name.values()
             for method in service.methods:
                 if call := getattr(servicer, method.name, None):
-                    handlers[f"/{service.full_name}/{method.name}"] = _handler(method, call)
+                    handlers[f"/{name or service.full_name}/{method.name}"] = _handler(method, call)
         handlers |= {path: grpc.unary_unary_rpc_method_handler(self._method(path)) for path in services.unary}
         return {path: handler for path, handler in handlers.items() if carries(path)}
 

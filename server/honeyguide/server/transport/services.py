@@ -14,6 +14,7 @@ from honeyguide.server.api.event_service import EventServicer
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.recommender_service import RecommenderServicer
+from honeyguide.server.oip.service import InferenceServicer
 from honeyguide.server.serving.calls import RequestIds
 from honeyguide.server.serving.workers import Receive, Workers
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceServicer
@@ -33,6 +34,8 @@ class Services:
     streams: RecommenderServicer
     events: EventServicer
     models: ModelServiceServicer
+    inference: InferenceServicer
+    """Of the Open Inference Protocol."""
     health: HealthServicer
     gate: Gate | None = None
     """What lets calls in; None: every call is."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, whose version 2 is served beside API v1."""

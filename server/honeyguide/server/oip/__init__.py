@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: pipelines and graphs as models of tensors, for clients of Triton and KServe."""
