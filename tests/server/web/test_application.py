@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import json
 import logging
+import struct
 from typing import Any
 
 import grpc
@@ -32,6 +33,8 @@ from honeyguide.v1.recommender_service_pb2 import (
     RecommendStreamRequest,
     RecommendStreamResponse,
 )
+
+pytestmark = pytest.mark.slow(6)
 
 RECOMMEND = "/honeyguide.v1.RecommenderService/Recommend"
 EVENTS = "/honeyguide.v1.EventService"
@@ -148,6 +151,7 @@ BAD: dict[str, tuple[Any, dict[str, str], int, str]] = {
     "no protobuf": (b"\xff\xff\xff", {"content_type": "application/proto"}, 400, "MALFORMED"),
     "out of range": ({"k": 0}, {}, 400, "INVALID_FIELD"),
     "too large": (bytes(MAX_MESSAGE_BYTES + 6), {}, 400, "TOO_LARGE"),
+    "too many values": ({"history": {"timesMs": [1] * 100_002}}, {}, 400, "TOO_LARGE"),
     "broken gzip": (b"\x1f\x8bnothing", {"content_encoding": "gzip"}, 400, "MALFORMED"),
     "gzip of too much": (gzip.compress(b" " * (16 << 20)), {"content_encoding": "gzip"}, 400, "TOO_LARGE"),
     "gzip of too much protobuf": (
@@ -198,6 +202,31 @@ async def test_what_is_no_call_is_told_and_does_no_harm(start: Any, web: Any, ca
         assert (await web.post(port, RECOMMEND, {"history": KNOWN, "k": 3})).status == 200
         counted = running.server.metrics.errors.labels(RECOMMEND, "MALFORMED")._value.get()
         assert counted == sum(reason == "MALFORMED" for _, _, _, reason in BAD.values())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_odd_envelopes_of_grpc_web_end_with_a_status(
+    start: Any, web: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = RecommendRequest(k=1).SerializeToString()
+    whole = struct.pack(">BI", 0, len(message)) + message
+    odd = {
+        "none": (b"", b"12"),
+        "two": (whole + whole, b"12"),
+        "cut": (whole[:-1], b"3"),
+        "half a head": (b"\0\0", b"3"),
+        "odd flags": (b"\x40" + whole[1:], b"3"),
+        "two gigabytes": (struct.pack(">BI", 0, 1 << 31) + b"x", b"8"),
+        "packed without saying how": (b"\x01" + whole[1:], b"13"),
+        "no message": (struct.pack(">BI", 0, 3) + b"\xff\xff\xff", b"3"),
+        "whole": (whole, b"0"),
+    }
+    async with start(web_port=0) as running:
+        for what, (body, status) in odd.items():
+            answer = await web.post(running.server.web_port, RECOMMEND, body, content_type="application/grpc-web+proto")
+            told = answer.body + answer.headers.get("grpc-status", "").encode()
+            assert answer.status == 200, what
+            assert b"grpc-status: " + status + b"\r\n" in answer.body or told.endswith(status), (what, answer)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -33,7 +33,7 @@ __all__ = ["NO_STREAMS", "Endpoints"]
 NO_STREAMS = "RecommendStream is answered on the gRPC port alone; here, send a Recommend for each user"
 
 _GZIP = b"\x1f\x8b"
-_LONG_BYTES = 1 << 15
+_LONG_BYTES = 1 << 12
 """From so many bytes on, JSON is read and written beside the event loop: it takes milliseconds."""
 
 
