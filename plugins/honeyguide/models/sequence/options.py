@@ -69,7 +69,7 @@ class ItemOptions:
     item_columns: tuple[str, ...] = ()
     """Kept columns of the items that count, by name; none: for "content" all, for "text" title and categories alone."""
     encoder: str = ENCODER
-    """What reads texts: a package and its version."""
+    """What reads texts, with its version."""
 
 
 @dataclass(frozen=True)
