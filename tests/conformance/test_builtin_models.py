@@ -19,10 +19,11 @@ from honeyguide.sdk.manifest import Manifest
 HOST = PluginHost.load()
 
 LACKS = {
+    "its network does not observe": {"mlp"},
     "its network does not explain": {"gru", "joint"},
-    "its network does not step": {"attention_lstm", "cf", "content", "joint", "text", "transformer"},
+    "its network does not step": {"attention_lstm", "cf", "content", "joint", "mlp", "text", "transformer"},
     "it ranks what others retrieve": {"joint"},
-    "its model has no item_inputs": {"attention_lstm", "cf", "gru", "joint", "transformer"},
+    "its model has no item_inputs": {"attention_lstm", "cf", "gru", "joint", "mlp", "transformer"},
 }
 """Why a check does not apply, and to whom: nothing else may go unchecked."""
 
@@ -46,7 +47,7 @@ def test_the_model_keeps_its_promise(subject: Subject, check: Check) -> None:
 def test_its_bundle_says_what_it_can_and_has_proven_each_graph(subject: Subject) -> None:
     manifest = subject.bundle
     assert isinstance(manifest, Manifest)
-    places, retrieves, steps, explains = (subject.name not in names for names in reversed(LACKS.values()))
+    places, retrieves, steps, explains, _ = (subject.name not in names for names in reversed(LACKS.values()))
     assert (manifest.ranks, manifest.steps, manifest.explains) == (True, steps, explains)
     assert bool(manifest.item_inputs) is places
     assert manifest.max_length == subject.config.max_length

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from honeyguide.models.attention_lstm_network import AttentionLstmNetwork
 from honeyguide.models.cf_network import CollaborativeNetwork
+from honeyguide.models.mlp_network import MlpNetwork
 from honeyguide.models.transformer_network import TransformerNetwork
 from honeyguide.sdk import DataSpec
 from honeyguide.sdk.capabilities import capabilities_of
@@ -38,9 +39,13 @@ def one_event_each(network: Any) -> Tensor:
         torch.nn.init.zeros_(parameter)
     items = torch.randn(12, 16, generator=torch.Generator().manual_seed(3))
     said = functional.layer_norm(items, (16,))
-    if isinstance(network, CollaborativeNetwork):
+    if isinstance(network, CollaborativeNetwork | MlpNetwork):
         network.table_in[1:] = items
-        network.kernel.fill_(1.0)
+        if isinstance(network, MlpNetwork):
+            network.kernels.fill_(1.0)
+            network.product.fill_(1.0)
+        else:
+            network.kernel.fill_(1.0)
         network.norm.weight.fill_(1.0)
         return items
     network.head.norm.weight.fill_(1.0)
@@ -65,7 +70,8 @@ def test_the_event_that_carries_a_candidate_has_the_largest_share(name: str) -> 
     network = small(name, PLAIN, **({"blocks": 1} if name == "transformer" else {})).network().eval()
     with torch.no_grad():
         said = one_event_each(network)
-        table = network.table_out if isinstance(network, CollaborativeNetwork) else network.head.table  # type: ignore[union-attr]  # nn.Module types every attribute Tensor | Module
+        own = isinstance(network, CollaborativeNetwork | MlpNetwork)
+        table = network.table_out if own else network.head.table  # type: ignore[union-attr]  # nn.Module types every attribute Tensor | Module
         apart = torch.linalg.pinv(said)  # column i is met by what item i says, and by no other
         table[:4] = apart[:, [3, 9, 5, 2]].T  # type: ignore[index,operator,union-attr]  # as above
     tokens = torch.tensor([[0, 0, 4, 10, 6, 3]])  # items 3, 9, 5, 2

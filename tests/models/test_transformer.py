@@ -32,7 +32,7 @@ def test_ages_are_days_from_an_event_to_now(now: list[int] | None, ages: list[li
 
 
 def test_there_are_no_ages_without_times_or_wish() -> None:
-    for model in (small("transformer", PLAIN), small("transformer", RICH, time_bias=False)):
+    for model in (small("transformer", PLAIN), small("transformer", RICH, time_bias=False, ranker_time=False)):
         assert "ages" not in {spec.name for spec in model.inputs()}
         assert "ages" not in model.encode(TWO_USERS)
 

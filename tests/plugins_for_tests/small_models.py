@@ -15,8 +15,10 @@ from torch.nn import functional
 from honeyguide.models.attention_lstm import AttentionLstm
 from honeyguide.models.cf import CollaborativeFiltering
 from honeyguide.models.gru import Gru
+from honeyguide.models.mlp import Mlp
 from honeyguide.models.transformer import Transformer
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch, ItemTable, Model
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.config import config_from
 from honeyguide.sdk.history import EvaluationSet
 
@@ -35,10 +37,12 @@ __all__ = [
     "weighty",
 ]
 
-MODELS: Mapping[str, type[Model]] = {cls.name: cls for cls in (AttentionLstm, CollaborativeFiltering, Gru, Transformer)}
+MODELS: Mapping[str, type[Model]] = {
+    cls.name: cls for cls in (AttentionLstm, CollaborativeFiltering, Gru, Mlp, Transformer)
+}
 SEQUENCE = ("attention_lstm", "gru", "transformer")
 """Those that read events, not items alone."""
-EXPLAIN = ("attention_lstm", "cf", "transformer")
+EXPLAIN = ("attention_lstm", "cf", "mlp", "transformer")
 DAY = 86_400_000
 
 _OPTIONS = {
@@ -47,6 +51,7 @@ _OPTIONS = {
     "hidden": 16,
     "heads": 2,
     "time_bias": True,
+    "ranker_time": True,
     "neighbours": 5,
     "events": 3,
     "attended": 4,
@@ -81,7 +86,10 @@ def weighty(model: Model) -> Any:
     network: Any = model.network()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.5)
-    network.observe(HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]), ItemTable.of_rows(model.data.items))
+    if (observes := capabilities_of(network).observes) is not None:
+        observes.observe(
+            HistoryBatch.from_lists([[0, 1, 2, 3, 1], [2, 3, 4], [5, 0]]), ItemTable.of_rows(model.data.items)
+        )
     return network.eval()
 
 

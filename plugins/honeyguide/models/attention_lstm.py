@@ -42,11 +42,11 @@ class AttentionLstm(ContentModel):
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Describes the arrays of `honeyguide.models.sequence.event_arrays`."""
-        return event_inputs(self.data, self.config.features)
+        return event_inputs(self.data, self.config.features, self.config.ranker_time)
 
     def encode(self, batch: HistoryBatch) -> Arrays:
         """Lays out the newest events."""
-        return encode_events(batch, self.data, self.max_length, self.config.features)
+        return encode_events(batch, self.data, self.max_length, self.config.features, self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

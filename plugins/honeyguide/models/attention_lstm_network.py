@@ -93,7 +93,7 @@ class AttentionLstmNetwork(nn.Module):
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores; candidates attend to the newest events."""
         tables = self.events.vectors(), self.head.vectors()
-        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, tables)
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, tables, batch.get("ages"))
         return scores
 
     def ranking_module(self) -> nn.Module:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.content_based.item_content import ContentModel
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, ItemOptions, RetrieverOptions
-from honeyguide.sdk import RegisterModel, hookimpl
+from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +37,14 @@ class CollaborativeFiltering(ContentModel):
         "patience": 6,
         "lr": 7e-3,
     }
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the items' tokens, and the events' ages where the ranker reads them."""
+        return event_inputs(self.data, False, self.config.ranker_time)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events' items."""
+        return encode_events(batch, self.data, self.max_length, False, self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

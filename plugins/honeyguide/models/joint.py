@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, RankerOptions, check_at_least
-from honeyguide.sdk import Model, RegisterModel, hookimpl
+from honeyguide.sdk import Arrays, HistoryBatch, Model, RegisterModel, TensorSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +35,14 @@ class Joint(Model):
     Config = JointOptions
     retrieves = False
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "candidates": 100}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Describes the items' tokens, and the events' ages where the ranker reads them."""
+        return event_inputs(self.data, False, self.config.ranker_time)
+
+    def encode(self, batch: HistoryBatch) -> Arrays:
+        """Lays out the newest events' items."""
+        return encode_events(batch, self.data, self.max_length, False, self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

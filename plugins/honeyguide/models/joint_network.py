@@ -32,7 +32,7 @@ class JointNetwork(nn.Module):
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores; ``retrieval_scores`` is [B, n, S]."""
-        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, ages=batch.get("ages"))
         return scores
 
     def ranking_module(self) -> nn.Module:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from honeyguide.models.content_based.item_content import ContentModel
 from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
 from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["Transformer", "TransformerOptions", "register_models"]
-
-_DAY = 86_400_000.0
 
 
 @dataclass(frozen=True)
@@ -49,21 +45,12 @@ class Transformer(ContentModel):
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 4e-3}
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.sequence.event_arrays`, and "ages" [batch, length]."""
-        ages = (TensorSpec("ages", "float32", ("batch", "length")),) if self._timed else ()
-        return event_inputs(self.data, self.config.features) + ages
+        """Describes the arrays of `honeyguide.models.sequence.event_arrays`; those with a clock read "ages"."""
+        return event_inputs(self.data, self.config.features, self._timed)
 
     def encode(self, batch: HistoryBatch) -> Arrays:
-        """Lays out the newest events; "ages" are days from each event to now."""
-        arrays = dict(encode_events(batch, self.data, self.max_length, self.config.features))
-        if self._timed:
-            ages = np.zeros(len(batch.items), np.float32)
-            if batch.times_ms is not None:
-                newest = batch.times_ms[np.maximum(batch.offsets[1:] - 1, 0)]
-                now = newest if batch.request_times_ms is None else np.maximum(batch.request_times_ms, newest)
-                ages = ((np.repeat(now, batch.lengths) - batch.times_ms) / _DAY).astype(np.float32)
-            arrays["ages"] = batch.padded(ages, self.max_length)
-        return arrays
+        """Lays out the newest events."""
+        return encode_events(batch, self.data, self.max_length, self.config.features, self._timed)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""
@@ -73,7 +60,7 @@ class Transformer(ContentModel):
 
     @property
     def _timed(self) -> bool:
-        return bool(self.config.time_bias and self.data.has_time)
+        return bool(self.config.time_bias or self.config.ranker_time)
 
 
 @hookimpl

@@ -83,7 +83,7 @@ class TransformerNetwork(nn.Module):
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores."""
-        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, ages=batch.get("ages"))
         return scores
 
     def ranking_module(self) -> nn.Module:
@@ -108,7 +108,8 @@ class TransformerNetwork(nn.Module):
 
     def _begin(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the events [B, L, d], which of them are real [B, L], and their ages [B, L] in days if it has them."""
-        return self.events(batch), batch["tokens"] > 0, batch.get("ages")
+        ages = batch["ages"] if self.final.time_bias is not None else None
+        return self.events(batch), batch["tokens"] > 0, ages
 
 
 class Block(nn.Module):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from honeyguide.models.evidence.counts import TABLES
 from honeyguide.models.evidence.ranker import EvidenceRanker, places
 from honeyguide.models.evidence.target_attention import TargetAttention
 from honeyguide.models.sequence.options import RankerOptions
@@ -149,3 +150,48 @@ def test_where_the_data_has_times_what_gains_can_be_told_from_what_fades() -> No
     torch.nn.init.ones_(made.linear.weight[:, -2])
     fades, gains = made(tokens, candidates, given)[0].tolist()
     assert gains > fades
+
+
+def timed_ranker(**options: bool) -> EvidenceRanker:
+    torch.manual_seed(0)
+    data = DataSpec(ITEMS, repeats=False, has_time=True)
+    made = EvidenceRanker(RankerOptions(neighbours=5, events=3, ranker_hidden=8, **options), data)
+    made.observe(HistoryBatch.from_lists([[8, 1], [8, 1], [6, 3], [6, 3]]))  # without times: no trend
+    return made.eval()
+
+
+def test_evidence_of_an_event_counts_for_less_the_longer_ago_it_was() -> None:
+    made = timed_ranker(ranker_time=True)
+    column = made.linear.weight.shape[1] - len(TABLES)  # of the table "next", decayed
+    torch.nn.init.ones_(made.linear.weight[:, column])
+    tokens, candidates, given = torch.tensor([[0, 0, 9]]), torch.tensor([[2, 5]]), torch.zeros(1, 2, 1)
+    gains = []
+    for days in (0.0, 1.0, 30.0):
+        with_evidence, without = made(tokens, candidates, given, ages=torch.tensor([[0.0, 0.0, days]]))[0]
+        gains.append(with_evidence - without)
+    assert gains[0] > 0
+    hours = torch.tensor([0.0, 24.0, 720.0])
+    torch.testing.assert_close(torch.stack(gains), gains[0] * (1.0 + hours) ** -0.3)
+
+
+def test_how_long_ago_the_newest_events_were_is_read_and_padding_is_not() -> None:
+    made = timed_ranker(ranker_time=True)
+    torch.nn.init.normal_(made.linear.weight)
+    tokens, candidates, given = torch.tensor([[0, 5, 9]]), torch.tensor([[2, 5]]), torch.zeros(1, 2, 1)
+    plain = made(tokens, candidates, given, ages=torch.tensor([[0.0, 3.0, 1.0]]))
+    older = made(tokens, candidates, given, ages=torch.tensor([[0.0, 9.0, 1.0]]))
+    padding = made(tokens, candidates, given, ages=torch.tensor([[7.0, 3.0, 1.0]]))
+    assert (plain - older).abs().min() > 1e-3
+    assert torch.equal(plain, padding)
+
+
+def test_time_is_read_where_it_is_asked_for_and_there_is_any() -> None:
+    tokens, candidates, given = torch.tensor([[0, 5, 9]]), torch.tensor([[2, 5]]), torch.zeros(1, 2, 1)
+    with pytest.raises(ValueError, match="ranker_time is on, and the ages"):
+        timed_ranker(ranker_time=True)(tokens, candidates, given)
+    off = timed_ranker(ranker_time=False)
+    torch.nn.init.normal_(off.linear.weight)
+    ages = torch.tensor([[0.0, 9.0, 1.0]])
+    assert torch.equal(off(tokens, candidates, given, ages=ages), off(tokens, candidates, given))
+    timeless = EvidenceRanker(RankerOptions(ranker_time=True), DataSpec(ITEMS, repeats=False))
+    assert not timeless.timed

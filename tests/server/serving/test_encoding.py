@@ -208,9 +208,23 @@ def test_what_is_computed_is_computed_once() -> None:
     assert len(encoder.batches) == 1
 
 
-@pytest.mark.parametrize(("model", "depends"), [(Timed, False), (Aged, True)])
-def test_an_encoding_that_depends_on_the_moment_is_found_out(model: type[Model], depends: bool) -> None:
-    assert depends_on_now(model(model.Config(), DATA), DATA) is depends
+class Ageing(Fading):
+    """Reads how long ago the events were, too."""
+
+    def run(self, arrays: Arrays, outputs: Sequence[str], limit: object = None) -> list[np.ndarray]:
+        return [found + arrays["ages"][:, -1:] for found in super().run(arrays, outputs, limit)]
+
+
+@pytest.mark.parametrize(
+    ("model", "graph", "depends"),
+    [(Timed, Fading, False), (Aged, Ageing, True), (Aged, Fading, False)],  # in the last the ranker alone reads ages
+)
+@pytest.mark.parametrize("steps", [True, False])
+def test_a_vector_that_depends_on_the_moment_is_found_out(
+    model: type[Model], graph: type[Fading], depends: bool, steps: bool
+) -> None:
+    user_graph: Any = graph()
+    assert depends_on_now(model(model.Config(), DATA), DATA, user_graph, steps=steps) is depends
 
 
 def test_without_times_nothing_depends_on_the_moment() -> None:
@@ -221,7 +235,8 @@ def test_without_times_nothing_depends_on_the_moment() -> None:
             assert batch.request_times_ms is None
             return {"tokens": batch.tokens(LENGTH)}
 
-    assert not depends_on_now(Plain(Plain.Config(), plain), plain)
+    user_graph: Any = None  # which nobody asks
+    assert not depends_on_now(Plain(Plain.Config(), plain), plain, user_graph, steps=False)
 
 
 def test_the_longest_unasked_user_makes_room_and_the_deleted_one_goes() -> None:

@@ -70,7 +70,7 @@ class PooledNetwork(nn.Module):
 
     def rank(self, batch: Mapping[str, Tensor], candidates: Tensor, retrieval_scores: Tensor) -> Tensor:
         """Returns [B, n] scores."""
-        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores)
+        scores: Tensor = self.ranker(batch["tokens"], candidates, retrieval_scores, ages=batch.get("ages"))
         return scores
 
     def ranking_module(self) -> nn.Module:

@@ -7,6 +7,12 @@ the evidence of `honeyguide.models.evidence.counts` for each of the newest event
 where the data has times, its trend and how long ago it was last met; the history's length; each source's logit less the
 list's best, and log place; and, where a model has one, its target attention (`evidence.target_attention`).
 
+With ``ranker_time`` there are two more kinds: how long ago each of the newest events was, and the evidence of all of
+them together, each counting for less the longer ago it was, by a power of the time (a memory's decay, Wixted &
+Ebbesen, 1991; the bias of HSTU, Zhai et al., ICML 2024, by buckets), with one learnt exponent for each table::
+
+    together_t(c) = Σ_h evidence_t(c | event h) · (1 + hours since h) ^ −p_t
+
 B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours.
 """
 
@@ -26,6 +32,7 @@ from honeyguide.sdk import DataSpec, HistoryBatch
 __all__ = ["EvidenceRanker", "places"]
 
 _NEIGHBOURS = 10_000_000  # of all items together: the tables take 24 bytes for each
+_DECAY = 0.3  # exponent at the start: a day counts for .38 of now, a month for .14
 _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
 
 
@@ -45,6 +52,7 @@ class EvidenceRanker(nn.Module):
         super().__init__()
         self.attention = attention
         self.events, self.items = options.events, (items := data.items)
+        self.timed = options.ranker_time and data.has_time
         width = min(options.neighbours, items, max(_NEIGHBOURS // items, 1))
         self.register_buffer("neighbours", torch.zeros(items + 1, width, dtype=torch.int32))  # tokens, by token
         self.register_buffer("lifts", torch.zeros(items + 1, width, len(TABLES)))
@@ -59,6 +67,9 @@ class EvidenceRanker(nn.Module):
         features = (
             self.events * len(TABLES) + 2 + self.trends.shape[1] + 2 * sources + (attention.heads if attention else 0)
         )
+        if self.timed:
+            features += self.events + len(TABLES)
+            self.decay = nn.Parameter(torch.full((len(TABLES),), _DECAY))
         # A feature that hardly varies is not blown up: the standard deviation counts as 0.1 at least.
         self.standardise = nn.BatchNorm1d(features, eps=1e-2, momentum=None, affine=False)
         self.alpha = nn.Parameter(torch.full((sources,), 1.0 / sources))
@@ -86,6 +97,7 @@ class EvidenceRanker(nn.Module):
         candidates: Tensor,
         retrieval_scores: Tensor,
         tables: tuple[Tensor, Tensor] | None = None,
+        ages: Tensor | None = None,
     ) -> Tensor:
         """Returns [B, n] scores.
 
@@ -95,6 +107,7 @@ class EvidenceRanker(nn.Module):
             retrieval_scores: [B, n, S].
             tables: what target attention compares: [N + 1, d] vectors of the history's items by token, and [N, d] of
                 the candidates by row; None where there is no attention.
+            ages: [B, L] days from each event to now; read with ``ranker_time`` alone, and needed there.
         """
         real = candidates > 0
         logits, log_places = [], []
@@ -113,6 +126,12 @@ class EvidenceRanker(nn.Module):
             features.append(of_candidates[:, :, 1:])
         if self.attention is not None and tables is not None:
             features.append(self.attention(tokens, candidates, *tables))
+        if self.timed:
+            if ages is None:
+                raise ValueError(
+                    "ranker_time is on, and the ages of the events are not given: let `encode` lay them out"
+                )
+            features += self._by_time(evidence, tokens, ages)
         x = torch.cat(features, 2)
         if self.training:
             x = self.standardise(x.transpose(1, 2)).transpose(1, 2)
@@ -125,6 +144,14 @@ class EvidenceRanker(nn.Module):
         for logit, alpha in zip(logits, self.alpha.unbind(), strict=True):
             scores = scores + alpha * logit
         return scores
+
+    def _by_time(self, evidence: Tensor, tokens: Tensor, ages: Tensor) -> list[Tensor]:
+        """Returns [B, n, H] log hours since the newest events, 0 at padding, and [B, n, T] evidence decayed by them."""
+        real = functional.pad((tokens > 0).to(ages.dtype), (self.events, 0))[:, -self.events :]
+        hours = torch.log1p(24.0 * functional.pad(ages, (self.events, 0))[:, -self.events :].clamp_min(0.0)) * real
+        weights = torch.exp(-hours[:, :, None] * self.decay.clamp_min(0.0))  # [B, H, T]
+        together = (evidence.view(*evidence.shape[:2], self.events, -1) * weights[:, None]).sum(2)
+        return [hours[:, None].expand(-1, evidence.shape[1], -1), together]
 
     def _standardised(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
         """Returns a layer's weight and bias for features as they are: constants, so a graph has one product."""

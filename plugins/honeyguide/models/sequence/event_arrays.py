@@ -9,6 +9,8 @@ from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, TensorSpec
 
 __all__ = ["encode_events", "event_inputs", "numbers_of"]
 
+_DAY = 86_400_000.0
+
 _GAP = 10.0  # log(1 + seconds) / 10 is 0 to 2: a minute .41, a day 1.14, a year 1.73
 
 
@@ -17,21 +19,24 @@ def numbers_of(data: DataSpec, features: bool) -> int:
     return (len(data.features) + data.has_time) if features else 0
 
 
-def event_inputs(data: DataSpec, features: bool) -> tuple[TensorSpec, ...]:
+def event_inputs(data: DataSpec, features: bool, ages: bool = False) -> tuple[TensorSpec, ...]:
     """Describes what `encode_events` returns.
 
     These are "tokens"; "numbers" [batch, length, numbers], the features the data has and the time since the event
-    before; and "types" [batch, length], 0 for an unknown event type. What the data lacks is left out.
+    before; "types" [batch, length], 0 for an unknown event type; and, where they are asked for, "ages" [batch, length],
+    days from each event to the moment of the answer. What the data lacks is left out.
     """
     specs = [TensorSpec("tokens", "int64", ("batch", "length"))]
     if count := numbers_of(data, features):
         specs.append(TensorSpec("numbers", "float32", ("batch", "length", count)))
     if features and data.event_types:
         specs.append(TensorSpec("types", "int64", ("batch", "length")))
+    if ages and data.has_time:
+        specs.append(TensorSpec("ages", "float32", ("batch", "length")))
     return tuple(specs)
 
 
-def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features: bool) -> Arrays:
+def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features: bool, ages: bool = False) -> Arrays:
     """Returns the arrays that `event_inputs` describes, of each user's newest events."""
     batch = batch.newest(max_length)  # as a server passes it on: the time before the first one read is not known
     arrays: dict[str, NDArray[np.generic]] = {"tokens": batch.tokens(max_length)}
@@ -47,7 +52,22 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
     if features and data.event_types:
         types = np.zeros(events, np.int64) if batch.event_types is None else batch.event_types.astype(np.int64)
         arrays["types"] = batch.padded(types, max_length)
+    if ages and data.has_time:
+        arrays["ages"] = batch.padded(_ages(batch), max_length)
     return arrays
+
+
+def _ages(batch: HistoryBatch) -> NDArray[np.float32]:
+    """Returns (events,) days from each event to now; 0 where events have no times.
+
+    Now is the moment of the request, or of the newest event where that is later or the request's is not known.
+    """
+    if batch.times_ms is None:
+        return np.zeros(batch.items.size, np.float32)
+    newest = batch.times_ms[np.maximum(batch.offsets[1:] - 1, 0)]
+    now = newest if batch.request_times_ms is None else np.maximum(batch.request_times_ms, newest)
+    ages: NDArray[np.float32] = ((np.repeat(now, batch.lengths) - batch.times_ms) / _DAY).astype(np.float32)
+    return ages
 
 
 def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:

@@ -36,6 +36,9 @@ class RankerOptions:
     """Width of the ranker's perceptron, 1 or more."""
     ranker_dropout: float = 0.1
     """Share of the perceptron's cells set to 0 while learning, 0 or more and below 1."""
+    ranker_time: bool = False
+    """Whether the ranker also reads how long before the moment of the answer each event was, where the data has
+    times."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, ("max_length", "neighbours", "events", "ranker_hidden"))

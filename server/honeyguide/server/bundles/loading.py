@@ -95,7 +95,8 @@ def load_bundle(
         else:
             item_vectors = np.load(io.BytesIO(read(ITEM_VECTORS)), allow_pickle=False)
             item_vectors.flags.writeable = False
-            cache = VectorCache(0 if depends_on_now(parts[1], manifest.data) else cache_users)
+            moving = depends_on_now(parts[1], manifest.data, parts[3][USER_GRAPH], steps=manifest.steps)
+            cache = VectorCache(0 if moving else cache_users)
             bundle = RetrievingBundle(*parts, item_vectors, _open_index(manifest, read(INDEX), item_vectors), cache)
         _check(bundle)
         _warm(bundle)
@@ -220,14 +221,23 @@ def _warm(bundle: LoadedBundle) -> None:
         bundle.rank(arrays, rows, np.ones((*rows.shape, len(bundle.retrievers)), np.float32))
 
 
-def depends_on_now(model: Model, data: DataSpec) -> bool:
-    """Whether the same history is encoded differently at another moment; then nothing of it can be kept."""
+def depends_on_now(model: Model, data: DataSpec, user_graph: Graph, *, steps: bool) -> bool:
+    """Whether the same history comes to another vector or state at another moment; then nothing of it can be kept.
+
+    Encoding it differently is not enough: every graph takes every input, also one that the ranker alone reads.
+    """
     histories = example_histories(data, [3]).take(np.zeros(len(_MOMENTS), np.int64))
     if histories.times_ms is None:
         return False
     histories = dataclasses.replace(histories, request_times_ms=histories.times_ms[-1] + np.array(_MOMENTS))
-    arrays = model.encode(histories).values()
-    return any(bool((array != array[:1]).any()) for array in arrays)
+    arrays = model.encode(histories)
+    if not any(bool((array != array[:1]).any()) for array in arrays.values()):
+        return False
+    outputs = ["user_vector", "state"] if steps else ["user_vector"]
+    # One at a time: rows of one batch may differ by rounding alone.
+    moments = [model.encode(histories.take(np.array([place]))) for place in range(len(_MOMENTS))]
+    first, *others = (user_graph.run(moment, outputs) for moment in moments)
+    return any(not np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
 def _model(manifest: Manifest, host: PluginHost) -> Model:
