@@ -36,8 +36,8 @@ test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
 test-tutorials: $(STAMP)  ## the README, the page on writing a model and the template, command by command; two minutes
 	$(BIN)/pytest -n $(WORKERS) --tutorials -m tutorial $(TESTS)
 
-test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL (apt-get install postgresql)
-	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres
+test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL and systemd-analyze (apt-get install postgresql systemd)
+	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres tests/deploy/systemd
 
 test-clients: $(STAMP)  ## clients in a browser and in other languages, against real servers; what each needs is in .ci/run
 	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients tests/server/oip/clients

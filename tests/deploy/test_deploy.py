@@ -26,7 +26,6 @@ DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 MANIFESTS = DEPLOY / "kubernetes" / "honeyguide.yaml"
 KSERVE = yaml.safe_load((DEPLOY / "kubernetes" / "kserve.yaml").read_text())
-UNIT = DEPLOY / "systemd" / "honeyguide.service"
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -126,18 +125,6 @@ def test_compose_starts_what_its_files_name():
     assert {name for name in mounted if "/" not in name} == set(compose["volumes"])
     (job,) = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())["scrape_configs"]
     assert job["static_configs"][0]["targets"] == ["honeyguide:9464"]
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_the_unit_is_sound_and_shut_in(tmp_path):
-    program = tmp_path / "honeyguide"
-    shutil.copy("/bin/true", program)
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/honeyguide/bin/honeyguide", str(program)))
-    done = run("systemd-analyze", "verify", unit)
-    assert (done.returncode, done.stderr) == (0, "")
-    exposure = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
-    assert exposure.returncode == 0, exposure.stdout
 
 
 async def test_the_health_check_says_whether_the_server_answers(
