@@ -21,6 +21,7 @@ __all__ = [
     "Serving",
     "empty",
     "honeyguide",
+    "listens",
     "mlserver",
     "naive",
     "nginx",
@@ -77,7 +78,7 @@ def honeyguide(python: Python, bundle: Bundle, *, tls: bool = False, users: bool
         (folder / "serve.toml").write_text("\n".join(lines) + "\n", "utf-8")
         command = python.honeyguide("serve", "--config", folder / "serve.toml")
         address = str(own["host"])
-        ready = _listens(port) if not address.startswith("unix:") else Path(address[5:]).exists
+        ready = listens(port) if not address.startswith("unix:") else Path(address[5:]).exists
         if "processes" in own:  # one of them listens before the others
             ready = _says(folder / "log", "processes answer", 1)
         with started([command], ready, folder / "log", cores=cores) as group:
@@ -100,7 +101,7 @@ def nginx(python: Python, bundle: Bundle) -> Serve:
         command = [shutil.which("nginx") or "/usr/sbin/nginx", "-c", folder / "nginx.conf", "-p", folder]
         with (
             behind(folder, cores) as own,
-            started([command], _listens(port), folder / "nginx.log", cores=cores) as group,
+            started([command], listens(port), folder / "nginx.log", cores=cores) as group,
         ):
             yield Serving(port, Group(own.group.pids + group.pids), certificate.read_bytes())
 
@@ -114,7 +115,7 @@ def empty(python: Python, kind: str) -> Serve:
     def serve(folder: Path, cores: Sequence[int]) -> Iterator[Serving]:
         port = free_port()
         command = [str(python.path), str(PEERS / "empty" / f"{kind}.py"), str(port)]
-        with started([command], _listens(port), folder / "log", cores=cores) as group:
+        with started([command], listens(port), folder / "log", cores=cores) as group:
             yield Serving(port, group)
 
     return serve
@@ -166,7 +167,7 @@ def tritonserver(python: Python, folder: Path, cores: Sequence[int] = (), *words
         LD_LIBRARY_PATH=str(python.packages / "nvidia_pytriton.libs"),
         PATH=f"{python.path.parent}:{os.environ['PATH']}",
     )
-    with started([command], _listens(port), folder / "log", environment=environment, cores=cores) as group:
+    with started([command], listens(port), folder / "log", environment=environment, cores=cores) as group:
         yield Serving(port, group)
 
 
@@ -207,7 +208,7 @@ def mlserver(python: Python, bundle: Bundle) -> Serve:
             (folder / name / "model-settings.json").write_text(json.dumps(settings))
         command = [str(python.path.with_name("mlserver")), "start", str(folder)]
         environment = clean_environment(PYTHONPATH=str(PEERS / "mlserver"))
-        with started([command], _listens(port), log, environment=environment, cores=cores) as group:
+        with started([command], listens(port), log, environment=environment, cores=cores) as group:
             yield Serving(port, group)
 
     return serve
@@ -245,7 +246,7 @@ def _says(log: Path, word: str, times: int = 1) -> Callable[[], bool]:
     return lambda: log.read_text("utf-8", "replace").count(word) >= times
 
 
-def _listens(port: int) -> Callable[[], bool]:
+def listens(port: int) -> Callable[[], bool]:
     def listens() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -27,7 +27,7 @@ async def test_tritonclient_calls_in_each_of_its_ways(start: Any, triton: Triton
     assert told["infer"] == told["async infer"] == told["aio infer"] == answer
     assert told["infer by parameters"] == {"ids": [3, 4], "scores": [3, 4]}
     assert told["aio stream"] == [answer] * 3
-    assert told["stream"] == ["0", "1", "no model 'nowhere';", "3", "4"]
+    assert told["stream"] == ["0", "1", "no model 'nowhere'; ", "3", "4"]
     assert told["queue"] == 7
     assert told["unload and load"] == ["OK", False, "OK", True]
     assert told["codes"] == {"unknown model": "NOT_FOUND", **dict.fromkeys(_NOT_OFFERED, "UNIMPLEMENTED")}
