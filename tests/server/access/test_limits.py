@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 from typing import Any
 
 import grpc
@@ -103,9 +104,12 @@ async def rejected(call: Any) -> tuple[str, float]:
         await call
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     info, retry = details.ErrorInfo(), details.RetryInfo()
-    for part in Status.FromString(dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]).details:
+    trailers = dict(caught.value.trailing_metadata() or ())
+    for part in Status.FromString(trailers["grpc-status-details-bin"]).details:
         part.Unpack(info)
         part.Unpack(retry)
+    # For the retries that gRPC does itself, which read no details; never sooner than these say.
+    assert trailers["grpc-retry-pushback-ms"] == str(ceil(retry.retry_delay.ToNanoseconds() / 1e6))
     return info.reason, retry.retry_delay.ToNanoseconds() / 1e9
 
 

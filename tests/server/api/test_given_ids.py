@@ -8,10 +8,10 @@ import grpc
 import pytest
 import structlog
 
-from honeyguide.server.api.given_ids import adopt
+from honeyguide.server.api.given_ids import adopt, returned
 from honeyguide.v1.history_pb2 import History
 from honeyguide.v1.model_service_pb2 import ListModelsRequest
-from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest, RecommendStreamRequest
 
 pytestmark = pytest.mark.slow(5)
 
@@ -42,6 +42,13 @@ def test_what_is_adopted(given: dict[str, str | bytes], adopted: str) -> None:
     assert adopt(given.items()) == adopted
 
 
+def test_what_comes_back() -> None:
+    traced = [("traceparent", f"00-{TRACE}-{SPAN}-01"), ("x-request-id", "mine"), ("authorization", "Bearer secret")]
+    assert returned(traced, "mine") == (("x-request-id", "mine"), traced[0])
+    assert returned([("traceparent", "forged"), ("x-request-id", "mine")], "mine") == (("x-request-id", "mine"),)
+    assert returned([("traceparent", "forged")], "") == ()
+
+
 @pytest.mark.parametrize("transport", ["native", "grpcio"])
 async def test_the_id_is_in_answers_trailers_errors_and_logs(start: Any, transport: str) -> None:
     known = RecommendRequest(history=History(item_ids=["item-1"]))
@@ -56,7 +63,15 @@ async def test_the_id_is_in_answers_trailers_errors_and_logs(start: Any, transpo
             call = running.models.ListModels(ListModelsRequest(), metadata=[("traceparent", f"00-{TRACE}-{SPAN}-01")])
             await call
             assert dict(await call.trailing_metadata())["x-request-id"] == f"{TRACE}-{SPAN}"
+            given = [("x-request-id", "mine-2"), ("traceparent", f"00-{TRACE}-{SPAN}-01")]
+            failures = []
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await running.recommender.Recommend(RecommendRequest(k=-1), metadata=[("x-request-id", "mine-2")])
-    assert b"mine-2" in dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+                await running.recommender.Recommend(RecommendRequest(k=-1), metadata=given)
+            failures.append(dict(caught.value.trailing_metadata()))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:  # a stream without options
+                await running.recommender.RecommendStream(iter([RecommendStreamRequest()]), metadata=given).read()
+            failures.append(dict(caught.value.trailing_metadata()))
+    for trailers in failures:
+        assert {pair: trailers[pair] for pair, _ in given} == dict(given)
+        assert b"mine-2" in trailers["grpc-status-details-bin"]
     assert "mine-2" in {line.get("request_id") for line in log}

@@ -11,8 +11,11 @@ from typing import Any
 import grpc
 import pytest
 
+from honeyguide.server.settings import Settings
+from honeyguide.server.transport.grpcio import _options
 from honeyguide.v1.history_pb2 import History
-from honeyguide.v1.recommender_service_pb2 import RecommendRequest
+from honeyguide.v1.recommender_service_pb2 import RecommendRequest, RecommendStreamRequest, StreamOptions
+from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
 both = pytest.mark.parametrize("transport", ["native", "grpcio"])
 READY = grpc.ChannelConnectivity.READY
@@ -92,3 +95,41 @@ async def test_a_client_pings_as_often_as_it_may(start: Any, seconds: float, sta
         await asyncio.wait([rest], timeout=0.2 if stays else 3)
         assert rest.done() != stays
         rest.cancel()
+
+
+@pytest.mark.parametrize(
+    ("settings", "lives"),
+    [
+        ({"transport": "grpcio", "min_ping_seconds": 0.1}, True),
+        ({"transport": "grpcio"}, False),  # 5 s, five times as long as this client leaves
+        ({"transport": "native"}, True),
+    ],
+)
+async def test_an_idle_stream_lives_while_its_client_pings_no_more_than_it_may(
+    start: Any, settings: dict[str, Any], lives: bool
+) -> None:
+    # The library itself leaves a second between two pings; the third that comes too early ends the connection.
+    pinging = [("grpc.keepalive_time_ms", 100), ("grpc.http2.max_pings_without_data", 0)]
+    async with (
+        start(**settings) as running,
+        grpc.aio.insecure_channel(f"127.0.0.1:{running.server.port}", options=pinging) as channel,
+    ):
+        call = RecommenderServiceStub(channel).RecommendStream()
+        await call.write(RecommendStreamRequest(options=StreamOptions(k=3)))
+        if lives:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(call.read(), 4.5)  # cancels the call, too
+            return
+        with pytest.raises(grpc.aio.AioRpcError, match=r"(?i)too.many.pings") as caught:
+            await asyncio.wait_for(call.read(), 9)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_clients_may_ping_every_ten_seconds() -> None:
+    """The least that grpc-go and grpc-java do; twice as often, so that no hurried ping counts against them."""
+    options = dict(_options(Settings(), is_behind=False))
+    assert options["grpc.http2.min_ping_interval_without_data_ms"] == 5000
+    assert (
+        dict(_options(Settings(min_ping_seconds=30), is_behind=False))["grpc.http2.min_ping_interval_without_data_ms"]
+        == 30_000
+    )

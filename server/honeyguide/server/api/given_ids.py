@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["GIVEN_IDS", "adopt"]
+__all__ = ["GIVEN_IDS", "adopt", "returned"]
 
 GIVEN_IDS = frozenset({"x-request-id", "traceparent"})
 """Keys of metadata that carry an id."""
@@ -25,3 +25,11 @@ def adopt(metadata: Iterable[tuple[str, str | bytes]]) -> str:
         return own
     found = _TRACEPARENT.fullmatch(given.get("traceparent", ""))
     return f"{found[1]}-{found[2]}" if found else ""
+
+
+def returned(metadata: Iterable[tuple[str, str | bytes]], adopted: str) -> tuple[tuple[str, str], ...]:
+    """Returns the trailing metadata of a call whose id was adopted: that id, and its ``traceparent``."""
+    if not adopted:
+        return ()
+    traces = (value for key, value in metadata if key == "traceparent" and isinstance(value, str))
+    return (("x-request-id", adopted), *(("traceparent", trace) for trace in traces if _TRACEPARENT.fullmatch(trace)))

@@ -16,7 +16,7 @@ from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.api.admission import StreamPace, admission
 from honeyguide.server.api.auditing import AUDITED, Auditor
-from honeyguide.server.api.given_ids import adopt
+from honeyguide.server.api.given_ids import adopt, returned
 from honeyguide.server.api.outcomes import Outcomes
 from honeyguide.server.api.reading import inflate, read_message
 from honeyguide.server.api.statuses import to_grpc_status
@@ -133,10 +133,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         kind: str,
         request: object = None,
     ) -> Any:
-        own = adopt(context.invocation_metadata() or ())
+        metadata = context.invocation_metadata() or ()
+        own = adopt(metadata)
         request_id = own or self._request_ids.new()
-        if own:
-            context.set_trailing_metadata((("x-request-id", own),))
+        back = returned(metadata, own)
+        if back:
+            context.set_trailing_metadata(back)
         bind_request(request_id, method)
         self._outcomes.begin(method)
         start = perf_counter()
@@ -155,7 +157,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             self._outcomes.abandon(method, "ABORTED_BY_SERVICER")
             raise
         except Exception as error:  # boundary: one request; the others go on
-            await context.abort_with_status(to_grpc_status(self._outcomes.refuse(method, request_id, error)))
+            await context.abort_with_status(to_grpc_status(self._outcomes.refuse(method, request_id, error), back))
         finally:
             self._outcomes.end(method, perf_counter() - start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,16 @@ from honeyguide.sdk.scrub import without_paths
 from honeyguide.server.serving.calls import Failure
 from honeyguide.v1.errors_pb2 import ErrorReason, RowError
 
-__all__ = ["DOMAIN", "GrpcStatus", "reason_of", "to_failures", "to_grpc_status", "to_row_error", "to_status"]
+__all__ = [
+    "DOMAIN",
+    "GrpcStatus",
+    "reason_of",
+    "to_failures",
+    "to_grpc_status",
+    "to_row_error",
+    "to_status",
+    "to_trailers",
+]
 
 DOMAIN = "honeyguide"
 """Domain of every ErrorInfo."""
@@ -85,17 +95,25 @@ def to_failures(error: Exception, request_ids: Sequence[str]) -> list[Failure]:
         # Under overload, or an attack, these are most of what is written: they differ in their ids alone.
         kind: Any = type(brief)
         after = round(brief.retry_after, 2) if isinstance(brief, OverCapacity) else 0.0
-        code, message, written = _refusal(kind, brief.message, after)
+        code, message, written, pushback = _refusal(kind, brief.message, after)
         before, _, behind = written.rpartition(_NO_ID.encode())
-        return [Failure(code, message, before + request_id.encode() + behind) for request_id in request_ids]
+        return [Failure(code, message, before + each.encode() + behind, pushback) for each in request_ids]
     statuses = [to_status(error, request_id) for request_id in request_ids]
-    return [Failure(status.code, status.message, status.SerializeToString()) for status in statuses]
+    pushback = _pushback_ms(error)
+    return [Failure(status.code, status.message, status.SerializeToString(), pushback) for status in statuses]
 
 
 @lru_cache(maxsize=1024)
 def _refusal(kind: Any, message: str, retry_after: float) -> Failure:
-    status = to_status(kind(message, retry_after) if issubclass(kind, OverCapacity) else kind(message), _NO_ID)
-    return Failure(status.code, status.message, status.SerializeToString())
+    error = kind(message, retry_after) if issubclass(kind, OverCapacity) else kind(message)
+    status = to_status(error, _NO_ID)
+    return Failure(status.code, status.message, status.SerializeToString(), _pushback_ms(error))
+
+
+def _pushback_ms(error: Exception) -> int:
+    """Returns the delay of `RetryInfo` for the clients whose retries gRPC does, which read no details; -1: none."""
+    # No sooner than the details say; and gRPC takes an int32.
+    return min(math.ceil(error.retry_after * 1000), 2**31 - 1) if isinstance(error, OverCapacity) else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +122,20 @@ class GrpcStatus(grpc.Status):
 
     code: grpc.StatusCode
     details: str
-    trailing_metadata: tuple[tuple[str, bytes], ...]
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
-def to_grpc_status(failure: Failure) -> GrpcStatus:
-    """Returns a failure as grpcio's contexts take it."""
-    return GrpcStatus(_CODES[failure.code], failure.message, (("grpc-status-details-bin", failure.details),))
+def to_trailers(failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str | bytes], ...]:
+    """Returns the trailing metadata of a failed call; ``returned`` are the ids that the client gave it."""
+    details = ("grpc-status-details-bin", failure.details)
+    if failure.pushback_ms < 0:
+        return (details, *returned)
+    return (details, ("grpc-retry-pushback-ms", str(failure.pushback_ms)), *returned)
+
+
+def to_grpc_status(failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> GrpcStatus:
+    """Returns a failure as grpcio's contexts take it; see `to_trailers`."""
+    return GrpcStatus(_CODES[failure.code], failure.message, to_trailers(failure, returned))
 
 
 def _bad_request(error: InvalidArgument) -> details.BadRequest:

@@ -24,12 +24,14 @@ class Failure(NamedTuple):
     message: str
     details: bytes
     """Bytes of the google.rpc.Status."""
+    pushback_ms: int = -1
+    """Milliseconds until gRPC's own retries may try again; -1: as their policy has it."""
 
 
 class ServerCall(RequestContext, ABC):
     """One unary call: what was asked, and the way back. It is answered once, from any thread."""
 
-    __slots__ = ("arrived", "gone", "limits", "method", "own", "payload", "waits")
+    __slots__ = ("arrived", "gone", "limits", "method", "payload", "returned", "waits")
 
     def __init__(self, request_id: str, deadline: float, caller: str, method: str, payload: bytes) -> None:
         """Takes what the transport knows; see `RequestContext`.
@@ -46,8 +48,8 @@ class ServerCall(RequestContext, ABC):
         self.arrived = monotonic()
         self.limits: CallerLimits | None = None
         """Of the caller, where callers are known."""
-        self.own = ""
-        """The id that the client gave it, which its answer carries, too; "": none."""
+        self.returned: tuple[tuple[str, str], ...] = ()
+        """Trailing metadata of its answer: the ids that the client gave it."""
         self.gone = False
         """Whether nobody waits for the answer any more: it was given, or the caller went away."""
         self.waits = False

@@ -37,6 +37,8 @@ _MAX_SENT_BYTES = 16 << 20
 the call with RESOURCE_EXHAUSTED."""
 
 _NO_LIMIT = (1 << 31) - 1
+_MIN_PING_SECONDS = 5.0
+"""What a client leaves between two pings unless the settings say: half of the least that clients in Go and Java do."""
 _LAST_SECONDS = 0.1
 """How long calls are still taken once the server stops, as health has said so, and then how long they are refused."""
 
@@ -123,12 +125,13 @@ def _options(settings: Settings, *, is_behind: bool) -> list[tuple[str, int]]:
         # What closes a connection whose ping has no answer (tried with 1.81); a minute unless it is set.
         ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),
+        # gRPC's own five minutes end a connection whose client pings as often as its library lets it: every 10 s.
+        ("grpc.http2.min_ping_interval_without_data_ms", _ms(settings.min_ping_seconds or _MIN_PING_SECONDS)),
     ]
     for name, seconds in (
         ("grpc.max_connection_age_ms", settings.max_connection_age_seconds),
         ("grpc.max_connection_age_grace_ms", settings.drain_seconds if settings.max_connection_age_seconds else 0),
         ("grpc.max_connection_idle_ms", settings.max_connection_idle_seconds),
-        ("grpc.http2.min_ping_interval_without_data_ms", settings.min_ping_seconds),
     ):
         if seconds:
             options.append((name, _ms(seconds)))

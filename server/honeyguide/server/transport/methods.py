@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from honeyguide.oip.v2 import inference_pb2
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
-from honeyguide.server.api.given_ids import GIVEN_IDS, adopt
+from honeyguide.server.api.given_ids import GIVEN_IDS, adopt, returned
 from honeyguide.server.api.reading import inflate
 from honeyguide.server.api.statuses import to_grpc_status
 from honeyguide.server.oip import wire
@@ -69,6 +69,8 @@ class Methods:
                     own = adopt(metadata)
                     break
             call = _Call(own or services.request_ids.new(), deadline, context.peer() or "", path, payload, answers)
+            if own:
+                call.returned = returned(metadata, own)
             try:
                 if self._stopping:
                     raise Unavailable(STOPPING)
@@ -88,9 +90,9 @@ class Methods:
                 raise
             if isinstance(outcome, bytes):
                 if own:
-                    context.set_trailing_metadata((("x-request-id", own),))
+                    context.set_trailing_metadata(call.returned)
                 return outcome
-            await context.abort_with_status(to_grpc_status(outcome))
+            await context.abort_with_status(to_grpc_status(outcome, call.returned))
             raise AssertionError("abort_with_status raises")
 
         return method

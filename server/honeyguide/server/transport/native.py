@@ -19,7 +19,8 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate, credentials_of
-from honeyguide.server.api.given_ids import GIVEN_IDS, adopt
+from honeyguide.server.api.given_ids import GIVEN_IDS, adopt, returned
+from honeyguide.server.api.statuses import to_trailers
 from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import STOPPING, Receive
 from honeyguide.server.settings import Settings
@@ -103,7 +104,8 @@ class NativeTransport:
                         own = adopt(metadata)
                         break
                 call = _Call(own or new_id(), deadline, peer, self._paths[method], payload or b"", self, number)
-                call.own = own
+                if own:
+                    call.returned = returned(metadata, own)
                 self._calls[number] = call
                 if gate is None or self._let_in(gate, call, metadata):
                     calls.append(call)
@@ -127,18 +129,18 @@ class NativeTransport:
         call.limits = caller.limits if caller else None
         return True
 
-    def respond(self, number: int, payload: bytes, own: str = "") -> None:
-        """Answers a call under way; ``own``: the id that it came with, "": none."""
+    def respond(self, number: int, payload: bytes, trailers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Answers a call under way."""
         self._calls.pop(number, None)
-        if own:
-            self._front.respond(number, payload, None, [("x-request-id", own)])
+        if trailers:
+            self._front.respond(number, payload, None, trailers)
         else:
             self._front.respond(number, payload)
 
-    def fail(self, number: int, failure: Failure) -> None:
+    def fail(self, number: int, failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> None:
         """Ends a call under way with an error."""
         self._calls.pop(number, None)
-        self._front.fail(number, failure.code, failure.message, [("grpc-status-details-bin", failure.details)])
+        self._front.fail(number, failure.code, failure.message, to_trailers(failure, returned))
 
 
 class _Call(ServerCall):
@@ -160,7 +162,7 @@ class _Call(ServerCall):
         self._transport, self._number = transport, number
 
     def respond(self, payload: bytes) -> None:
-        self._transport.respond(self._number, payload, self.own)
+        self._transport.respond(self._number, payload, self.returned)
 
     def fail(self, failure: Failure) -> None:
-        self._transport.fail(self._number, failure)
+        self._transport.fail(self._number, failure, self.returned)

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from honeyguide.sdk.errors import HoneyguideError
-from honeyguide.server.api.given_ids import adopt
+from honeyguide.server.api.given_ids import adopt, returned
 from honeyguide.server.api.interceptor import ErrorInterceptor
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
 from honeyguide.server.api.statuses import to_grpc_status
@@ -161,7 +161,7 @@ class Endpoints:
         except HoneyguideError as error:
             headers = dict(context.invocation_metadata())
             if own := adopt(headers.items()):
-                context.set_trailing_metadata((("x-request-id", own),))
+                context.set_trailing_metadata(returned(headers.items(), own))
             failure = self.refuse(path, headers, error)
             await context.abort_with_status(to_grpc_status(failure))
             raise AssertionError("abort_with_status raises") from error
