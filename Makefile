@@ -40,7 +40,7 @@ test-services: $(STAMP)  ## tests against other servers, which they start themse
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres tests/deploy/systemd
 
 test-clients: $(STAMP)  ## clients in a browser and in other languages, against real servers; what each needs is in .ci/run
-	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients tests/server/oip/clients
+	$(BIN)/pytest -n 0 --clients $(TESTS) tests/clients tests/languages tests/server/oip/clients
 
 check: lint  ## lint and the quick tests: under a minute, for between two edits
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
