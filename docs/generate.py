@@ -8,6 +8,7 @@ from typing import Any
 
 import quality_page
 
+import api_page
 import openapi
 import operations_page
 import serving_page
@@ -49,7 +50,10 @@ def error_page() -> str:
         "`INVALID_FIELD` also carries a `google.rpc.BadRequest` with every field at fault, `OVER_CAPACITY` and\n"
         "`RATE_EXCEEDED` a `google.rpc.RetryInfo`. The metadata of the `ErrorInfo` hold `request_id` and, where they\n"
         "apply, `field`, `value`, `allowed`, `existing`, `role` and `sequence`. Rows and batches of a stream carry\n"
-        "the same words as the enum `ErrorReason`.\n\n" + table(("reason", "gRPC code", "meaning"), sorted(set(rows)))
+        "the same words as the enum `ErrorReason`.\n\n"
+        + table(("reason", "gRPC code", "meaning"), sorted(set(rows)))
+        + "\n"
+        + api_page.details(table)
     )
 
 
@@ -263,7 +267,13 @@ def web() -> str:
     return json.dumps(openapi.document(), indent=1, ensure_ascii=False) + "\n"
 
 
+def api() -> str:
+    """Shows the API, from the comments of its protos."""
+    return api_page.page(NOTE, table)
+
+
 PAGES = {
+    "api.md": api,
     "openapi.json": web,
     "settings.md": settings,
     "errors.md": error_page,
