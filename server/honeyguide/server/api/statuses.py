@@ -41,6 +41,9 @@ three; above 8 kB of trailers gRPC's clients show an error of their own instead.
 _VIOLATION_BYTES = 2000
 """Bytes of the descriptions of all fields at fault; they travel in the same trailers."""
 _FACT_BYTES = 300
+_MARGIN_MS = 20
+"""Added to what gRPC's own retries wait: gRPC's core counts from a moment that may be milliseconds ago, and who comes
+that much too early, and is then told one millisecond, spends all tries at once."""
 _NO_ID = "0" * 32
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -112,8 +115,9 @@ def _refusal(kind: Any, message: str, retry_after: float) -> Failure:
 
 def _pushback_ms(error: Exception) -> int:
     """Returns the delay of `RetryInfo` for the clients whose retries gRPC does, which read no details; -1: none."""
-    # No sooner than the details say; and gRPC takes an int32.
-    return min(math.ceil(error.retry_after * 1000), 2**31 - 1) if isinstance(error, OverCapacity) else -1
+    if not isinstance(error, OverCapacity):
+        return -1
+    return min(math.ceil(error.retry_after * 1000) + _MARGIN_MS, 2**31 - 1)  # gRPC takes an int32
 
 
 @dataclass(frozen=True, slots=True)
