@@ -29,7 +29,6 @@ __all__ = [
     "to_grpc_status",
     "to_row_error",
     "to_status",
-    "to_trailers",
 ]
 
 DOMAIN = "honeyguide"
@@ -129,17 +128,12 @@ class GrpcStatus(grpc.Status):
     trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
-def to_trailers(failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str | bytes], ...]:
-    """Returns the trailing metadata of a failed call; ``returned`` are the ids that the client gave it."""
-    details = ("grpc-status-details-bin", failure.details)
-    if failure.pushback_ms < 0:
-        return (details, *returned)
-    return (details, ("grpc-retry-pushback-ms", str(failure.pushback_ms)), *returned)
-
-
 def to_grpc_status(failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> GrpcStatus:
-    """Returns a failure as grpcio's contexts take it; see `to_trailers`."""
-    return GrpcStatus(_CODES[failure.code], failure.message, to_trailers(failure, returned))
+    """Returns a failure as grpcio's contexts take it; ``returned`` are the ids that the client gave its call."""
+    trailers: tuple[tuple[str, str | bytes], ...] = (("grpc-status-details-bin", failure.details), *returned)
+    if failure.pushback_ms >= 0:
+        trailers = (*trailers, ("grpc-retry-pushback-ms", str(failure.pushback_ms)))
+    return GrpcStatus(_CODES[failure.code], failure.message, trailers)
 
 
 def _bad_request(error: InvalidArgument) -> details.BadRequest:

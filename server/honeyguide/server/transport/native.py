@@ -20,7 +20,6 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 from honeyguide.sdk.errors import HoneyguideError, Unavailable
 from honeyguide.server.access.gate import Gate, credentials_of
 from honeyguide.server.api.given_ids import GIVEN_IDS, adopt, returned
-from honeyguide.server.api.statuses import to_trailers
 from honeyguide.server.serving.calls import Failure, ServerCall
 from honeyguide.server.serving.workers import STOPPING, Receive
 from honeyguide.server.settings import Settings
@@ -140,7 +139,9 @@ class NativeTransport:
     def fail(self, number: int, failure: Failure, returned: tuple[tuple[str, str], ...] = ()) -> None:
         """Ends a call under way with an error."""
         self._calls.pop(number, None)
-        self._front.fail(number, failure.code, failure.message, to_trailers(failure, returned))
+        # No grpc-retry-pushback-ms: the front keeps names that begin with grpc- for itself. The details have RetryInfo.
+        trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", failure.details), *returned]
+        self._front.fail(number, failure.code, failure.message, trailers)
 
 
 class _Call(ServerCall):
