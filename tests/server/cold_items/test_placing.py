@@ -55,6 +55,7 @@ def test_what_was_placed_is_not_placed_again(cold, placing, monkeypatch):
     [
         (ColdItem("n-0", texts={"blurb": "long"}), NoEncoder, "not installed"),
         (ColdItem("n-0", vectors={"image": (1.0, 2.0)}), InvalidArgument, "items that model 'placed' can place"),
+        (ColdItem("n-0", vectors=image(1e30)), InvalidArgument, "items that model 'placed' can place"),
     ],
 )
 def test_nothing_of_a_call_is_kept_that_cannot_be_placed(cold, placing, item, error, words):
@@ -75,3 +76,23 @@ def test_without_a_model_that_places_nothing_is_added(tmp_path):
     with pytest.raises(FailedPrecondition, match="no model that serves places new items"):
         cold.upsert([ColdItem("n-0")])
     assert not (tmp_path / "items.db").exists()
+
+
+def test_an_item_that_a_bundle_cannot_place_costs_no_other_its_place(cold, placing, tmp_path, monkeypatch):
+    ours = [
+        ColdItem("n-0", vectors={**image(1), "other": (1.0,)}),
+        ColdItem("n-1", vectors={**image(2), "other": (1.0, 2)}),
+    ]
+    for item in ours:  # of a column that this model does not read, and of widths that no table has
+        cold.upsert([item])
+    cold._store.upsert([ColdItem("n-2", vectors={"image": (1.0, 2.0)})])  # as where a model with other vectors took it
+    after = ColdItems(ColdItemStore(tmp_path / "items.db"), most=3)
+    after.refresh()
+    after.add(placing)
+    for items in (after, cold):
+        items.refresh()
+        segment = items.segment(placing)
+        assert segment.catalogue.item_ids(np.arange(2)) == ["n-0", "n-1"]
+        assert (len(segment.catalogue), segment.vectors[:, 0].tolist()) == (2, [1, 2])
+    monkeypatch.setattr(placing, "place", lambda _: pytest.fail("what was refused is not tried again"))
+    after.refresh()

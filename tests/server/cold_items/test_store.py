@@ -1,5 +1,6 @@
 """`store.py`: what was acknowledged is there after a restart, and a file of something else is left alone."""
 
+import multiprocessing
 import sqlite3
 import stat
 
@@ -46,3 +47,46 @@ def test_a_damaged_row_is_told(tmp_path):
         connection.execute("UPDATE items SET content = '[' || content")
     with pytest.raises(Unavailable, match="cannot be read or written"):
         store.read()
+
+
+def add_one(path, number, begin, outcomes):
+    begin.wait()
+    try:
+        ColdItemStore(path).upsert([ColdItem(f"n-{number}")])
+        outcomes.put("")
+    except Unavailable as error:
+        outcomes.put(error.message)
+
+
+def test_processes_may_make_the_file_at_once(tmp_path):
+    forked = multiprocessing.get_context("fork")  # what they import would keep them apart
+    for turn in range(8):
+        path = tmp_path / f"{turn}.db"
+        begin, outcomes = forked.Event(), forked.Queue()
+        processes = [forked.Process(target=add_one, args=(path, number, begin, outcomes)) for number in range(4)]
+        for process in processes:
+            process.start()
+        begin.set()
+        assert [outcomes.get(timeout=30) for _ in processes] == [""] * 4
+        for process in processes:
+            process.join()
+        assert len(ColdItemStore(path).read()) == 4
+
+
+def test_a_file_whose_making_was_cut_off_is_made_whole(tmp_path):
+    path = tmp_path / "items.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA application_id = {0x48676369}")
+    assert ColdItemStore(path).read() == []
+    assert ColdItemStore(path).upsert([ColdItem("a")]) == 1
+
+
+def test_what_is_unchanged_is_not_taken_apart_again(tmp_path):
+    store, other = ColdItemStore(tmp_path / "items.db"), ColdItemStore(tmp_path / "items.db")
+    store.upsert([ColdItem("a"), ColdItem("b")])
+    a, b = store.read()
+    other.upsert([ColdItem("a", "changed"), ColdItem("c")])
+    changed, same, new = store.read()
+    assert (changed.title, same is b, new.item_id) == ("changed", True, "c")
+    assert changed != a
+    assert changed.key == ColdItem("a", "changed").key

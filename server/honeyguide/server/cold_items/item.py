@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 
 from honeyguide.sdk import ItemTable
 
-__all__ = ["ColdItem", "as_table"]
+__all__ = ["ColdItem", "as_table", "digest_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the cached property
 class ColdItem:
     """Item, and what is known of it."""
 
@@ -29,13 +31,27 @@ class ColdItem:
 
     def to_text(self) -> str:
         """Returns it as JSON; equal items give equal texts."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, allow_nan=False)
+        said = {**vars(self)}
+        said.pop("key", None)
+        return json.dumps(said, ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+    @cached_property
+    def key(self) -> bytes:
+        """The same for items that say the same, and short: texts of thousands of items fill hundreds of megabytes."""
+        return digest_of(self.to_text())
 
     @classmethod
     def from_text(cls, text: str) -> ColdItem:
         """Reads what `to_text` wrote; raises `ValueError`, `TypeError` or `KeyError` for anything else."""
         given = json.loads(text)
-        return cls(**{**given, "categories": tuple(given["categories"])})
+        item = cls(**{**given, "categories": tuple(given["categories"])})
+        vars(item)["key"] = digest_of(text)
+        return item
+
+
+def digest_of(text: str) -> bytes:
+    """Returns what stands for a text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def as_table(items: Sequence[ColdItem]) -> ItemTable:

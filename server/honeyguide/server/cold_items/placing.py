@@ -37,7 +37,8 @@ class ColdItems:
         self._items: list[ColdItem] = []
         self._bundles: WeakSet[RetrievingBundle] = WeakSet()
         self._segments: WeakKeyDictionary[LoadedBundle, Segment] = WeakKeyDictionary()
-        self._placed: WeakKeyDictionary[LoadedBundle, dict[str, Vector]] = WeakKeyDictionary()
+        self._placed: WeakKeyDictionary[LoadedBundle, dict[bytes, Vector]] = WeakKeyDictionary()
+        self._refused: WeakKeyDictionary[LoadedBundle, set[bytes]] = WeakKeyDictionary()
         self._turn = threading.Lock()
         self._log = structlog.get_logger("honeyguide.cold_items")
 
@@ -117,32 +118,47 @@ class ColdItems:
         self._items = items
 
     def _fill(self, bundle: RetrievingBundle, items: Sequence[ColdItem]) -> None:
-        """Makes a bundle's segment of what its catalogue lacks; where it cannot, it has none."""
+        """Makes a bundle's segment of what its catalogue lacks and it can place."""
         rows = bundle.catalogue.rows([item.item_id for item in items]).tolist()
-        fresh = [item for item, row in zip(items, rows, strict=True) if row < 0]
-        try:
-            vectors = self._place(bundle, fresh)
-        except HoneyguideError as error:
-            name, version = bundle.key
-            self._log.warning("added items are not placed", model=name, version=version, problem=error.message)
-            fresh = []
+        fresh = self._placeable(bundle, [item for item, row in zip(items, rows, strict=True) if row < 0])
         if fresh:
-            self._segments[bundle] = Segment.of(bundle.catalogue, fresh, vectors)
+            self._segments[bundle] = Segment.of(bundle.catalogue, fresh, self._place(bundle, fresh))
         else:
             self._segments.pop(bundle, None)
 
+    def _placeable(self, bundle: RetrievingBundle, items: list[ColdItem]) -> list[ColdItem]:
+        """Returns those of the items that a bundle can place, whatever others among them are like."""
+        keys = {item.key for item in items}
+        refused = self._refused[bundle] = self._refused.get(bundle, set()) & keys
+        before, problem = len(refused), ""
+        waiting, able = [[item for item in items if item.key not in refused]], list[ColdItem]()
+        while waiting:
+            part = waiting.pop()
+            try:
+                self._place(bundle, part)
+                able += part
+            except HoneyguideError as error:
+                problem = error.message
+                if len(part) == 1:
+                    refused.add(part[0].key)
+                else:
+                    middle = len(part) // 2
+                    waiting += [part[middle:], part[:middle]]  # the first half comes first
+        if new := len(refused) - before:
+            name, version = bundle.key
+            self._log.warning("added items are not placed", model=name, version=version, items=new, problem=problem)
+        return able
+
     def _place(self, bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
         """Returns (items, d) vectors; what was placed before and says the same is not placed again."""
-        texts = [item.to_text() for item in items]
         known = self._placed.get(bundle, {})
-        missing = [place for place, text in enumerate(texts) if text not in known]
-        placed = {text: known[text] for text in texts if text in known}
+        missing = [item for item in items if item.key not in known]
+        placed = {item.key: known[item.key] for item in items if item.key in known}
         for start in range(0, len(missing), _CHUNK):
-            places = missing[start : start + _CHUNK]
-            vectors = _vectors(bundle, [items[place] for place in places])
-            placed |= zip((texts[place] for place in places), vectors, strict=True)
+            part = missing[start : start + _CHUNK]
+            placed |= zip((item.key for item in part), _vectors(bundle, part), strict=True)
         self._placed[bundle] = {**known, **placed} if len(known) <= 2 * self._most else placed
-        return np.array([placed[text] for text in texts], np.float32).reshape(len(texts), bundle.manifest.dimension)
+        return np.array([placed[item.key] for item in items], np.float32).reshape(len(items), bundle.manifest.dimension)
 
 
 def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
@@ -155,6 +171,8 @@ def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
         raise InvalidArgument(
             "items", f"{len(items)} items", f"items that model {bundle.key[0]!r} can place ({error})"
         ) from error
-    if not np.isfinite(vectors).all():
+    with np.errstate(over="ignore"):
+        lengths = np.square(vectors).sum(1)  # where one is finite, so is what is made of it and a user's vector
+    if not np.isfinite(lengths).all():
         raise InvalidArgument("items", f"{len(items)} items", f"items that model {bundle.key[0]!r} can place")
     return vectors

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from honeyguide.sdk.errors import Unavailable
-from honeyguide.server.cold_items.item import ColdItem
+from honeyguide.server.cold_items.item import ColdItem, digest_of
 
 __all__ = ["ColdItemStore"]
 
@@ -23,17 +23,25 @@ class ColdItemStore:
     def __init__(self, path: Path) -> None:
         """Touches nothing yet: the file is made when the first item comes."""
         self.path = path
+        self._known: dict[bytes, ColdItem] = {}  # by their contents, as they were last read
 
     def read(self) -> list[ColdItem]:
-        """Returns all items, the newest last; raises `Unavailable` where the file cannot be read."""
+        """Returns all items, the newest last; raises `Unavailable` where the file cannot be read.
+
+        Those that were there at the last reading are the same objects: taking an item apart costs far more than a look.
+        """
         if not self.path.exists():
             return []
-        with self._open() as connection:
-            rows = connection.execute("SELECT content FROM items ORDER BY place").fetchall()
+        found: dict[bytes, ColdItem] = {}
         try:
-            return [ColdItem.from_text(content) for (content,) in rows]
-        except (ValueError, TypeError, KeyError) as error:
+            with self._open() as connection:
+                for (content,) in connection.execute("SELECT content FROM items ORDER BY place"):
+                    digest = digest_of(content)
+                    found[digest] = self._known.get(digest) or ColdItem.from_text(content)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self._ill(error) from error
+        self._known = found
+        return list(found.values())
 
     def upsert(self, items: Sequence[ColdItem]) -> int:
         """Adds items or replaces those of the same ids, all or none; returns how many were not there.
@@ -66,14 +74,17 @@ class ColdItemStore:
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
+                # In this order, as another process may make the table, with the number, in between.
+                (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
                 (application,) = connection.execute("PRAGMA application_id").fetchone()
-                if application != _APPLICATION:
-                    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
-                        raise Unavailable(f"{self.path} is a file of something else; name another one in cold_items")
-                    connection.executescript(
-                        f"PRAGMA journal_mode = WAL; PRAGMA application_id = {_APPLICATION};"
-                        "CREATE TABLE items (place INTEGER PRIMARY KEY AUTOINCREMENT, item_id TEXT NOT NULL UNIQUE, "
-                        "content TEXT NOT NULL);"
+                if tables and application != _APPLICATION:
+                    raise Unavailable(f"{self.path} is a file of something else; name another one in cold_items")
+                if not tables:
+                    connection.executescript(  # all or nothing, and whoever comes second finds it made
+                        "BEGIN IMMEDIATE;"
+                        "CREATE TABLE IF NOT EXISTS items (place INTEGER PRIMARY KEY AUTOINCREMENT, "
+                        "item_id TEXT NOT NULL UNIQUE, content TEXT NOT NULL);"
+                        f"PRAGMA application_id = {_APPLICATION}; COMMIT;"
                     )
                 connection.execute("PRAGMA synchronous = FULL")
                 yield connection
