@@ -1,4 +1,7 @@
-"""The server says what it serves, can be asked by generic tools, and stops without a failed call."""
+"""The server says what it serves, can be asked by generic tools, and stops without a failed call.
+
+Named here: `doors.py`, `summary.py`.
+"""
 
 from __future__ import annotations
 

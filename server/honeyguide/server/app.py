@@ -9,15 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import structlog
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from honeyguide.answers.plain_text import plain_line
-from honeyguide.sdk.errors import ConfigError, NothingServed
 from honeyguide.sdk.host import PluginHost
-from honeyguide.server.access.certificates import server_context, server_credentials
+from honeyguide.server.access.certificates import server_credentials
 from honeyguide.server.access.gate import Gate
 from honeyguide.server.access.reach import check_reach
 from honeyguide.server.api.auditing import Auditor
@@ -32,23 +29,17 @@ from honeyguide.server.api.store_watch import watch_store
 from honeyguide.server.api.stream_batch import StreamTools
 from honeyguide.server.api.unary import UnaryMethods
 from honeyguide.server.api.writing import AnswerWriter
-from honeyguide.server.bundles.repository import BundleState, Repository
+from honeyguide.server.bundles.repository import Repository
 from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.bundles.trust import Trust
 from honeyguide.server.cold_items.placing import ColdItems
 from honeyguide.server.cold_items.store import ColdItemStore
-from honeyguide.server.events.opening import describe_store, open_store
-from honeyguide.server.oip.infer import InferMethod
-from honeyguide.server.oip.models import Models
-from honeyguide.server.oip.pipeline_work import ItemBytes, PipelineTools
-from honeyguide.server.oip.service import InferenceServicer
-from honeyguide.server.oip.statistics import Statistics
-from honeyguide.server.oip.streams import InferStreams
-from honeyguide.server.oip.wire import INFER, SERVICE
-from honeyguide.server.oip.work import Book
+from honeyguide.server.doors import Doors
+from honeyguide.server.events.opening import open_store
+from honeyguide.server.exposure.opening import open_exposures
+from honeyguide.server.oip.assembly import make_inference
+from honeyguide.server.oip.wire import SERVICE
 from honeyguide.server.ops.audit import AuditLog
-from honeyguide.server.ops.banner import describe_addresses, describe_pipeline
-from honeyguide.server.ops.endpoint import MetricsEndpoint
 from honeyguide.server.ops.logs import log_plugins
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.ops.pseudonyms import Pseudonyms
@@ -58,22 +49,16 @@ from honeyguide.server.serving.pipelines import Pipelines
 from honeyguide.server.serving.shadows import Shadows
 from honeyguide.server.serving.workers import Workers
 from honeyguide.server.settings import Settings
-from honeyguide.server.transport.choice import choose_transport, make_transport
-from honeyguide.server.transport.grpcio import GrpcioTransport
-from honeyguide.server.transport.ports import address_of, check_free
-from honeyguide.server.transport.services import Services, Transport
-
-if TYPE_CHECKING:
-    from honeyguide.server.exposure.log import ExposureLog
-    from honeyguide.server.web.door import WebDoor
+from honeyguide.server.summary import summarise
+from honeyguide.server.transport.choice import choose_transport
+from honeyguide.server.transport.ports import check_free
+from honeyguide.server.transport.services import Services
 
 __all__ = ["Server", "serve"]
 
 _RECOMMENDER = "honeyguide.v1.RecommenderService"
 _MODELS = "honeyguide.v1.ModelService"
 """Answers although no model is loaded."""
-_MOST_FAILED = 20
-"""Lines of the summary about bundles that do not serve."""
 
 
 class Server:
@@ -148,7 +133,9 @@ class Server:
         self._parts.callback(shadows.close)
         outcomes, writer, request_ids = Outcomes(self.metrics), AnswerWriter(), RequestIds()
         recorder = EventRecorder(store, self.metrics)
-        exposures = self._open_exposures()
+        exposures = open_exposures(settings, self.metrics)
+        if exposures is not None:
+            self._parts.callback(exposures.close)
         unary = UnaryMethods(self.pipelines, recorder, self.metrics, outcomes, writer, exposures, shadows)
         self.workers = Workers(
             unary.answer,
@@ -171,7 +158,19 @@ class Server:
         self.health = HealthServicer()
         tools = StreamTools(self.workers, self.pipelines, self.metrics, writer, request_ids)
         models = ModelServicer(self.repository, self.pipelines, host, self._refresh_health, self._peers, cold_items)
-        inference = self._make_inference(unary, outcomes, request_ids, models, exposures, shadows)
+        inference = make_inference(
+            settings,
+            self.pipelines,
+            self.repository,
+            self.metrics,
+            self.workers,
+            unary,
+            outcomes,
+            request_ids,
+            models,
+            exposures,
+            shadows,
+        )
         services = self._services = Services(
             unary=unary.paths,
             workers=self.workers,
@@ -187,37 +186,20 @@ class Server:
             tls=tls,
             intercept=partial(ErrorInterceptor, outcomes, request_ids, unary.paths, gate, self._open_audit()),
         )
-        self._transport: Transport = make_transport(self._choice, services, settings)
-        self._admin = GrpcioTransport(services, settings, is_admin=True) if settings.admin_port >= 0 else None
-        self._web = self._open_web(services) if settings.web_port >= 0 else None
-        self.workers.start(self._transport.receive)
+        self._doors = Doors(services, settings, self._choice, self.metrics)
+        self.workers.start(self._doors.receive)
         self._parts.callback(self.workers.close)
-        self._parts.push_async_callback(self._transport.stop, None)
-        self.port = self._transport.port
-        self.admin_port = -1
-        if self._admin is not None:
-            self._parts.push_async_callback(self._admin.stop, None)
-            self.admin_port = self._admin.port
-        self.web_port = -1
-        if self._web is not None:
-            self._parts.push_async_callback(self._web.stop, None)
-            self.web_port = self._web.port
-        self.metrics_port = -1
-        if settings.metrics_port >= 0:
-            endpoint = MetricsEndpoint(self.metrics.registry, settings.metrics_host, settings.metrics_port)
-            self._parts.callback(endpoint.stop)
-            self.metrics_port = endpoint.port
+        self._parts.callback(self._doors.close)
+        self._parts.push_async_callback(self._doors.stop, None)
+        self.port, self.admin_port = self._doors.port, self._doors.admin_port
+        self.web_port, self.metrics_port = self._doors.web_port, self._doors.metrics_port
         await self._refresh_health()
         watch = asyncio.create_task(watch_store(store, self.health, self.metrics))
         self._parts.callback(watch.cancel)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await self._peers.join()
-        await self._transport.start()
-        if self._admin is not None:
-            await self._admin.start()
-        if self._web is not None:
-            await self._web.start()
+        await self._doors.start()
 
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new calls, lets those under way finish, then frees everything; twice is once."""
@@ -225,44 +207,8 @@ class Server:
             return
         self._stopped = True
         await self.health.enter_graceful_shutdown()
-        drain = self.settings.drain_seconds
-        doors = (self._transport, self._admin, self._web)
-        await asyncio.gather(*(each.stop(drain) for each in doors if each is not None))
+        await self._doors.stop(self.settings.drain_seconds)
         await self._parts.aclose()
-
-    def _open_web(self, services: Services) -> WebDoor:
-        """Binds the port of the web."""
-        try:
-            from honeyguide.server.web.door import WebDoor  # most servers have none
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"web_port is set, for which {error.name} is missing: pip install 'honeyguide[web]'"
-            ) from error
-        settings = self.settings
-        return WebDoor(services, settings, services.tls and partial(server_context, settings, self.metrics))
-
-    def _make_inference(
-        self,
-        unary: UnaryMethods,
-        outcomes: Outcomes,
-        request_ids: RequestIds,
-        servicer: ModelServicer,
-        exposures: ExposureLog | None,
-        shadows: Shadows,
-    ) -> InferenceServicer:
-        """Makes what serves the Open Inference Protocol, and has the workers answer its unary method, too."""
-        settings, models, statistics = self.settings, Models(self.pipelines, self.repository), Statistics()
-        tools = PipelineTools(
-            self.pipelines,
-            self.metrics,
-            Book(outcomes, statistics),
-            ItemBytes(),
-            expose=None if exposures is None else exposures.add,
-            offer=shadows.offer,
-        )
-        unary.add(INFER, InferMethod(models, tools, self.workers, settings.max_queue_rows).answer)
-        streams = InferStreams(self.workers, request_ids, settings.max_open_streams)
-        return InferenceServicer(models, statistics, streams, self.repository, servicer)
 
     def _open_audit(self) -> Auditor | None:
         """Opens the log of what is changed and erased, where there is to be one."""
@@ -274,25 +220,6 @@ class Server:
         log = AuditLog(settings.audit_log)
         self._parts.callback(log.close)
         return Auditor(log, pseudonyms)
-
-    def _open_exposures(self) -> ExposureLog | None:
-        """Opens the log of what is shown, where there is to be one."""
-        settings = self.settings
-        if settings.exposures is None:
-            return None
-        if settings.exposures_key is None:
-            raise ConfigError("exposures is set and exposures_key is not; make one with `openssl rand -hex 32`")
-        from honeyguide.server.exposure.log import ExposureLog  # most servers have none
-
-        exposures = ExposureLog(
-            settings.exposures,
-            Pseudonyms.from_file("exposures_key", settings.exposures_key),
-            file_seconds=settings.exposures_seconds,
-            keep_days=settings.exposures_keep_days,
-            observe=lambda outcome, rows: self.metrics.exposures.labels(outcome).inc(rows),
-        )
-        self._parts.callback(exposures.close)
-        return exposures
 
     async def apply(self, change: Change) -> None:
         """Does what another process did; raises as it would have there."""
@@ -316,36 +243,7 @@ class Server:
 
     def summary(self) -> list[str]:
         """Says in a few lines what is served, where, and by which provider."""
-        lines = []
-        for pipeline in self.pipelines.all():
-            name = pipeline.options.name
-            try:
-                plan = pipeline.plan()
-            except NothingServed:
-                lines.append(f"pipeline {name}: model {pipeline.options.model} is not loaded")
-                continue
-            manifests = [bundle.manifest for bundle in plan.bundles]
-            is_default = name == self.pipelines.default
-            lines.append(describe_pipeline(name, plan.stages, manifests, plan.bundle.provider, is_default=is_default))
-        failed = [entry for entry in self.repository.entries() if entry.state == BundleState.FAILED]
-        lines += [f"not served: {entry.problem}" for entry in failed[:_MOST_FAILED]]
-        if len(failed) > _MOST_FAILED:
-            lines.append(f"not served: {len(failed) - _MOST_FAILED:,} more; `honeyguide models` lists them")
-        lines.append(
-            describe_addresses(
-                address_of(self.settings.host, self.port),
-                address_of(self.settings.metrics_host, self.metrics_port) if self.metrics_port >= 0 else "",
-                events=describe_store(self.settings.events),
-                workers=self.runtime.workers,
-                threads=self.runtime.threads,
-                transport="native" if self._choice.native else "grpcio",
-                why=self._choice.why,
-                tls=self.settings.tls_certificate is not None,
-                admin_address=address_of(self.settings.admin_host, self.admin_port) if self.admin_port >= 0 else "",
-                web_address=address_of(self.settings.web_host, self.web_port) if self.web_port >= 0 else "",
-            )
-        )
-        return list(map(plain_line, lines))  # names and words of bundles stand in them
+        return summarise(self.settings, self.repository, self.pipelines, self.runtime, self._choice, self._doors)
 
     async def _refresh_health(self) -> None:
         """Tells health what answers: without a model, recommendations do not, and so the server as a whole."""

@@ -1,4 +1,7 @@
-"""A server writes down what it shows, and forgets whom it is told to forget; a full queue costs no answer."""
+"""A server writes down what it shows, and forgets whom it is told to forget; a full queue costs no answer.
+
+`opening.py` says whether there is a log at all.
+"""
 
 from __future__ import annotations
 

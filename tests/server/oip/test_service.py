@@ -1,6 +1,6 @@
 """Each rpc beside ModelInfer says what is so, and changes what it says it does, on both transports.
 
-Named here: `service.py`, `streams.py`.
+Named here: `service.py`, `streams.py`, `assembly.py`.
 """
 
 from __future__ import annotations

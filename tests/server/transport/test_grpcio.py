@@ -214,7 +214,7 @@ async def test_a_stop_finishes_what_is_under_way_and_refuses_what_comes(start: A
 
 async def test_what_stands_behind_the_front_is_closed_to_other_users_and_goes_with_it(start: Any) -> None:
     async with start(transport="native") as running:
-        folder = Path(running.server._transport._folder)
+        folder = Path(running.server._doors.transport._folder)
         found = await asyncio.to_thread(folder.stat)
         assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.getuid())
         assert await asyncio.to_thread((folder / "grpc.sock").is_socket)
