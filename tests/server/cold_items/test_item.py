@@ -1,11 +1,35 @@
 """`item.py`: an added item survives the disk, and becomes a table in which what is missing is empty."""
 
+import json
+
 import numpy as np
 import pytest
 
 from honeyguide.server.cold_items.item import ColdItem, as_table
 
 FULL = ColdItem("n-1", "A title, ü", ("b", "a"), {"blurb": "words"}, {"price": 2.5}, {"image": (1.0, 0.0)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"item_id": 7},
+        {"item_id": ""},
+        {"title": None},
+        {"categories": [1]},
+        {"categories": None},
+        {"texts": None},
+        {"texts": {"blurb": 1}},
+        {"numbers": {"price": "1"}},
+        {"vectors": {"image": "12"}},
+        {"vectors": {"image": [None]}},
+        {"other": 1},
+    ],
+)
+def test_what_is_no_item_is_not_read(change):
+    text = json.dumps(json.loads(FULL.to_text()) | change)
+    with pytest.raises((TypeError, ValueError, KeyError, AttributeError)):
+        ColdItem.from_text(text)
 
 
 def test_an_item_is_read_as_it_was_written():

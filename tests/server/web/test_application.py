@@ -141,6 +141,8 @@ BAD: dict[str, tuple[Any, dict[str, str], int, str]] = {
     "wrong type": ({"k": "many"}, {}, 400, "MALFORMED"),
     "wrong shape": ({"history": [1]}, {}, 400, "MALFORMED"),
     "a list": ([1, 2], {}, 400, "MALFORMED"),
+    "an empty list": (b" []", {}, 400, "MALFORMED"),
+    "an empty text": ("", {}, 400, "MALFORMED"),
     "no JSON": (b"{", {}, 400, "MALFORMED"),
     "not UTF-8": (b'{"userId": "\xff"}', {}, 400, "MALFORMED"),
     "a field twice": (b'{"k": 1, "k": 2}', {}, 400, "MALFORMED"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -42,11 +42,27 @@ class ColdItem:
 
     @classmethod
     def from_text(cls, text: str) -> ColdItem:
-        """Reads what `to_text` wrote; raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        """Reads what `to_text` wrote.
+
+        Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for anything else.
+        """
         given = json.loads(text)
         item = cls(**{**given, "categories": tuple(given["categories"])})
+        vectors = item.vectors.values()
+        if not (
+            item.item_id
+            and _are((item.item_id, item.title, *item.categories, *item.texts.values()), str)
+            and _are(item.numbers.values(), int, float)
+            and _are(vectors, list)
+            and all(_are(vector, int, float) for vector in vectors)
+        ):
+            raise TypeError(f"{item.item_id!r} has a value of another kind")
         vars(item)["key"] = digest_of(text)
         return item
+
+
+def _are(values: Iterable[object], *kinds: type) -> bool:
+    return set(map(type, values)) <= set(kinds)
 
 
 def digest_of(text: str) -> bytes:

@@ -69,6 +69,8 @@ def from_json(data: bytes, message: Message) -> bytes:
         raise TooLarge(f"the JSON has more than {MAX_MESSAGE_BYTES:,} bytes, which is what is allowed; send several")
     if text.count(b",") > _MOST_VALUES:
         raise TooLarge(f"the JSON has more than {_MOST_VALUES:,} values; send several")
+    if text and text.lstrip()[:1] in (b"[", b'"'):  # json_format takes what is empty of these
+        raise Malformed("no request of this call: the JSON is no object")
     try:
         if text:
             Parse(text, message)
