@@ -25,6 +25,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "RecordEvents": ("record",),
     **dict.fromkeys(("ListEvents", "ListUsers", "DeleteUser"), ("history",)),
     **dict.fromkeys(("LoadModel", "UnloadModel", "SetTraffic", "ListPlugins"), ("admin",)),
+    **dict.fromkeys(("UpsertItems", "DeleteItems", "ListItems"), ("admin",)),
+    **dict.fromkeys(("ModelInfer", "ModelStreamInfer"), ("recommend",)),
+    **dict.fromkeys(("ServerLive", "ServerReady", "ServerMetadata"), _READERS),
+    **dict.fromkeys(("ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"), _READERS),
+    **dict.fromkeys(("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"), ("admin",)),
 }
 """Roles that may, as docs/access.md has them; any one will do."""
 _ROLES = ("recommend", "record", "history", "admin")
@@ -57,7 +62,7 @@ def credentials(bench: Bench) -> Outcome:
     with bench.server(tokens=str(file)) as server, Caller(server.address) as caller:
         for name, method in methods().items():
             service = name.partition("/")[0]
-            if not service.startswith("honeyguide."):
+            if not service.startswith(("honeyguide.", "inference.")):
                 continue  # health is open unless it is set otherwise, and gives nothing away
             outcome.add(rpcs=1)
             needed = NEEDED.get(method.name)

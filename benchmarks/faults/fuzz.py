@@ -27,6 +27,7 @@ from faults.callers import Caller
 from faults.messages import anything, crossed, draw, mutated, valid
 from faults.oracle import ORACLES, Expected, expected_stream
 from faults.registry import Bench, Outcome
+from honeyguide.oip.v2 import inference_pb2
 from honeyguide.v1 import event_service_pb2, model_service_pb2, recommender_service_pb2
 
 __all__ = ["fuzz", "methods"]
@@ -55,9 +56,13 @@ class Sent:
 
 def methods() -> dict[str, MethodDescriptor]:
     """Returns every rpc by service and name, as a path has them."""
-    files = (recommender_service_pb2, event_service_pb2, model_service_pb2, health_pb2, reflection_pb2)
+    files = (recommender_service_pb2, event_service_pb2, model_service_pb2, inference_pb2, health_pb2, reflection_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
-    found = {f"{service.full_name}/{each.name}": each for service in services for each in service.methods}
+    found = {
+        f"{service.full_name.replace('honeyguide.oip.v2.', 'inference.')}/{each.name}": each
+        for service in services
+        for each in service.methods
+    }
     old = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
     return found | {old.replace("v1alpha", "v1"): found[old]}
 

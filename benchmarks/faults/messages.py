@@ -37,6 +37,8 @@ _FLOATS = st.one_of(
 _SCALARS: dict[int, Strategy] = {
     FieldDescriptor.CPPTYPE_STRING: _STRINGS,
     FieldDescriptor.CPPTYPE_INT32: st.one_of(st.sampled_from(_EDGES), st.integers(-(2**31), 2**31 - 1)),
+    FieldDescriptor.CPPTYPE_UINT32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: st.integers(0, 2**64 - 1),
     FieldDescriptor.CPPTYPE_INT64: st.one_of(st.sampled_from(_WIDE), st.integers(-(2**63), 2**63 - 1)),
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
     FieldDescriptor.CPPTYPE_FLOAT: _FLOATS,
@@ -50,7 +52,14 @@ def anything(kind: Descriptor) -> Strategy:
     return st.fixed_dictionaries({}, optional=fields).map(lambda values: _message(kind, values))
 
 
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
 def _anything_in(field: FieldDescriptor) -> Strategy:
+    if _is_map(field):
+        key, value = (_anything_in(field.message_type.fields_by_name[name]) for name in ("key", "value"))
+        return st.dictionaries(key, value, max_size=3)
     if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
         one: Strategy = anything(field.message_type)
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING and field.type == FieldDescriptor.TYPE_BYTES:
@@ -64,6 +73,7 @@ _IDS = st.text(min_size=1, max_size=60)
 _USERS = st.one_of(st.integers(0, 400).map("user-{}".format), _IDS)
 _ITEMS = st.one_of(st.sampled_from(ITEM_IDS), _IDS)
 _KNOWN = st.sampled_from(ITEM_IDS)
+_KNOWN_BYTES = st.sampled_from([item.encode() for item in ITEM_IDS])
 _TIMES = st.integers(0, LATELY)
 _AMOUNTS = st.one_of(st.none(), st.floats(0, 2.0**100, width=32))
 _WORTH = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False, width=32))
@@ -123,6 +133,29 @@ _EVENT: dict[str, Strategy] = {
     "value": _WORTH,
     "request_id": st.text(max_size=30),
 }
+_NEW_ITEM: dict[str, Strategy] = {
+    "item_id": _IDS,
+    "title": st.text(max_size=100),
+    "categories": st.lists(_IDS, max_size=3),
+    "texts": st.dictionaries(_IDS, st.text(max_size=60), max_size=2),
+    "numbers": st.dictionaries(_IDS, st.floats(allow_nan=False, allow_infinity=False), max_size=2),
+}
+_TENSOR: dict[str, Strategy] = {
+    "name": st.just("history"),
+    "datatype": st.just("BYTES"),
+    "shape": st.just([1, 1]),
+    "contents": st.lists(_KNOWN_BYTES, min_size=1, max_size=1).map(lambda item: {"bytes_contents": item}),
+}
+_OF_PIPELINES = st.sampled_from(["near", "both"])
+_INFERENCE: dict[str, dict[str, Strategy]] = {
+    "ModelInferRequest": {
+        "model_name": _OF_PIPELINES,
+        "inputs": st.lists(st.fixed_dictionaries(_TENSOR), min_size=1, max_size=1),
+    },
+    **{f"{rpc}Request": {} for rpc in ("ServerLive", "ServerReady", "ServerMetadata", "RepositoryIndex")},
+    **{f"Model{what}Request": {"name": _OF_PIPELINES} for what in ("Ready", "Metadata", "Config", "Statistics")},
+    **{f"RepositoryModel{what}Request": {"model_name": _OF_PIPELINES} for what in ("Load", "Unload")},
+}
 _VALID: dict[str, dict[str, Strategy]] = {
     "RecommendRequest": {
         **_WHO,
@@ -163,6 +196,10 @@ _VALID: dict[str, dict[str, Strategy]] = {
             },
         ),
     },
+    "UpsertItemsRequest": {"items": st.lists(st.fixed_dictionaries(_NEW_ITEM), min_size=1, max_size=3)},
+    "DeleteItemsRequest": {"item_ids": st.lists(_IDS, min_size=1, max_size=3, unique=True)},
+    "ListItemsRequest": _LIST,
+    **_INFERENCE,
     "ListPipelinesRequest": _LIST,
     "ListPluginsRequest": _LIST,
     "HealthCheckRequest": {
@@ -192,7 +229,14 @@ def _message(kind: Descriptor, values: dict[str, Any]) -> Message:
         field = kind.fields_by_name[name]
         if value is None:
             continue
-        if field.message_type is None:
+        if _is_map(field):
+            of_value = field.message_type.fields_by_name["value"]
+            for key, one in value.items():
+                if of_value.message_type is None:
+                    getattr(message, name)[key] = one
+                else:
+                    getattr(message, name)[key].CopyFrom(_part(of_value, one))
+        elif field.message_type is None:
             getattr(message, name).extend(value) if field.is_repeated else setattr(message, name, value)
         elif field.is_repeated:
             getattr(message, name).extend(_part(field, one) for one in value)
@@ -239,7 +283,9 @@ def crossed(pool: Sequence[Message], count: int, chance: random.Random) -> Itera
             if field.containing_oneof is not None and message.WhichOneof(field.containing_oneof.name):
                 continue
             other = chance.choice(pool)
-            if field.is_repeated and field.message_type is not None:
+            if _is_map(field):
+                getattr(message, name).MergeFrom(getattr(other, name))
+            elif field.is_repeated and field.message_type is not None:
                 getattr(message, name).extend(_entry(pool, name, entry, chance) for entry in getattr(other, name))
             elif field.is_repeated:
                 getattr(message, name).extend(getattr(other, name))

@@ -18,6 +18,10 @@ __all__ = ["ORACLES", "Expected", "expected_options", "expected_row", "expected_
 
 DAY_MS = 86_400_000
 PIPELINES = ("", "near", "both")
+_INFERENCE = (
+    *("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"),
+    *("ModelInfer", "ModelStreamInfer", "RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"),
+)
 _SERVICES = ("", *(f"honeyguide.v1.{name}Service" for name in ("Recommender", "Event", "Model")))
 _UNNEEDED = ("recent",)
 """Models that no pipeline needs."""
@@ -206,6 +210,34 @@ def _set_traffic(message: Any) -> Expected:
     return expected
 
 
+def _upsert(message: Any) -> Expected:
+    """Expects a refusal in any case: no model of the servers that are tried places new items."""
+    ids = [item.item_id for item in message.items]
+    wrong = ["items"] if not 1 <= len(ids) <= 1000 or len(set(ids)) < len(ids) else _texts("item_id", ids, 1, 256)
+    for item in message.items:
+        columns = (item.categories, item.texts, item.numbers, item.vectors)
+        wrong += _text("title", item.title, 0, 500) + _texts("categories", item.categories, 1, 256)
+        wrong += ["entries"] if any(len(column) > 100 for column in columns) else []
+        wrong += _texts("column", [*item.texts, *item.numbers, *item.vectors], 1, 256)
+        wrong += _texts("texts", list(item.texts.values()), 0, 10_000)
+        wrong += ["numbers"] if not all(map(math.isfinite, item.numbers.values())) else []
+        vectors = [vector.values for vector in item.vectors.values()]
+        fits = all(1 <= len(own) <= 4096 and all(map(math.isfinite, own)) for own in vectors)
+        wrong += [] if fits else ["vectors"]
+    return Expected({INVALID} if wrong else {"FAILED_PRECONDITION"})
+
+
+def _delete(message: Any) -> Expected:
+    ids = list(message.item_ids)
+    fits = 1 <= len(ids) <= 1000 and len(set(ids)) == len(ids)
+    return Expected.of(_texts("item_ids", ids, 1, 256) if fits else ["item_ids"])
+
+
+def _inference(_: Any) -> Expected:
+    """Expects what is no fault of the server; which code it is, Triton itself says (`make bench-oip`)."""
+    return Expected({OK, INVALID, "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "UNAVAILABLE"})
+
+
 def _user(message: Any) -> Expected:
     return Expected.of(_text("user_id", message.user_id, 1, 256))
 
@@ -223,8 +255,12 @@ ORACLES: dict[str, Callable[[Any], Expected]] = {
     "ModelService/LoadModel": _load,
     "ModelService/UnloadModel": _unload,
     "ModelService/SetTraffic": _set_traffic,
+    "ModelService/UpsertItems": _upsert,
+    "ModelService/DeleteItems": _delete,
+    "ModelService/ListItems": lambda m: Expected.of(_page(m)),
     "ModelService/ListPipelines": lambda m: Expected.of(_page(m)),
     "ModelService/ListPlugins": lambda m: Expected.of(_page(m)),
+    **{f"GRPCInferenceService/{name}": _inference for name in _INFERENCE},
     "Health/Check": lambda m: Expected({OK} if m.service in _SERVICES else {"NOT_FOUND"}),
     "Health/List": lambda _: Expected({OK}),
     "Health/Watch": lambda _: Expected({OK}),

@@ -60,7 +60,15 @@ def random_message(kind: type[Message], dice: random.Random, wild: float) -> Any
             continue
         if dice.random() < 0.2:
             continue
-        if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            of_value = field.message_type.fields_by_name["value"]
+            for _ in range(2):
+                value = random_value(of_value, dice, wild)
+                if of_value.message_type is None:
+                    getattr(message, field.name)[dice.choice(TEXTS)] = value
+                else:
+                    getattr(message, field.name)[dice.choice(TEXTS)].CopyFrom(value)
+        elif field.is_repeated:
             length = dice.choice((0, 1, 5)) if dice.random() < wild else 2
             getattr(message, field.name).extend(random_value(field, dice, wild) for _ in range(length))
         elif field.message_type:

@@ -61,6 +61,7 @@ async def test_reflection_describes_every_service(start: Any, version: str) -> N
             "honeyguide.v1.EventService",
             "honeyguide.v1.ModelService",
             "honeyguide.v1.RecommenderService",
+            "inference.GRPCInferenceService",
         }
         for name in names:
             files = (await ask(file_containing_symbol=name)).file_descriptor_response.file_descriptor_proto
