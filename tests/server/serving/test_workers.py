@@ -235,3 +235,34 @@ def test_a_leader_receives_while_others_compute(threads: int) -> None:
     arriving.put(None)
     workers.close()
     assert all(call.ended.is_set() for call in busy)
+
+
+def test_threads_outlive_what_should_not_be_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    desk, coming = Desk(), SimpleQueue[NotedCall | Exception | None]()
+    answer = desk.answer
+
+    def failing(calls: list[ServerCall]) -> None:
+        if calls[0].payload == b"bad":
+            raise ValueError("answering")
+        answer(calls)
+
+    def receive() -> Sequence[ServerCall] | None:
+        call = coming.get()
+        if isinstance(call, Exception):
+            raise call
+        return None if call is None else [call]
+
+    workers = Workers(failing, desk.refuse, threads=1, max_batch_rows=1, max_queue_rows=8, max_queue_seconds=60.0)
+    workers.start(receive)
+    try:
+        for _ in range(3):  # more than there are threads
+            coming.put(ValueError("receiving"))
+            coming.put(NotedCall(b"bad"))
+        call = NotedCall(b"good")
+        coming.put(call)
+        assert call.result() == b"good"
+    finally:
+        coming.put(None)
+        workers.close()
+    told = "".join(capsys.readouterr())
+    assert (told.count("receiving calls failed"), told.count("computing failed")) == (3, 3)

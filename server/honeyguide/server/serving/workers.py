@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import monotonic, perf_counter, sleep
 
+import structlog
+
 from honeyguide.sdk.errors import DeadlinePassed, HoneyguideError, OverCapacity, Unavailable
 from honeyguide.server.serving.calls import ServerCall
 
@@ -77,6 +79,7 @@ class Workers:
         self._latest = -math.inf  # when a call came last
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._log = structlog.get_logger("honeyguide.serving")
 
     @property
     def waiting(self) -> int:
@@ -210,9 +213,16 @@ class Workers:
     def _lead(self) -> list[ServerCall] | Part | None:
         """Receives until there is something for this thread to compute; None: there will be no more calls."""
         receive = self._receive
-        while receive is not None and (calls := receive()) is not None:
-            if not self._admit(calls):
-                sleep(_REFUSING_SECONDS)  # many refused at once cost less than one after the other
+        while receive is not None:
+            try:
+                if (calls := receive()) is None:
+                    break
+                if not self._admit(calls):
+                    sleep(_REFUSING_SECONDS)  # many refused at once cost less than one after the other
+            except Exception:  # boundary: what carries calls; without this thread no call would come in any more
+                self._log.exception("receiving calls failed")
+                sleep(_REFUSING_SECONDS)
+                continue
             with self._lock:
                 if self._computing < self._places and (unit := self._take()) is not None:
                     self._computing += 1
@@ -243,10 +253,13 @@ class Workers:
     def _compute(self, unit: list[ServerCall] | Part, thread: int) -> list[ServerCall] | Part | None:
         """Computes, then takes what is next."""
         self._begun[thread] += 1
-        if isinstance(unit, list):
-            self._compute_batch(unit)
-        else:
-            unit()
+        try:
+            if isinstance(unit, list):
+                self._compute_batch(unit)
+            else:
+                unit()
+        except Exception:  # boundary: it raises nothing; if it does, this thread and its place must not be lost
+            self._log.exception("computing failed")
         self._ended[thread] += 1
         with self._lock:
             self._computing -= 1
