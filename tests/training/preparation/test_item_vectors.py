@@ -128,7 +128,22 @@ def test_a_file_of_another_shape_or_kind_is_refused(tmp_path: Path, array: Any, 
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", pickle.dumps([1, 2]), b"1,2\n3,4\n", b"\x93NUMPY\x01\x00v"])
+BROKEN = b"\x93NUMPY\x01\x00\x0e\x00"
+"""Beginning of a .npy file, up to its header of fourteen bytes."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04",
+        pickle.dumps([1, 2]),
+        b"1,2\n3,4\n",
+        b"\x93NUMPY\x01\x00v",
+        BROKEN + b"{'shape': (3,\n",
+        BROKEN + b"  1\n 2\n1     \n",
+    ],
+)
 def test_a_file_that_is_none_of_numpy_s_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "image.npy").write_bytes(content)
     option = [f"image={tmp_path / 'image.npy'}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import numpy as np
@@ -74,7 +75,7 @@ def vectors_of_file(path: Path, name: str, rows: int) -> pl.Series:
             array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError("there is no such file", file=str(path), remedy="check the path of --item-vectors") from None
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, BadZipFile, SyntaxError, TokenError) as error:  # two of a broken header
         pickled = "pickle" in str(error).lower() or "object" in str(error).lower()
         problem = "it holds Python objects, or is no .npy file" if pickled else shorten(str(error), 200)
         raise DataError(
