@@ -19,7 +19,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-oip bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families faults clean
+.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-oip bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families bench-cold-items faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -108,6 +108,9 @@ bench-quality-retail: $(STAMP)  ## on Online Retail, split by time: what text an
 
 bench-families: $(STAMP)  ## the families that are no sequence models, on MovieLens-1M
 	$(QUALITY) ml-1m --rows item_knn user_knn ease content text mlp $(ASKED)
+
+bench-cold-items: $(STAMP)  ## items that no model met, added to a server; five models, about ten minutes each, goes on where it stopped; needs DATA
+	$(BIN)/python benchmarks/cold_items.py --data $(DATA) --out $(RESULTS)/cold-items.json
 
 clean:  ## removes the environment and what the demo made
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -133,6 +133,7 @@ def page(results: Path, note: str, table: Table) -> str:
         + "\n"
         + _families(rows, differences, table)
         + _shop(differences, table)
+        + _cold_items(results / "cold-items.json", table)
     ]
     for suite, (title, words, published) in SECTIONS.items():
         own = [[one for one in all_of if one["suite"] == suite] for all_of in (rows, runs, differences)]
@@ -302,3 +303,30 @@ def _details(rows: Sequence[Row], runs: Sequence[Row], table: Table, *, several:
         text += f"\n### How each was made\n\n{fill(words, 120)}\n\n"
         text += table(("run", "command", "date", "machine", "resumed", "validation said"), how)
     return text
+
+
+def _cold_items(file: Path, table: Table) -> str:
+    """Tells how items are found that no model met; nothing where it was not measured."""
+    words = (
+        "A tenth of the items is held out of training with all of their events, and each user's last basket. Then they "
+        "are added to a server with `UpsertItems`, which is asked for users whose last basket holds some of them: how "
+        "many of these are among the 50 that it ranks first of the held-out items alone. To be reached: three times "
+        "chance, and more than ranking by the categories that a user met most (of Online Retail, by the last word of "
+        "a description). By `make bench-cold-items`, one seed."
+    )
+    if not file.exists():
+        return ""
+    rows = [
+        (
+            row["data"],
+            row["model"],
+            f"{row['users']:,} / {row['held_out_items']:,}",
+            f"{row['recall']:.3f}",
+            f"{row['over_chance']:.2f} ×",
+            "{:+.3f} [{:+.3f}, {:+.3f}]".format(row["over_category"], *row["interval"]) if "interval" in row else "",
+            ("reached" if row["met"] else "**missed**") if "interval" in row else "",
+        )
+        for row in json.loads(file.read_text("utf-8"))["rows"]
+    ]
+    columns = ("data", "ranked by", "users / items", "recall@50", "of chance", "over categories", "verdict")
+    return f"\n## Items that nobody has met\n\n{fill(words, 120, break_on_hyphens=False)}\n\n" + table(columns, rows)
