@@ -117,11 +117,12 @@ def make_joint_bundle(
     candidates: int = 10,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
+    host: PluginHost | None = None,
 ) -> Manifest:
     """Exports an untrained joint ranker to ``repository/name/<next version>/`` in about a second.
 
     ``retrievers`` are bundles that `make_bundle` put into the same repository, of the same ``items`` and ``repeats``;
-    ``candidates`` is how many each of them retrieves. The rest is as in `make_bundle`.
+    ``candidates`` is how many each of them retrieves; ``host`` offers their models. The rest is as in `make_bundle`.
     """
     from honeyguide.exporters import export_bundle
 
@@ -138,7 +139,7 @@ def make_joint_bundle(
         metrics={"rank/ndcg@10": 0.0},
         candidates=candidates,
         retrievers=retrievers,
-        host=tiny_host(),
+        host=host or tiny_host(),
     )
 
 

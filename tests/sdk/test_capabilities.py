@@ -11,6 +11,8 @@ from honeyguide.sdk.errors import PluginError
 METHODS = {
     "observes": ("observe",),
     "ranks": ("rank", "ranking_module"),
+    "scores": ("scores",),
+    "relates": ("neighbours",),
     "steps": ("state", "step", "vector"),
     "explains": ("explain",),
     "places": ("place",),
@@ -50,3 +52,8 @@ def test_a_submodule_counts_as_a_method() -> None:
 def test_half_of_a_capability_is_refused_with_what_is_missing(methods: tuple[str, ...], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         capabilities_of(network_with(*methods))
+
+
+def test_vectors_beside_scores_are_refused() -> None:
+    with pytest.raises(PluginError, match=r"has scores and user and items: it either scores .* or has vectors"):
+        capabilities_of(network_with("scores", "user", "items"))

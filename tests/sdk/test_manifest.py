@@ -57,6 +57,21 @@ def test_a_manifest_comes_back_from_json_as_it_was():
     assert Manifest.from_json(MANIFEST_WITH_ALL.to_json()) == MANIFEST_WITH_ALL
 
 
+def test_one_that_scores_its_catalogue_has_a_format_of_its_own():
+    scoring = replace(MANIFEST_WITH_ALL, scores_catalogue=True, digest="").sealed()
+    raw = json.loads(scoring.to_json())
+    assert raw["format_version"] == 4  # a server of before says that it reads format 3
+    assert Manifest.from_json(scoring.to_json()) == scoring
+    plain = json.loads(MANIFEST_WITH_ALL.to_json())
+    assert plain["format_version"] == 3
+    assert "scores_catalogue" not in plain  # so that a server of before reads it
+    mixed = {name: value for name, value in raw.items() if name != "digest"} | {"format_version": 3}
+    text = json.dumps(mixed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    mixed["digest"] = hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(CorruptBundle, match="a format that is not its kind's"):
+        Manifest.from_json(json.dumps(mixed))
+
+
 def test_a_bundle_as_exported_is_accepted(shared_repository: Path):
     folder = shared_repository / "tiny" / "1"
     verify(folder, read_manifest(folder))
@@ -116,7 +131,7 @@ def test_a_bundle_in_another_s_place_is_foreign(name, version, tmp_path: Path):
         ("{", CorruptBundle, "bundle.json cannot be read"),
         ("[1]", ForeignBundle, "has no format_version: it is not a Honeyguide bundle"),
         ('{"model": "x"}', ForeignBundle, "has no format_version"),
-        ('{"format_version": 1}', ForeignBundle, "has format 1; this server reads 3: export the model again"),
+        ('{"format_version": 1}', ForeignBundle, "has format 1; this server reads 3 and 4: export the model again"),
         ('{"format_version": 2}', CorruptBundle, r"cannot be read \(KeyError: 'data'\)"),
     ],
 )

@@ -29,6 +29,7 @@ from honeyguide.exporters.graphs import (
     export_user_graph,
 )
 from honeyguide.exporters.index import EXACT_UP_TO, build_index, write_index
+from honeyguide.exporters.neighbours import item_neighbours
 from honeyguide.exporters.placing import prove_places
 from honeyguide.exporters.precision import EXACT, Precision
 from honeyguide.exporters.proof import prove_graphs
@@ -46,6 +47,7 @@ from honeyguide.sdk.manifest import (
     INDEX,
     ITEM_GRAPH,
     ITEM_VECTORS,
+    NEIGHBOURS,
     RANK_GRAPH,
     STEP_GRAPH,
     USER_GRAPH,
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export_bundle"]
 
+_MOST_SCORED = 200_000
+"""Items of the largest catalogue that a graph may score whole: 800 kB of scores for each user."""
 _TUNING_USERS = 1_000  # their recall is known to ± .002; more only cost time
 
 
@@ -162,12 +166,15 @@ def _write(
 
     can = capabilities_of(network)
     pairs: dict[str, tuple[Forward, Forward]] = {}
-    if model.retrieves:
+    if can.scores is not None:
+        if can.relates is not None:
+            _save(folder / NEIGHBOURS, "the neighbours", item_neighbours(network, model))
+        pairs["item_scores"] = torch_user(network), traced(USER_GRAPH, export_user_graph)
+        sources = [CandidateSource(model, pairs["item_scores"], None)]
+        draft = replace(draft, scores_catalogue=True)
+    elif model.retrieves:
         vectors = _item_vectors(network, model)
-        with writing(file := folder / ITEM_VECTORS, "the item vectors"):
-            np.save(file, vectors, allow_pickle=False)
-            if file.stat().st_size < vectors.nbytes:  # of little data numpy does not see that it never got there
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _save(folder / ITEM_VECTORS, "the item vectors", vectors)
         pairs["user_vector"] = torch_user(network), traced(USER_GRAPH, export_user_graph)
         sources = [CandidateSource(model, pairs["user_vector"], vectors)]
         draft = replace(draft, steps=can.steps is not None, dimension=vectors.shape[1])
@@ -187,7 +194,7 @@ def _write(
     if places is not None:
         proof |= prove_places(model, torch_place(network), places, draft.dimension, precision)
         draft = replace(draft, item_inputs=model.item_inputs())
-    if model.retrieves:
+    if model.retrieves and can.scores is None:
         progress("building the index")
         index, info = _index(sources[0], evaluation, exact_up_to)
         write_index(index, folder / INDEX)
@@ -199,7 +206,8 @@ def _write(
 
 def _check(draft: Manifest, model: Model, network: nn.Module) -> None:
     """Refuses what cannot become a bundle before any work is done."""
-    ranks, count = capabilities_of(network).ranks, draft.candidates
+    can, count = capabilities_of(network), draft.candidates
+    ranks = can.ranks
     problem = ""
     if count < 0:
         problem = f"candidates is {count}; it must be 0 (no ranker) or more"
@@ -207,6 +215,11 @@ def _check(draft: Manifest, model: Model, network: nn.Module) -> None:
         problem = f"candidates is {count}, and the network of model {model.name!r} has no rank method: export with 0"
     elif model.retrieves and draft.retrievers:
         problem = f"model {model.name!r} retrieves by itself: name no retrievers"
+    elif can.scores is not None and model.data.items > _MOST_SCORED:
+        problem = (
+            f"model {model.name!r} scores the whole catalogue for each user, and it has {model.data.items:,} items; "
+            f"allowed: at most {_MOST_SCORED:,}; take a model with vectors, which an index searches"
+        )
     elif not model.retrieves and not draft.retrievers:
         problem = (
             f"no retrievers: model {model.name!r} ranks what others retrieve, so it needs at least one bundle "
@@ -218,6 +231,14 @@ def _check(draft: Manifest, model: Model, network: nn.Module) -> None:
         problem = f"candidates is 0; model {model.name!r} only ranks, so it needs 1 or more of each retriever"
     if problem:
         raise ExportError(problem)
+
+
+def _save(file: Path, what: str, array: NDArray[Any]) -> None:
+    """Writes an array; raises `DataError` where the disk refuses it."""
+    with writing(file, what):
+        np.save(file, array, allow_pickle=False)
+        if file.stat().st_size < array.nbytes:  # of little data numpy does not see that it never got there
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _item_vectors(network: nn.Module, model: Model) -> NDArray[np.float32]:
@@ -242,4 +263,5 @@ def _index(source: CandidateSource, evaluation: EvaluationSet, exact_up_to: int)
     """Builds the index over a bundle's vectors, tuned with what its graph gives for validation users."""
     users = np.linspace(0, len(evaluation) - 1, min(len(evaluation), _TUNING_USERS)).astype(np.int64)
     queries = user_vectors(source.model, source.user[1], evaluation.histories.take(users))
+    assert source.items is not None
     return build_index(source.items, queries, exact_up_to)

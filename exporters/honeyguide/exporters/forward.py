@@ -39,9 +39,12 @@ def open_session(path: Path) -> Forward:
 
 
 def torch_user(network: nn.Module) -> Forward:
-    """Wraps ``network.user``, and ``network.state`` where it steps, as the user graph."""
+    """Wraps ``network.user``, with ``network.state`` where it steps, or else ``network.scores``, as the user graph."""
     calls: Any = network  # nn.Module types every attribute Tensor | Module
-    if capabilities_of(network).steps is not None:
+    can = capabilities_of(network)
+    if can.scores is not None:
+        return _in_torch(lambda batch: {"item_scores": calls.scores(batch)})
+    if can.steps is not None:
         return _in_torch(lambda batch: {"user_vector": calls.user(batch), "state": calls.state(batch)})
     return _in_torch(lambda batch: {"user_vector": calls.user(batch)})
 

@@ -43,7 +43,8 @@ Axes = dict[int, Any]
 def export_user_graph(model: Model, network: nn.Module, path: Path) -> None:
     """Writes the graph of ``network.user``: the arrays of `Model.encode` → "user_vector" [batch, d].
 
-    Where the network steps there is also "state" [batch, S], and the vector is made of it.
+    Where the network steps there is also "state" [batch, S], and the vector is made of it. Of a network that scores
+    the catalogue it is the graph of ``network.scores`` → "item_scores" [batch, items].
     Raises `ExportError` where the network cannot be translated.
     """
     import torch
@@ -61,9 +62,17 @@ def export_user_graph(model: Model, network: nn.Module, path: Path) -> None:
             state = self.network.state(batch)
             return self.network.vector(state), state
 
+    class ScoresGraph(UserGraph):
+        def forward(self, batch: dict[str, Tensor]) -> Any:
+            return self.network.scores(batch)
+
     batch, shapes = _example(model)
-    steps = capabilities_of(network).steps is not None
-    graph, outputs = (StateGraph(), ["user_vector", "state"]) if steps else (UserGraph(), ["user_vector"])
+    can = capabilities_of(network)
+    graph, outputs = UserGraph(), ["user_vector"]
+    if can.scores is not None:
+        graph, outputs = ScoresGraph(), ["item_scores"]
+    elif can.steps is not None:
+        graph, outputs = StateGraph(), ["user_vector", "state"]
     trace(graph, {"batch": batch}, {"batch": shapes}, outputs, path)
 
 

@@ -45,7 +45,8 @@ def prove_graphs(
 
     Args:
         model: encodes the histories.
-        pairs: by a graph's first output ("user_vector", "scores", "shares") the network's method and the graph.
+        pairs: by a graph's first output ("user_vector" or "item_scores", "scores", "shares") the network's method and
+            the graph.
         histories: held-out users, at least one.
         retrieve: gives the candidates that graphs of scores and shares are tried with.
         precision: of the graphs.
@@ -68,7 +69,7 @@ def prove_graphs(
         part = users.take(np.arange(batch)).newest(length)
         inputs: dict[str, NDArray[Any]] = dict(model.encode(part))
         columns = slice(None)
-        if graph != "user_vector":
+        if graph not in ("user_vector", "item_scores"):
             rows, scores = retrieve(part, 1 + 5 * batch)  # another n for each batch: it is free too
             rows, scores = np.pad(rows, ((0, 0), (0, 1)), constant_values=-1), np.pad(scores, ((0, 0), (0, 1), (0, 0)))
             # What the PAD in the last column gets means nothing, but it must not disturb its neighbours.

@@ -25,20 +25,35 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class CandidateSource:
-    """User vectors and item vectors of a bundle, and the index that serves them."""
+    """User vectors and item vectors of a bundle, and the index that serves them; or a graph that scores all items."""
 
     model: Model
     user: tuple[Forward, Forward]
     """The network's method and the graph made of it; of a published bundle, which is proven, the graph twice."""
-    items: Floats
-    """(items, d); of a published bundle memory-mapped."""
+    items: Floats | None
+    """(items, d); None where the graph scores the catalogue."""
     index: Any = None
     """FAISS index over ``items``; None searches exactly."""
 
     def scores(self, histories: HistoryBatch) -> Floats:
         """Returns (users, items) scores by the network's method; what was seen is among them."""
-        vectors = self.user[0](self.model.encode(histories))["user_vector"]
-        return vectors @ self.items.T
+        return self._scores(self.user[0], histories)
+
+    def graph_scores(self, histories: HistoryBatch) -> Floats:
+        """Returns the same by the graph."""
+        return self._scores(self.user[1], histories)
+
+    def _scores(self, user: Forward, histories: HistoryBatch) -> Floats:
+        answer = user(self.model.encode(histories))
+        if self.items is not None:
+            return answer["user_vector"] @ self.items.T
+        scores, expected = answer["item_scores"], (len(histories), self.model.data.items)
+        if scores.shape != expected or not np.isfinite(scores).all():
+            raise ExportError(
+                f"scores() of model {self.model.name!r} returned shape {scores.shape}, or what is not finite; it must "
+                f"return {expected}: a finite number for each user and item"
+            )
+        return scores
 
 
 def unmasked_candidates(
@@ -78,7 +93,7 @@ def open_sources(repository: Path, ranker: Manifest, host: PluginHost | None) ->
         host: the plugins that offer their models; by default the installed ones.
 
     Raises:
-        ExportError: where one is missing, broken, has no vectors, or has another vocabulary or data than the ranker.
+        ExportError: where one is missing, broken, retrieves nothing, or has another vocabulary or data than the ranker.
         PluginError: where no plugin offers a retriever's model.
     """
     if not ranker.retrievers:
@@ -99,7 +114,7 @@ def _open(folder: Path, ranker: Manifest, host: PluginHost) -> CandidateSource:
         verify(folder, manifest)
     except BundleError as error:
         raise ExportError(f"{label} cannot be used: {error.message}") from error
-    if manifest.index is None:
+    if manifest.retrievers:
         raise ExportError(f"{label} does not retrieve, it ranks what others retrieve: name a bundle that retrieves")
     if differences := manifest.differences(ranker):
         raise ExportError(
@@ -114,4 +129,5 @@ def _open(folder: Path, ranker: Manifest, host: PluginHost) -> CandidateSource:
             "export it again"
         ) from error
     user = open_session(folder / USER_GRAPH)
-    return CandidateSource(model, (user, user), np.load(folder / ITEM_VECTORS, allow_pickle=False))
+    vectors = None if manifest.scores_catalogue else np.load(folder / ITEM_VECTORS, allow_pickle=False)
+    return CandidateSource(model, (user, user), vectors)

@@ -28,6 +28,7 @@ _FUNCTIONS = (
     network.no_position_sees_the_future,
     capabilities.candidates_stand_alone,
     capabilities.explanations_are_shares,
+    capabilities.neighbours_are_others,
     capabilities.stepping_equals_encoding_again,
     capabilities.items_are_placed,
     observing.observing_starts_anew,

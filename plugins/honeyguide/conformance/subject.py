@@ -32,7 +32,7 @@ OBSERVED = (3, 9, 5, 8)
 """Events of each made-up user whom a network observes."""
 
 _WIDEST = 16
-_MOST = {"max_length": 8, "events": 2, "sources": 2}
+_MOST = {"max_length": 8, "events": 2, "sources": 2, "users": 256, "listed": 256}
 _NOISE = 0.1  # small beside 1, where gains start
 
 
@@ -109,6 +109,11 @@ class Subject:
         return stand_ins(self.sources, RICH)
 
     @cached_property
+    def user_output(self) -> str:
+        """What its user graph gives first: "user_vector", or "item_scores" where it scores the catalogue."""
+        return "item_scores" if capabilities_of(self.network(RICH)).scores else "user_vector"
+
+    @cached_property
     def graphs(self) -> dict[str, Path]:
         """Exports the graphs of all that the network has, by their first output; raises `ExportError`."""
         from honeyguide.exporters import graphs
@@ -121,7 +126,7 @@ class Subject:
             return made[output]
 
         if self.cls.retrieves:
-            graphs.export_user_graph(model, network, path("user_vector"))
+            graphs.export_user_graph(model, network, path(self.user_output))
         can = capabilities_of(network)
         if can.steps:
             graphs.export_step_graph(model, network, path("next_state"))

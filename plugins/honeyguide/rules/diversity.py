@@ -21,6 +21,7 @@ class Diversity(Rule):
     """
 
     name = "diversity"
+    needs_vectors = True
 
     @dataclass(frozen=True)
     class Config:

@@ -1,6 +1,6 @@
 """What plugins are written against: the contract, the histories and items they get, the hooks they implement."""
 
-from honeyguide.sdk.capabilities import Explains, Observes, PlacesItems, Ranks, Steps
+from honeyguide.sdk.capabilities import Explains, Observes, PlacesItems, Ranks, Relates, Scores, Steps
 from honeyguide.sdk.data import DataSpec, FeatureScaler, ItemColumn
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.hooks import RegisterModel, RegisterRule, hookimpl
@@ -26,7 +26,9 @@ __all__ = [
     "Ranks",
     "RegisterModel",
     "RegisterRule",
+    "Relates",
     "Rule",
+    "Scores",
     "Steps",
     "TensorSpec",
     "hookimpl",

@@ -116,13 +116,16 @@ def source_scores(
     users: Sequence[NDArray[np.float32]],
     items: Sequence[NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Returns (users, n, sources): the inner product of every source's user and item vectors, 0 where the row is -1.
+    """Returns (users, n, sources): what every source says of each candidate, 0 where the row is -1.
 
     Args:
         rows: (users, n) catalogue rows, as `union` returns them.
-        users: of each source, its (users, d) user vectors.
-        items: of each source, its (items, d) item vectors.
+        users: of each source, its (users, d) user vectors, or its (users, items) scores.
+        items: of each source, its (items, d) item vectors; d is 0 where it has scores.
     """
     places = np.maximum(rows, 0)
-    scores = [(table[places] @ vectors[:, :, None])[..., 0] for vectors, table in zip(users, items, strict=True)]
+    scores = [
+        (table[places] @ vectors[:, :, None])[..., 0] if table.shape[1] else np.take_along_axis(vectors, places, 1)
+        for vectors, table in zip(users, items, strict=True)
+    ]
     return np.where(rows[..., None] < 0, np.float32(0), np.stack(scores, axis=-1))

@@ -1,6 +1,6 @@
 """Lists what a network can do beside the methods of `honeyguide.sdk.Network`, a protocol each, and finds it.
 
-B users, L positions, d dimensions, n candidates; ``batch`` is that of `honeyguide.sdk.Network`.
+B users, L positions, d dimensions, n candidates, N items; ``batch`` is that of `honeyguide.sdk.Network`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ __all__ = [
     "Observes",
     "PlacesItems",
     "Ranks",
+    "Relates",
+    "Scores",
     "Steps",
     "capabilities_of",
     "ranking_parameters",
@@ -58,6 +60,28 @@ class Ranks(Protocol):
         """Returns the submodule that is fitted on candidate lists, while all else is frozen; the same at every call.
 
         The retriever's training leaves its parameters alone. None where ranking has nothing to fit.
+        """
+        ...
+
+
+class Scores(Protocol):
+    """Network that scores the whole catalogue in its graph, in place of vectors of users and items.
+
+    It needs none of `honeyguide.sdk.Network`'s methods but ``loss``, and that only where it has parameters to fit.
+    """
+
+    def scores(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns [B, N]: column i is the score of catalogue row i, higher is better; always finite."""
+        ...
+
+
+class Relates(Protocol):
+    """Network that `Scores` and says which items are alike, so that a server without item vectors can."""
+
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """Returns each item's n neighbours by catalogue row, itself not among them.
+
+        [N, n] integer tokens, best first, 0 where there are fewer; and their [N, n] similarities, descending.
         """
         ...
 
@@ -109,6 +133,8 @@ class Capabilities:
 
     observes: Observes | None
     ranks: Ranks | None
+    scores: Scores | None
+    relates: Relates | None
     steps: Steps | None
     explains: Explains | None
     places: PlacesItems | None
@@ -117,11 +143,19 @@ class Capabilities:
 def capabilities_of(network: object) -> Capabilities:
     """Finds what a network can do, by its methods' names.
 
-    Raises `PluginError` where it has some methods of a protocol and lacks others.
+    Raises `PluginError` where it has some methods of a protocol and lacks others, or scores and has vectors as well.
     """
+    scores = _seen_as(network, Scores)
+    if scores is not None and (both := [name for name in _OF_VECTORS if callable(getattr(network, name, None))]):
+        raise PluginError(
+            f"the network has scores and {' and '.join(both)}: it either scores the whole catalogue or has vectors; "
+            "leave one of them out, or give it another name"
+        )
     return Capabilities(
         observes=_seen_as(network, Observes),
         ranks=_seen_as(network, Ranks),
+        scores=scores,
+        relates=_seen_as(network, Relates),
         steps=_seen_as(network, Steps),
         explains=_seen_as(network, Explains),
         places=_seen_as(network, PlacesItems),
@@ -140,8 +174,10 @@ def ranking_parameters(network: object) -> list[nn.Parameter]:
 
 _METHODS: Mapping[type[Any], tuple[str, ...]] = {
     protocol: tuple(name for name in vars(protocol) if not name.startswith("_"))
-    for protocol in (Observes, Ranks, Steps, Explains, PlacesItems)
+    for protocol in (Observes, Ranks, Scores, Relates, Steps, Explains, PlacesItems)
 }
+_OF_VECTORS = ("positions", "user", "items", "step", "place")
+"""Methods of networks whose users and items are vectors."""
 
 
 def _seen_as(network: object, protocol: type[Any]) -> Any:

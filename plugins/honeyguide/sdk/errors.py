@@ -18,7 +18,8 @@
     │   │   └── UntrustedBundle     FAILED_PRECONDITION  UNTRUSTED_BUNDLE
     │   ├── ModelChanged            FAILED_PRECONDITION  MODEL_CHANGED
     │   ├── ModelInUse              FAILED_PRECONDITION  MODEL_IN_USE
-    │   └── NoEncoder               FAILED_PRECONDITION  NO_ENCODER
+    │   ├── NoEncoder               FAILED_PRECONDITION  NO_ENCODER
+    │   └── NoNeighbours            FAILED_PRECONDITION  NO_NEIGHBOURS
     ├── PluginError                 FAILED_PRECONDITION  PLUGIN_ERROR
     │   └── ConformanceError        FAILED_PRECONDITION  CONFORMANCE_FAILED
     ├── ExportError                 FAILED_PRECONDITION  EXPORT_FAILED
@@ -59,6 +60,7 @@ __all__ = [
     "ModelInUse",
     "ModelNotFound",
     "NoEncoder",
+    "NoNeighbours",
     "NotFound",
     "NotOffered",
     "NothingServed",
@@ -244,6 +246,12 @@ class NoEncoder(FailedPrecondition):
     """Text of an item where the text encoder that a model was trained with is not installed."""
 
     reason = "NO_ENCODER"
+
+
+class NoNeighbours(FailedPrecondition):
+    """Question for similar items to a model with neither item vectors nor neighbours of its own."""
+
+    reason = "NO_NEIGHBOURS"
 
 
 class PluginError(HoneyguideError):

@@ -14,6 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import BundleError, CorruptBundle, ForeignBundle
 from honeyguide.sdk.model import TensorSpec
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 3
+_WITHOUT_VECTORS = 4
+"""Format of bundles that score the whole catalogue: a server that knows no such ones refuses them by it."""
 _WITHOUT_DIGEST = 2
 """Format of before manifests had a digest; such bundles go on serving."""
 MANIFEST = "bundle.json"
@@ -48,6 +52,9 @@ EXPLAIN_GRAPH = "explain.onnx"
 ITEM_GRAPH = "item.onnx"
 ITEM_VECTORS = "item_vectors.npy"
 INDEX = "index.faiss"
+NEIGHBOURS = "neighbours.npy"
+NEIGHBOUR = np.dtype([("row", "<i4"), ("score", "<f4")])
+"""An entry of `NEIGHBOURS`, which has (items, n): a catalogue row, -1 where there are fewer, and its similarity."""
 ITEMS = "items.parquet"
 
 
@@ -85,7 +92,7 @@ class Manifest:
     """What it was trained on."""
     inputs: tuple[TensorSpec, ...]
     """Inputs of the user graph; its output is "user_vector" [batch, dimension]. Where the bundle steps, there is also
-    "state" [batch, S]."""
+    "state" [batch, S]. Where it scores the catalogue, its only output is "item_scores" [batch, items]."""
     dimension: int
     """Length of user and item vectors; 0 where there are none."""
     max_length: int
@@ -106,7 +113,7 @@ class Manifest:
     vocabulary: str
     """The item ids' `vocabulary_hash`."""
     index: IndexInfo | None
-    """None where it does not retrieve."""
+    """None where it does not retrieve, or scores the whole catalogue."""
     metrics: Mapping[str, float]
     """Offline metrics on validation users, such as "retrieve/ndcg@10"."""
     proof: Mapping[str, float]
@@ -120,8 +127,21 @@ class Manifest:
     item_inputs: tuple[TensorSpec, ...] = ()
     """Inputs of the item graph, as `Model.encode_items` makes them; its output is "item_vector" [batch, dimension], in
     the space of the bundle's item vectors. Empty where there is no such graph."""
+    scores_catalogue: bool = False
+    """Whether the user graph scores every item: then there are neither vectors nor index, and, where it says which
+    items are alike, `NEIGHBOURS`."""
     digest: str = ""
     """SHA-256 of all the above as `sealed` computes it, and so of every byte of the bundle; "" in format 2."""
+
+    @property
+    def user_output(self) -> str:
+        """Name of the user graph's first output."""
+        return "item_scores" if self.scores_catalogue else "user_vector"
+
+    @property
+    def user_width(self) -> int:
+        """Numbers of a user in that output."""
+        return self.data.items if self.scores_catalogue else self.dimension
 
     def differences(self, other: Manifest) -> tuple[str, ...]:
         """Names what keeps two bundles from being used together: in what their data or their item ids differ.
@@ -139,7 +159,10 @@ class Manifest:
     def to_json(self) -> str:
         """Returns the manifest as JSON text."""
         plain = dataclasses.asdict(self) | {"config": dict(self.config)}
-        return json.dumps({"format_version": FORMAT_VERSION} | plain, indent=2, ensure_ascii=False) + "\n"
+        if not self.scores_catalogue:  # as before there were such bundles, so that servers of then read it
+            del plain["scores_catalogue"]
+        version = _WITHOUT_VECTORS if self.scores_catalogue else FORMAT_VERSION
+        return json.dumps({"format_version": version} | plain, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, content: str | bytes) -> Manifest:
@@ -149,12 +172,15 @@ class Manifest:
             if not isinstance(raw, dict) or "format_version" not in raw:
                 raise ForeignBundle(f"{MANIFEST} has no format_version: it is not a Honeyguide bundle")
             version = raw["format_version"]
-            if version not in (FORMAT_VERSION, _WITHOUT_DIGEST):
+            if version not in (FORMAT_VERSION, _WITHOUT_VECTORS, _WITHOUT_DIGEST):
                 raise ForeignBundle(
-                    f"{MANIFEST} has format {version!r}; this server reads {FORMAT_VERSION}: export the model again"
+                    f"{MANIFEST} has format {version!r}; this server reads {FORMAT_VERSION} and {_WITHOUT_VECTORS}: "
+                    "export the model again"
                 )
-            if (version == FORMAT_VERSION or "digest" in raw) and raw["digest"] != _digest(raw):
+            if (version != _WITHOUT_DIGEST or "digest" in raw) and raw["digest"] != _digest(raw):
                 raise CorruptBundle(f"{MANIFEST} was changed; export the model again")
+            if raw.get("scores_catalogue", False) is not (version == _WITHOUT_VECTORS):
+                raise CorruptBundle(f"{MANIFEST} has a format that is not its kind's; export the model again")
             del raw["format_version"]
             raw["data"] = DataSpec.from_dict(raw["data"])
             raw["inputs"], raw["item_inputs"] = _specs(raw["inputs"]), _specs(raw.get("item_inputs", ()))

@@ -52,7 +52,8 @@ class Model(ABC):
     """Training options this model is better off with, by the names of `honeyguide.training.fit.options.FitOptions`,
     such as ``{"lr": 3e-3, "patience": 20}``. The user's own options win over them."""
     retrieves: ClassVar[bool] = True
-    """Whether it has user and item vectors. A model without them ranks what others retrieve: its network is a
+    """Whether it finds items itself, by vectors of users and items or by `honeyguide.sdk.capabilities.Scores`. One that
+    does not ranks what others retrieve: its network is a
     `honeyguide.sdk.capabilities.Ranks`, and needs none of `Network`'s methods; its Config has an int ``sources``, the
     number of retrievers, which training sets."""
 
@@ -103,6 +104,7 @@ class Network(Protocol):
     left, the newest event is in the last column. B users, L positions, d dimensions, N items.
 
     What else a network can do, to observe, rank, step or explain, is a protocol each in `honeyguide.sdk.capabilities`.
+    One that scores the whole catalogue by itself, `honeyguide.sdk.capabilities.Scores`, has no vectors.
     """
 
     def positions(self, batch: Mapping[str, Tensor]) -> Tensor:

@@ -24,7 +24,8 @@ class RankedCandidates:
     scores: NDArray[np.float32]
     """(batch, n) scores, descending; -inf where rows is -1."""
     item_vectors: NDArray[np.float32]
-    """(items, d) the first retriever's item vectors; may be memory-mapped, never changed."""
+    """(items, d) the first retriever's item vectors; may be memory-mapped, never changed. d is 0 where it has none,
+    since it scores the whole catalogue."""
     history: HistoryBatch
     """(batch) what the users did; some may be empty."""
     categories: Categories
@@ -38,6 +39,8 @@ class Rule(ABC):
     """The rule's name in a pipeline."""
     Config: ClassVar[type[Any]]
     """A frozen dataclass, every field with a default."""
+    needs_vectors: ClassVar[bool] = False
+    """Whether it reads item vectors: it is refused over a model that has none."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

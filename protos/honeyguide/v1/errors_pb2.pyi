@@ -38,6 +38,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UNTRUSTED_BUNDLE: _ClassVar[ErrorReason]
     ERROR_REASON_NO_ENCODER: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_OFFERED: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_NEIGHBOURS: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -69,6 +70,7 @@ ERROR_REASON_RATE_EXCEEDED: ErrorReason
 ERROR_REASON_UNTRUSTED_BUNDLE: ErrorReason
 ERROR_REASON_NO_ENCODER: ErrorReason
 ERROR_REASON_NOT_OFFERED: ErrorReason
+ERROR_REASON_NO_NEIGHBOURS: ErrorReason
 
 class RowError(_message.Message):
     __slots__ = ("code", "reason", "field", "message")

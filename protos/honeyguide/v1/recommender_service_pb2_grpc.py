@@ -93,7 +93,8 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SimilarItems(self, request, context):
-        """Lists the items nearest to one item in the model's item space, best first.
+        """Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+        these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

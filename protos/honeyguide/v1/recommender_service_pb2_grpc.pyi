@@ -46,7 +46,9 @@ class RecommenderServiceStub:
     Rank: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RankRequest, _recommender_service_pb2.RankResponse]
     """Scores the caller's own candidates for one user, best first."""
     SimilarItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.SimilarItemsRequest, _recommender_service_pb2.SimilarItemsResponse]
-    """Lists the items nearest to one item in the model's item space, best first."""
+    """Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+    these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
+    """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -66,7 +68,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     Rank: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RankRequest, _recommender_service_pb2.RankResponse]  # type: ignore[assignment]
     """Scores the caller's own candidates for one user, best first."""
     SimilarItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.SimilarItemsRequest, _recommender_service_pb2.SimilarItemsResponse]  # type: ignore[assignment]
-    """Lists the items nearest to one item in the model's item space, best first."""
+    """Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+    these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
+    """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers "what next?" from a pipeline: retrieve, rank, rules.
@@ -107,6 +111,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.SimilarItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.SimilarItemsResponse, _abc.Awaitable[_recommender_service_pb2.SimilarItemsResponse]]:
-        """Lists the items nearest to one item in the model's item space, best first."""
+        """Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+        these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
+        """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -46,6 +46,8 @@ def before(name: str) -> list[Check]:
         ("batch_mates", "batch_equals_singles", r"depends on a user's batch-mates .*nothing over the batch axis"),
         ("padding_counts", "padding_changes_nothing", r"when padding is added on its left .*mask what belongs"),
         ("returns_padding", "padding_is_never_returned", r"\(25, 16\) for a catalogue of 24 items.*leave out row 0"),
+        ("scores_padding", "padding_is_never_returned", r"\(2, 25\) for 2 users .*leave out column 0, which is PAD"),
+        ("neighbour_of_itself", "neighbours_are_others", r"returned an item among its own neighbours"),
         ("sees_the_future", "no_position_sees_the_future", r"in training it sees its own target; mask attention"),
         ("places_by_the_others", "items_are_placed", r"place gives an item another vector where it stands alone"),
         ("adds_up", "observing_starts_anew", r"called with other data in between .*`self\.counts\.zero_\(\)`"),
@@ -73,7 +75,7 @@ def test_a_wrong_model_is_caught_by_its_check(wrong_host: PluginHost, model: str
             CHECKS[caught_by](subject)
 
 
-@pytest.mark.parametrize("model", ["sound", "observing"])
+@pytest.mark.parametrize("model", ["sound", "observing", "scoring"])
 def test_what_the_wrong_models_share_is_right(wrong_host: PluginHost, model: str) -> None:
     with Subject(model, wrong_host) as subject:
         for check in checks()[:-1]:  # the last one only serves what the one before exported

@@ -155,6 +155,62 @@ class PlacesByTheOthers(Sound):
         return network
 
 
+class Scoring(Sound):
+    """Scores the whole catalogue, and says which items are alike; right but for what is asked of `model`."""
+
+    name = "scoring"
+
+    def network(self):
+        from torch import nn
+
+        model = self
+
+        class Network(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.after = nn.Embedding(model.data.items + 1, model.data.items, padding_idx=0)
+
+            def scores(self, batch):
+                return model.scores(self.after(batch["tokens"][:, -1]))
+
+            def neighbours(self):
+                return model.neighbours()
+
+            def loss(self, batch):
+                from torch.nn.functional import cross_entropy
+
+                known = (batch["targets"] > 0) & (batch["tokens"] > 0)
+                return cross_entropy(self.after(batch["tokens"])[known], batch["targets"][known] - 1)
+
+        return Network()
+
+    def scores(self, scores):
+        return scores
+
+    def neighbours(self):
+        import torch
+
+        tokens = torch.arange(1, self.data.items + 1)
+        return torch.stack([tokens.roll(1), tokens.roll(-1)], 1), torch.tensor([[1.0, 0.5]]).repeat(self.data.items, 1)
+
+
+class ScoresPadding(Scoring):
+    name = "scores_padding"
+
+    def scores(self, scores):
+        from torch.nn.functional import pad
+
+        return pad(scores, (1, 0))
+
+
+class NeighbourOfItself(Scoring):
+    name = "neighbour_of_itself"
+
+    def neighbours(self):
+        tokens, scores = super().neighbours()
+        return tokens.roll(1, 0), scores
+
+
 class Observing(Sound):
     """Adds to each item how often it was met and whether it has a price; right but for `keep`."""
 
@@ -227,5 +283,5 @@ class DividesByTheKnown(Observing):
 
 @hookimpl
 def register_models(register):
-    for model in [Sound, *Sound.__subclasses__(), *Observing.__subclasses__()]:
+    for model in [Sound, *Sound.__subclasses__(), *Observing.__subclasses__(), *Scoring.__subclasses__()]:
         register(model)

@@ -84,7 +84,15 @@ class Fading:
 
 def bundle(*, users: int = 100, steps: bool = True) -> tuple[RetrievingBundle, Fading, Fading]:
     manifest: Any = SimpleNamespace(
-        name="timed", version=1, data=DATA, max_length=LENGTH, dimension=2, steps=steps, index=IndexInfo("flat", 1.0)
+        name="timed",
+        version=1,
+        data=DATA,
+        max_length=LENGTH,
+        dimension=2,
+        user_output="user_vector",
+        user_width=2,
+        steps=steps,
+        index=IndexInfo("flat", 1.0),
     )
     encoder, step = Fading(), Fading()
     graphs: Any = {USER_GRAPH: encoder, STEP_GRAPH: step}

@@ -121,6 +121,9 @@ class _Fixed(nn.Module):
         assert len(batch["tokens"]) == len(candidates)
         return candidates.float()
 
+    def ranking_module(self) -> None:
+        return None
+
 
 def fixed(host: PluginHost, rows: list[list[float]], *, repeats: bool) -> tuple[Model, nn.Module]:
     cls = host.model("tiny")

@@ -27,6 +27,9 @@ class Fixed(nn.Module):
     def rank(self, batch: dict[str, torch.Tensor], candidates: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         return candidates.float() - scores[..., -1]
 
+    def ranking_module(self) -> None:
+        return None
+
 
 def source(host: PluginHost, scores: list[float], *, repeats: bool = True) -> tuple[Model, nn.Module]:
     cls = host.model("tiny")

@@ -15,7 +15,13 @@ from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
 from honeyguide.sdk.examples import example_histories
 
-__all__ = ["candidates_stand_alone", "explanations_are_shares", "items_are_placed", "stepping_equals_encoding_again"]
+__all__ = [
+    "candidates_stand_alone",
+    "explanations_are_shares",
+    "items_are_placed",
+    "neighbours_are_others",
+    "stepping_equals_encoding_again",
+]
 
 _USERS = 17
 Floats = NDArray[np.float32]
@@ -58,6 +64,18 @@ def stepping_equals_encoding_again(subject: Subject) -> str:
         network = subject.network(spec)
         users = example_histories(spec, [1 + i % subject.longest for i in range(_USERS)])
         prove_steps(subject.model(spec), torch_user(network), _stepper(network), users)
+    return ""
+
+
+def neighbours_are_others(subject: Subject) -> str:
+    """`neighbours` lists for each item other items, each once, the most similar first."""
+    from honeyguide.exporters.neighbours import item_neighbours
+
+    can = capabilities_of(subject.network(PLAIN))
+    if not can.scores or not can.relates:
+        return "its network has no neighbours of items"
+    for spec in SPECS.values():
+        item_neighbours(subject.network(spec), subject.model(spec))
     return ""
 
 

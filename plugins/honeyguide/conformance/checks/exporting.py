@@ -19,7 +19,7 @@ def axes_are_free(subject: Subject) -> str:
 
     if isinstance(subject.bundle, Manifest):
         return ""  # its proof ran them all
-    graph = open_session(subject.graphs["user_vector" if subject.cls.retrieves else "scores"])
+    graph = open_session(subject.graphs[subject.user_output if subject.cls.retrieves else "scores"])
     for size in BATCHES:
         for length in (1, 2, subject.longest):
             batch = example_histories(RICH, [length] * size)

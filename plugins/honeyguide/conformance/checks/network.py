@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.conformance.data import SPECS
+from honeyguide.conformance.data import PLAIN, SPECS
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.capabilities import capabilities_of
@@ -33,6 +33,7 @@ __all__ = [
 RTOL, ATOL = 1e-4, 1e-5
 Floats = NDArray[np.float32]
 _RANKS_ONLY = "it ranks what others retrieve"
+_SCORES = "its network scores the whole catalogue"
 _SEVENTEEN = 17
 
 
@@ -96,11 +97,20 @@ def only_the_newest_events_count(subject: Subject) -> str:
 
 
 def padding_is_never_returned(subject: Subject) -> str:
-    """Vectors stand for users and for catalogue rows alone, so that no search can find padding."""
+    """Vectors or scores stand for users and for catalogue rows alone, so that no search can find padding."""
     if not subject.cls.retrieves:
         return _RANKS_ONLY
     for spec in SPECS.values():
         network = subject.network(spec)
+        if capabilities_of(network).scores:
+            scores = in_numpy(network.scores, subject.encode(spec, example_histories(spec, [1, 3])))
+            if scores.shape != (2, spec.items):
+                more = ": leave out column 0, which is PAD" if scores.shape == (2, spec.items + 1) else ""
+                raise ConformanceError(
+                    f"scores() returns shape {scores.shape} for 2 users and a catalogue of {spec.items} items; it must "
+                    f"be (2, {spec.items}), column i for catalogue row i{more}"
+                )
+            continue
         users = in_numpy(network.user, subject.encode(spec, example_histories(spec, [1, 3])))
         items = in_numpy(network.items)
         if items.ndim != 2 or len(items) != spec.items:
@@ -119,8 +129,8 @@ def padding_is_never_returned(subject: Subject) -> str:
 
 def user_is_the_last_position(subject: Subject) -> str:
     """`user` gives what `positions` gives for the newest event, so that what is trained is what serves."""
-    if not subject.cls.retrieves:
-        return _RANKS_ONLY
+    if reason := _without_vectors(subject):
+        return reason
     for data, spec in SPECS.items():
         batch = subject.encode(spec, example_histories(spec, [1, 4, subject.longest]))
         network = subject.network(spec)
@@ -135,8 +145,8 @@ def user_is_the_last_position(subject: Subject) -> str:
 
 def no_position_sees_the_future(subject: Subject) -> str:
     """What `positions` gives for an event depends on no later event: that would be the target of the training."""
-    if not subject.cls.retrieves:
-        return _RANKS_ONLY
+    if reason := _without_vectors(subject):
+        return reason
     for data, spec in SPECS.items():
         history = example_histories(spec, [min(6, subject.longest)])
         network = subject.network(spec)
@@ -157,11 +167,14 @@ def no_position_sees_the_future(subject: Subject) -> str:
 def stages_of(subject: Subject, spec: DataSpec, network: Any) -> dict[str, Callable[[HistoryBatch], Floats]]:
     """Returns by stage what gives (batch, items) scores of all items, for a network of the subject's."""
     stages: dict[str, Callable[[HistoryBatch], Floats]] = {}
-    if subject.cls.retrieves:
+    can = capabilities_of(network)
+    if subject.cls.retrieves and can.scores:
+        stages["scores"] = lambda batch: in_numpy(network.scores, subject.encode(spec, batch))
+    elif subject.cls.retrieves:
         stages["user · item"] = lambda batch: (
             in_numpy(network.user, subject.encode(spec, batch)) @ in_numpy(network.items).T
         )
-    if capabilities_of(network).ranks:
+    if can.ranks:
         stages["rank"] = lambda batch: in_numpy(
             network.rank, subject.encode(spec, batch), *every_candidate(subject, spec, len(batch))
         )
@@ -171,6 +184,13 @@ def stages_of(subject: Subject, spec: DataSpec, network: Any) -> dict[str, Calla
             "write rank, or leave retrieves alone and write user and items"
         )
     return stages
+
+
+def _without_vectors(subject: Subject) -> str:
+    """Returns why the model has no user vectors, "" where it has."""
+    if not subject.cls.retrieves:
+        return _RANKS_ONLY
+    return _SCORES if capabilities_of(subject.network(PLAIN)).scores else ""
 
 
 def every_candidate(subject: Subject, spec: DataSpec, users: int) -> Any:

@@ -14,7 +14,7 @@ from honeyguide.conformance.data import IDS, ITEMS, MINUTE_MS, RICH, START_MS, w
 from honeyguide.conformance.subject import Subject
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.errors import ConformanceError
-from honeyguide.sdk.manifest import Manifest
+from honeyguide.sdk.manifest import NEIGHBOURS, Manifest
 
 if TYPE_CHECKING:
     from honeyguide.client import AsyncClient, History, Recommendations
@@ -94,6 +94,10 @@ async def _ask(client: AsyncClient, subject: Subject, manifest: Manifest) -> Non
         recorded = await client.recommend("somebody", request_time_ms=_moment(place + 1), k=_K)
         inline = await client.recommend(history=_history(seen[: place + 1]), request_time_ms=_moment(place + 1), k=_K)
         _check_same(f"a user whose first {place + 1} events came one by one", recorded, inline)
+    if manifest.index is not None or NEIGHBOURS in manifest.files:
+        near = await client.similar_items(seen[0], k=_K)
+        if not near or seen[0] in {item.item_id for item in near}:
+            raise ConformanceError(f"served, the items similar to {seen[0]} are {[item.item_id for item in near]}")
     if manifest.explains:
         explained = await client.recommend(history=history, request_time_ms=moment, k=_K, explain=True)
         because = {because.item_id for item in explained for because in item.because_items}

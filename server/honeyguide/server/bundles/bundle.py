@@ -89,7 +89,7 @@ class LoadedBundle(ABC):
 
 
 class RetrievingBundle(LoadedBundle):
-    """Bundle with users and items as vectors of one space."""
+    """Bundle that finds items itself: with users and items as vectors of one space, or as `ScoringBundle` does."""
 
     def __init__(
         self,
@@ -104,10 +104,13 @@ class RetrievingBundle(LoadedBundle):
         """Takes its parts; ``retriever`` searches the item vectors, ``cache`` is for its own users' vectors alone."""
         super().__init__(manifest, model, catalogue, graphs)
         self.item_vectors = item_vectors
-        """(items, d), read-only."""
+        """(items, d), read-only; d is 0 where the user graph scores the catalogue."""
         self.retriever = retriever
         self.cache = cache
         """What users came to before; it keeps nobody where what is encoded depends on the moment of the request."""
+        self.width = manifest.user_width
+        """Numbers that a user is read to: `read` returns (batch, width)."""
+        self._output = manifest.user_output
         norms = np.linalg.norm(item_vectors, axis=1)
         self.inverse_norms: Vectors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
         """(items,) 1 / length of each item vector, 0 for a vector of zeros."""
@@ -123,7 +126,7 @@ class RetrievingBundle(LoadedBundle):
 
         Users much shorter than the longest are read in runs of their own. ``limit`` may end them.
         """
-        outputs = ["user_vector", "state"] if self.manifest.steps else ["user_vector"]
+        outputs = [self._output, "state"] if self.manifest.steps else [self._output]
         graph = self._graphs[USER_GRAPH]
         read, groups = arrays.get("tokens"), []
         if read is not None and 0 in read[:, 0].tolist():  # padding is on the left: not all are as long
@@ -174,6 +177,19 @@ class RetrievingBundle(LoadedBundle):
         if not len(items):
             return np.empty((0, self.manifest.dimension), np.float32)
         return self._graphs[ITEM_GRAPH].run(self._model.encode_items(items), ["item_vector"])[0]
+
+    def away(self, vectors: Vectors, owners: NDArray[np.int64], rows: NDArray[np.int64], weight: float) -> Vectors:
+        """Returns (users, width) what `read` gave, pushed away from the rows that their owners dislike, pair by pair.
+
+        Rocchio's formula: ``user - weight * |user| * mean(item / |item|)``.
+        """
+        units = self.item_vectors[rows] * self.inverse_norms[rows, None]  # (disliked, d)
+        sums = np.zeros_like(vectors)
+        np.add.at(sums, owners, units)
+        counts = np.maximum(np.bincount(owners, minlength=len(vectors)), 1)
+        lengths = np.linalg.norm(vectors, axis=1)
+        pushed: Vectors = vectors - sums * (weight * lengths / counts).astype(np.float32)[:, None]
+        return pushed
 
 
 class JointBundle(LoadedBundle):

@@ -30,6 +30,7 @@ from honeyguide.sdk.manifest import (
     ITEM_GRAPH,
     ITEM_VECTORS,
     ITEMS,
+    NEIGHBOURS,
     RANK_GRAPH,
     STEP_GRAPH,
     USER_GRAPH,
@@ -43,6 +44,7 @@ from honeyguide.server.bundles.catalogue import Catalogue
 from honeyguide.server.bundles.graph import Graph
 from honeyguide.server.bundles.retrieval import ExactSearch, IndexSearch, Retriever
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.bundles.scoring import ScoringBundle
 from honeyguide.server.bundles.user_cache import VectorCache
 
 __all__ = ["depends_on_now", "load_bundle"]
@@ -85,19 +87,26 @@ def load_bundle(
     try:
         manifest = manifest or read_manifest(folder)
         graphs = _graph_files(manifest)
-        vectors = [] if manifest.retrievers else [ITEM_VECTORS, INDEX]
-        verify(folder, manifest, later={ITEMS, *vectors, *graphs, *chain.from_iterable(graphs.values())})
+        arrays = _arrays(manifest)
+        verify(folder, manifest, later={ITEMS, *arrays, *graphs, *chain.from_iterable(graphs.values())})
         read: _Read = partial(read_verified, folder, manifest)
         parts = manifest, _model(manifest, host), Catalogue.read(read(ITEMS)), _graphs(graphs, read, runtime)
         bundle: LoadedBundle
         if manifest.retrievers:
             bundle = JointBundle(*parts, _retrievers(manifest, retriever))
         else:
-            item_vectors = np.load(io.BytesIO(read(ITEM_VECTORS)), allow_pickle=False)
-            item_vectors.flags.writeable = False
-            moving = depends_on_now(parts[1], manifest.data, parts[3][USER_GRAPH], steps=manifest.steps)
-            cache = VectorCache(0 if moving else cache_users)
-            bundle = RetrievingBundle(*parts, item_vectors, _open_index(manifest, read(INDEX), item_vectors), cache)
+            moving = depends_on_now(
+                parts[1], manifest.data, parts[3][USER_GRAPH], manifest.user_output, steps=manifest.steps
+            )
+            cached = 0 if moving else cache_users
+            tables = [np.load(io.BytesIO(read(name)), allow_pickle=False) for name in arrays if name != INDEX]
+            for table in tables:
+                table.flags.writeable = False
+            if manifest.scores_catalogue:
+                bundle = ScoringBundle(*parts, tables[0] if tables else None, cached)
+            else:
+                index = _open_index(manifest, read(INDEX), tables[0])
+                bundle = RetrievingBundle(*parts, tables[0], index, VectorCache(cached))
         _check(bundle)
         _warm(bundle)
     except BundleError:
@@ -110,6 +119,13 @@ def load_bundle(
             "export the model again"
         ) from error
     return bundle
+
+
+def _arrays(manifest: Manifest) -> list[str]:
+    """Returns the bundle's files that are neither graphs nor the catalogue."""
+    if manifest.scores_catalogue:
+        return [NEIGHBOURS] if NEIGHBOURS in manifest.files else []
+    return [] if manifest.retrievers else [ITEM_VECTORS, INDEX]
 
 
 def _graph_files(manifest: Manifest) -> dict[str, list[str]]:
@@ -192,7 +208,7 @@ def _check(bundle: LoadedBundle) -> None:
     answers: dict[str, tuple[NDArray[np.float32], tuple[int, ...]]] = {}
     if isinstance(bundle, RetrievingBundle):
         vectors, states = bundle.read(arrays)
-        answers["user vectors"] = vectors, (batch, manifest.dimension)
+        answers["user vectors"] = vectors, (batch, bundle.width)
         if manifest.steps:
             next_states, next_vectors = bundle.step(states, histories)
             answers["vectors after a step"] = next_vectors, vectors.shape
@@ -221,7 +237,9 @@ def _warm(bundle: LoadedBundle) -> None:
         bundle.rank(arrays, rows, np.ones((*rows.shape, len(bundle.retrievers)), np.float32))
 
 
-def depends_on_now(model: Model, data: DataSpec, user_graph: Graph, *, steps: bool) -> bool:
+def depends_on_now(
+    model: Model, data: DataSpec, user_graph: Graph, output: str = "user_vector", *, steps: bool
+) -> bool:
     """Whether the same history comes to another vector or state at another moment; then nothing of it can be kept.
 
     Encoding it differently is not enough: every graph takes every input, also one that the ranker alone reads.
@@ -233,7 +251,7 @@ def depends_on_now(model: Model, data: DataSpec, user_graph: Graph, *, steps: bo
     arrays = model.encode(histories)
     if not any(bool((array != array[:1]).any()) for array in arrays.values()):
         return False
-    outputs = ["user_vector", "state"] if steps else ["user_vector"]
+    outputs = [output, "state"] if steps else [output]
     # One at a time: rows of one batch may differ by rounding alone.
     moments = [model.encode(histories.take(np.array([place]))) for place in range(len(_MOMENTS))]
     first, *others = (user_graph.run(moment, outputs) for moment in moments)

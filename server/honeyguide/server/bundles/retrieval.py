@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.candidates import top_k
 
-__all__ = ["Candidates", "ExactSearch", "IndexSearch", "Limits", "Retriever", "most_popular"]
+__all__ = [
+    "Candidates",
+    "ExactSearch",
+    "GivenScores",
+    "IndexSearch",
+    "Limits",
+    "Retriever",
+    "list_permitted",
+    "most_popular",
+]
 
 Rows = NDArray[np.int32]
 Keys = NDArray[np.int64]
@@ -222,6 +231,22 @@ class ExactSearch:
         return top_k(scores, depth)
 
 
+class GivenScores(ExactSearch):
+    """Search of a catalogue that was scored already: the "vectors" are (users, items) scores, and stay as they are."""
+
+    def __init__(self) -> None:
+        """Needs nothing."""
+
+    def _best(self, vectors: Scores, allowed: Users | None, forbidden: Keys, depth: int) -> tuple[Rows, Scores]:
+        scores = vectors if allowed is None else vectors[:, allowed]
+        if not np.isfinite(scores).all():
+            raise ValueError("the scores of the catalogue are not finite")
+        if forbidden.size:
+            scores = scores.copy() if allowed is None else scores
+            scores.reshape(-1)[forbidden] = -np.inf
+        return top_k(scores, depth)
+
+
 class IndexSearch:
     """Search of a FAISS index; users whom the index leaves short, or who may get few items, are searched exactly."""
 
@@ -250,6 +275,14 @@ class IndexSearch:
             short.append(users[permitted.sum(1) < counts[users]])
         self._exact.fill(candidates, vectors, limits, counts, np.sort(np.concatenate(short)))
         return candidates
+
+
+def list_permitted(rows: Rows, scores: Scores, limits: Limits, counts: Counts) -> Candidates:
+    """Returns the permitted ones of (users, n) rows, in their order, as many as are asked for; -1 is no row."""
+    listed = Candidates.none(len(rows), int(counts.max(initial=0)))
+    users = np.arange(len(rows))
+    _close_up(listed, users, rows, scores, limits.permits(users, rows), counts)
+    return listed
 
 
 def most_popular(order: Rows, limits: Limits, counts: Counts) -> Rows:

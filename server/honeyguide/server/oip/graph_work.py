@@ -56,7 +56,7 @@ class GraphWork:
             self._job.outputs["scores"][self._next : stop] = scores
         else:
             assert isinstance(bundle, RetrievingBundle)
-            self._job.outputs["user_vector"][self._next : stop] = bundle.read(part)[0]
+            self._job.outputs[bundle.manifest.user_output][self._next : stop] = bundle.read(part)[0]
         seconds, count = perf_counter() - start, stop - self._next
         self._book.statistics.computed(self._model.name, self._model.version, count, seconds)
         self._next = stop
@@ -109,4 +109,5 @@ def empty_outputs(model: GraphModel, rows: int, given: Mapping[str, Given]) -> d
     """Returns the outputs before anything is computed."""
     if model.graph == "rank":
         return {"scores": np.zeros((rows, given["candidates"].shape[1]), np.float32)}
-    return {"user_vector": np.zeros((rows, model.bundle.manifest.dimension), np.float32)}
+    manifest = model.bundle.manifest
+    return {manifest.user_output: np.zeros((rows, manifest.user_width), np.float32)}

@@ -114,7 +114,7 @@ def _graphs(bundle: LoadedBundle) -> Iterator[GraphModel]:
     if inputs is None:
         return
     if isinstance(bundle, RetrievingBundle):
-        outputs = (Tensor("user_vector", "FP32", (manifest.dimension,)),)
+        outputs = (Tensor(manifest.user_output, "FP32", (manifest.user_width,)),)
         yield GraphModel(f"{name}.user", version, "onnxruntime_onnx", inputs, outputs, bundle, "user")
     if manifest.ranks:
         sources = max(len(manifest.retrievers), 1)

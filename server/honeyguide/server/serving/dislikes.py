@@ -46,6 +46,8 @@ class DislikingUsers(EncodedUsers):
     direction and the user by its length, so that the weight means the same for every model::
 
         user' = user - weight * |user| * mean(item / |item|)
+
+    Users of a bundle without vectors have scores instead; see `ScoringBundle.away`.
     """
 
     def __init__(
@@ -63,16 +65,7 @@ class DislikingUsers(EncodedUsers):
         self._pushed: dict[RetrievingBundle, Vectors] = {}
 
     def vectors(self, bundle: RetrievingBundle) -> Vectors:
-        """Returns the (users, d) vectors, away from what is disliked."""
+        """Returns the (users, width) vectors, away from what is disliked."""
         if bundle not in self._pushed:
-            self._pushed[bundle] = self._push(super().vectors(bundle), bundle)
+            self._pushed[bundle] = bundle.away(super().vectors(bundle), self._owners, self._rows, self._weight)
         return self._pushed[bundle]
-
-    def _push(self, vectors: Vectors, bundle: RetrievingBundle) -> Vectors:
-        units = bundle.item_vectors[self._rows] * bundle.inverse_norms[self._rows, None]  # (disliked, d)
-        sums = np.zeros_like(vectors)
-        np.add.at(sums, self._owners, units)
-        counts = np.maximum(np.bincount(self._owners, minlength=len(vectors)), 1)
-        lengths = np.linalg.norm(vectors, axis=1)
-        pushed: Vectors = vectors - sums * (self._weight * lengths / counts).astype(np.float32)[:, None]
-        return pushed

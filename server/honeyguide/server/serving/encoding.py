@@ -46,7 +46,7 @@ class EncodedUsers:
         return self._arrays[bundle]
 
     def vectors(self, bundle: RetrievingBundle) -> NDArray[np.float32]:
-        """Returns the (users, d) vectors."""
+        """Returns the (users, width) vectors, or scores of the catalogue."""
         if bundle not in self._vectors:
             with self._metrics.stage("encode"):
                 if bundle.cache.on and self._ids.count(None) < len(self._ids):
@@ -70,7 +70,7 @@ class EncodedUsers:
         if len(same) == len(kept):  # as it mostly is for users who come again
             self._count(bundle, "reused", len(kept))
             return np.array(same)
-        vectors = np.empty((len(recent), bundle.manifest.dimension), np.float32)
+        vectors = np.empty((len(recent), bundle.width), np.float32)
         states = [np.empty(0, np.float32)] * len(recent)
         had = np.zeros(len(recent), np.int64)  # events that what is kept already knows
         for user, known in enumerate(kept):

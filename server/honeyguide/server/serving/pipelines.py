@@ -59,6 +59,8 @@ class Pipelines:
             name: self._pipeline(_options(name, given, host, repository), given.version)
             for name, given in settings.pipelines.items()
         }
+        for pipeline in self._configured.values():
+            _check_rules(pipeline)
         shares = {name: Shares(given.arms, given.shadows) for name, given in settings.pipelines.items()}
         self.traffic = PipelineTraffic(list(self._configured), shares, traffic_file)
         """Who answers for whom."""
@@ -148,6 +150,20 @@ class Pipelines:
 
 def _fail(problem: str) -> LoadedBundle:
     raise NothingServed(problem)
+
+
+def _check_rules(pipeline: ServedPipeline) -> None:
+    """Raises `ConfigError` where a rule compares item vectors and the model that serves now has none."""
+    rule = next((rule for rule in pipeline.options.rules if rule.needs_vectors), None)
+    if rule is None or not pipeline.serves:
+        return
+    retriever = pipeline.plan().retrievers[0]
+    if not retriever.item_vectors.shape[1]:
+        raise ConfigError(
+            f"pipelines.{pipeline.options.name}, rule {rule.name!r}: it compares item vectors, and model "
+            f"{retriever.key[0]!r} has none, since it scores the whole catalogue; leave the rule out, or take a model "
+            "with vectors"
+        )
 
 
 def _options(name: str, given: PipelineSettings, host: PluginHost, repository: Repository) -> PipelineOptions:

@@ -24,9 +24,11 @@ def apply_rule(
         candidates: (users, n) in the order of the ranking.
         ks: (users,) how many items each asked for.
 
-    Raises `ValueError` where the rule breaks its contract, and what the rule raises.
+    Raises `ValueError` where the rule breaks its contract or needs vectors and there are none, and what it raises.
     """
     rows, scores = np.full_like(candidates.rows, -1), np.full_like(candidates.scores, -np.inf)
+    if rule.needs_vectors and not bundle.retrievers[0].item_vectors.shape[1]:
+        raise ValueError(f"rule {rule.name!r} compares item vectors, and {bundle.retrievers[0].key[0]!r} has none")
     for k in np.unique(ks):
         users = np.flatnonzero(ks == k)
         ranking = RankedCandidates(

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from honeyguide.sdk import Categories, Network, RankedCandidates, Rule
-from honeyguide.sdk.errors import PluginError
+from honeyguide.sdk.capabilities import capabilities_of
+from honeyguide.sdk.errors import ConfigError, PluginError
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.metrics import coverage, distinct_categories, intra_list_diversity, metrics_at, novelty
 from honeyguide.training.dataset import number_categories
@@ -32,7 +33,7 @@ class ItemFacts:
     """Vectors, categories and popularity of the items: what rules and metrics know of them."""
 
     vectors: NDArray[np.float32]
-    """(items, d) the vectors that retrieve."""
+    """(items, d) the vectors that retrieve; d is 0 where the network scores the catalogue without any."""
     categories: Categories
     popularity: NDArray[np.int64]
     """(items,) training events."""
@@ -40,8 +41,10 @@ class ItemFacts:
     @classmethod
     def of(cls, items: pl.DataFrame, network: nn.Module) -> ItemFacts:
         """Takes them from a data set's items, and the vectors from the network that retrieves."""
-        with torch.inference_mode():
-            vectors = cast("Network", network.eval()).items().float().cpu().numpy()
+        vectors = np.empty((items.height, 0), np.float32)
+        if capabilities_of(network).scores is None:
+            with torch.inference_mode():
+                vectors = cast("Network", network.eval()).items().float().cpu().numpy()
         categories, _ = number_categories(items["categories"])
         return cls(vectors, categories, items["popularity"].to_numpy().astype(np.int64))
 
@@ -74,9 +77,9 @@ def measure(
         candidates: how many items are reranked; that many a rule chooses from, or k where that is more.
 
     Returns:
-        By stage ("retrieve", "rank", "rank + diversity" …) the metrics of `evaluate_stages`, and at each k "diversity",
-        "novelty" and, where the catalogue has any, "categories": see `honeyguide.sdk.metrics`. A rule's list is no full
-        ranking and so has no "auc".
+        By stage ("retrieve", "rank", "rank + diversity" …) the metrics of `evaluate_stages`, and at each k "novelty",
+        where items have vectors "diversity", and where they have any "categories": see `honeyguide.sdk.metrics`. A
+        rule's list is no full ranking and so has no "auc".
     """
     items = len(facts.vectors)
     measured = {
@@ -99,8 +102,10 @@ def reorder(
 ) -> NDArray[np.int32]:
     """Returns (users, k) rows: the first k that a rule leaves of each user's first ``depth``, -1 where it leaves fewer.
 
-    Raises `PluginError` where the rule fails.
+    Raises `ConfigError` where the rule needs vectors and there are none, `PluginError` where it fails.
     """
+    if rule.needs_vectors and not facts.vectors.shape[1]:
+        raise ConfigError(f"rule {rule.name!r} compares item vectors, and the model has none: leave it out")
     lists = np.full((len(data), k), -1, np.int32)
     for start in range(0, len(data), _USERS):
         users = np.arange(start, min(start + _USERS, len(data)))
@@ -126,9 +131,9 @@ def _beyond(
     lists: Mapping[int, NDArray[np.int32]], facts: ItemFacts, weights: NDArray[np.float64] | None
 ) -> dict[str, float]:
     """Averages what goes beyond accuracy over users, by weights or all alike, for the (users, k) lists of each k."""
-    values: dict[str, NDArray[Any]] = {
-        f"diversity@{k}": intra_list_diversity(rows, facts.vectors) for k, rows in lists.items()
-    }
+    values: dict[str, NDArray[Any]] = {}
+    if facts.vectors.shape[1]:
+        values = {f"diversity@{k}": intra_list_diversity(rows, facts.vectors) for k, rows in lists.items()}
     if len(facts.categories.codes):
         values |= {f"categories@{k}": distinct_categories(rows, facts.categories) for k, rows in lists.items()}
     values |= {f"novelty@{k}": novelty(rows, facts.popularity) for k, rows in lists.items()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from honeyguide.sdk.candidates import ranker_inputs, sourced_candidates
-from honeyguide.sdk.capabilities import Ranks
+from honeyguide.sdk.capabilities import Ranks, capabilities_of
 from honeyguide.sdk.errors import PluginError
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.metrics import mask_seen
@@ -42,8 +42,15 @@ def score_all(
     typed = cast("Network", network)
     with plugin_call(model, "encode", histories):
         batch = tensors(model, histories, device_of(network))
-    with plugin_call(model, "user or items", histories):
-        scores = (typed.user(batch) @ typed.items().T).float().cpu().numpy()
+    scorer = capabilities_of(network).scores
+    with plugin_call(model, "scores" if scorer else "user or items", histories):
+        every = scorer.scores(batch).clone() if scorer else typed.user(batch) @ typed.items().T  # it is changed below
+        scores = every.float().cpu().numpy()
+    if scores.shape != (len(histories), model.data.items):
+        raise PluginError(
+            f"model {model.name!r} gave scores of shape {scores.shape}; they must be (users, items): "
+            f"({len(histories)}, {model.data.items})"
+        )
     if not np.isfinite(scores).all():
         raise PluginError(
             f"model {model.name!r} gave scores that are not finite numbers; "
