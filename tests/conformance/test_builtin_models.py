@@ -18,12 +18,21 @@ from honeyguide.sdk.manifest import Manifest
 
 HOST = PluginHost.load()
 
+SCORING = {"ease", "item_knn", "user_knn"}
+"""Those that score the whole catalogue, and count instead of learning."""
+NOT_EXPLAINED = "its network does not explain"
+NOT_STEPPED = "its network does not step"
+NOT_RANKED = "its network has no rank"
+NOT_PLACED = "its model has no item_inputs"
 LACKS = {
     "its network does not observe": {"mlp"},
-    "its network does not explain": {"gru", "joint"},
-    "its network does not step": {"attention_lstm", "cf", "content", "joint", "mlp", "text", "transformer"},
+    NOT_EXPLAINED: {"gru", "joint"},
+    NOT_STEPPED: {"attention_lstm", "cf", "content", "joint", "mlp", "text", "transformer", *SCORING},
+    NOT_RANKED: SCORING,
     "it ranks what others retrieve": {"joint"},
-    "its model has no item_inputs": {"attention_lstm", "cf", "gru", "joint", "mlp", "transformer"},
+    "its network scores the whole catalogue": SCORING,
+    "its network has no neighbours of items": {*HOST.models} - {"ease", "item_knn"},
+    NOT_PLACED: {"attention_lstm", "cf", "gru", "joint", "mlp", "transformer", *SCORING},
 }
 """Why a check does not apply, and to whom: nothing else may go unchecked."""
 
@@ -47,14 +56,19 @@ def test_the_model_keeps_its_promise(subject: Subject, check: Check) -> None:
 def test_its_bundle_says_what_it_can_and_has_proven_each_graph(subject: Subject) -> None:
     manifest = subject.bundle
     assert isinstance(manifest, Manifest)
-    places, retrieves, steps, explains, _ = (subject.name not in names for names in reversed(LACKS.values()))
-    assert (manifest.ranks, manifest.steps, manifest.explains) == (True, steps, explains)
+    ranks, steps, explains = (subject.name not in LACKS[lack] for lack in (NOT_RANKED, NOT_STEPPED, NOT_EXPLAINED))
+    retrieves, scores = subject.cls.retrieves, subject.name in SCORING
+    assert (manifest.ranks, manifest.steps, manifest.explains) == (ranks, steps, explains)
+    assert manifest.scores_catalogue is scores
+    places = subject.name not in LACKS[NOT_PLACED]
     assert bool(manifest.item_inputs) is places
     assert manifest.max_length == subject.config.max_length
-    assert manifest.dimension == (subject.config.dimension + 1 if retrieves else 0)  # the bias is one of them
+    has_vectors = retrieves and not scores
+    assert manifest.dimension == (subject.config.dimension + 1 if has_vectors else 0)  # the bias is one of them
     graphs = {
-        "user_vector": retrieves,
-        "scores": True,
+        "user_vector": has_vectors,
+        "item_scores": scores,
+        "scores": ranks,
         "shares": explains,
         "step/state": steps,
         "step/user_vector": steps,
@@ -63,7 +77,7 @@ def test_its_bundle_says_what_it_can_and_has_proven_each_graph(subject: Subject)
     for figure, there in graphs.items():
         assert (f"{figure}/max_abs_difference" in manifest.proof) is there
         assert manifest.proof.get(f"{figure}/max_abs_difference", 0.0) < 1e-3
-    for stage in ("retrieve", "rank") if retrieves else ("rank",):
+    for stage in ["retrieve"] * retrieves + ["rank"] * ranks:
         assert manifest.proof[f"{stage}/ndcg@10/difference"] == pytest.approx(0, abs=1e-3)
 
 

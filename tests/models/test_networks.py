@@ -51,7 +51,8 @@ def whole_floats(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_walk_passes_by_every_model() -> None:
     host = PluginHost.load()
     own = {name for name, cls in host.models.items() if cls.__module__.startswith("honeyguide.models.")}
-    assert set(MODELS) == {name for name in own if host.models[name].retrieves}
+    # Those that count have tests of their own: they have neither vectors nor anything to learn.
+    assert set(MODELS) == {name for name in own if host.models[name].retrieves} - {"ease", "item_knn", "user_knn"}
 
 
 @every_model

@@ -6,7 +6,7 @@ Herlocker, Konstan, Borchers & Riedl, "An algorithmic framework for performing c
 without its centring on each user's mean.
 
 A rating of 0 means that there is none. These forms hold all pairs, so they are for teaching, for small data, and as the
-known answer in tests; what serves is in `honeyguide.models.cf`.
+known answer in tests; what serves is in `honeyguide.models.item_knn` and `honeyguide.models.user_knn`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ __all__ = ["cosine_similarity", "item_based_scores", "user_based_scores"]
 Matrix = NDArray[np.float64]
 
 
-def cosine_similarity(rows: Matrix) -> Matrix:
+def cosine_similarity(rows: Matrix, shrinkage: float = 0.0) -> Matrix:
     """Returns the (n, n) cosines between the rows of an (n, d) matrix.
 
-    ``cos(a, b) = a · b / (|a| |b|)``; a row of zeros is similar to nothing, itself included.
+    ``cos(a, b) = a · b / (|a| |b| + λ)``; a row of zeros is similar to nothing, itself included. The shrinkage λ, 0 or
+    more, makes less of what few have in common.
     """
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # (n, 1)
-    unit: Matrix = np.divide(rows, norms, out=np.zeros_like(rows, dtype=np.float64), where=norms > 0)
-    cosines: Matrix = unit @ unit.T
+    norms = np.linalg.norm(rows, axis=1)  # (n,)
+    below = np.outer(norms, norms) + shrinkage
+    cosines: Matrix = np.divide(rows @ rows.T, below, out=np.zeros_like(below), where=below > 0)
     return cosines
 
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from honeyguide.sdk.event_weights import event_weights
 from honeyguide.sdk.history import HistoryBatch
 from honeyguide.sdk.model import Model
 from honeyguide.training.fit.minimum import too_short
-from honeyguide.training.fit.target_weights import target_weights
 from honeyguide.training.plugin_calls import plugin_call
 from honeyguide.training.scoring.device import tensors
 
@@ -88,7 +88,7 @@ class TrainingBatches:
     Every event before a user's last basket is a position, in exactly one window of at most ``model.max_length`` events;
     the windows are cut from the newest end, so the odd one is the oldest. The target of an event in basket s is an item
     drawn at random from basket s + 1, drawn again in each epoch. With fewer than ``at_least`` batches an epoch, batches
-    are made smaller than ``tokens``. Where ``target_weight`` (see `target_weights`) says what an event counts for as a
+    are made smaller than ``tokens``. Where ``target_weight`` (see `event_weights`) says what an event counts for as a
     target, batches hold it.
     """
 
@@ -105,7 +105,7 @@ class TrainingBatches:
         self._model = model
         self._histories = histories
         self._seed = seed
-        self._weights = target_weights(histories, model.data, target_weight)
+        self._weights = event_weights(histories, model.data, target_weight)
         self._baskets = find_baskets(histories)
         last = np.maximum(self._baskets.users[1:] - 1, 0)  # a user's last basket is target only
         begins = histories.offsets[:-1]

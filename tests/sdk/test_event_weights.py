@@ -3,7 +3,7 @@ import pytest
 
 from honeyguide.sdk import DataSpec, FeatureScaler, HistoryBatch
 from honeyguide.sdk.errors import ConfigError
-from honeyguide.training.fit.target_weights import target_weights
+from honeyguide.sdk.event_weights import event_weights
 
 DATA = DataSpec(
     items=4,
@@ -20,16 +20,16 @@ EVENTS = HistoryBatch(
 
 
 def test_without_a_rule_all_count_alike() -> None:
-    assert target_weights(EVENTS, DATA, "") is None
+    assert event_weights(EVENTS, DATA, "") is None
 
 
 def test_a_feature_weighs_twice_its_sigmoid() -> None:
-    weights = target_weights(EVENTS, DATA, "dwell_seconds")
+    weights = event_weights(EVENTS, DATA, "dwell_seconds")
     np.testing.assert_allclose(weights, [1.0, 2.0 / (1.0 + np.exp(-2.0)), 0.0], rtol=1e-6)
 
 
 def test_a_type_weighs_what_it_was_given_and_others_one() -> None:
-    weights = target_weights(EVENTS, DATA, "purchase:3")
+    weights = event_weights(EVENTS, DATA, "purchase:3")
     assert weights is not None
     assert weights.tolist() == [1.0, 1.0, 3.0]
 
@@ -45,4 +45,4 @@ def test_a_type_weighs_what_it_was_given_and_others_one() -> None:
 )
 def test_what_the_data_lacks_is_named_with_what_it_has(rule: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        target_weights(EVENTS, DATA, rule)
+        event_weights(EVENTS, DATA, rule)

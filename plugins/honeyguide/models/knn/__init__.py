@@ -1,0 +1,1 @@
+"""What the models share that score the whole catalogue from ratings: the history as ratings, similarities."""
