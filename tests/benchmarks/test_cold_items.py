@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import cold_items
 import polars as pl
 import pytest
-
-import cold_items
 from cold_items import Case, Data, by_category, split
 
 

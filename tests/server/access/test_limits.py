@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
+from inference_requests import infer_request, method
 
 from honeyguide.sdk.errors import RateExceeded
 from honeyguide.server.access.limits import CallerLimits
@@ -40,6 +41,33 @@ class Clock:
 
 def limits(clock: Clock, **given: Any) -> CallerLimits:
     return CallerLimits("shop", CallerSettings(roles=("recommend",), sha256="0" * 64, **given), clock, clock)
+
+
+def test_a_call_of_many_rows_takes_of_the_time_to_come() -> None:
+    clock = Clock()
+    bucket = limits(clock, requests_per_second=10, burst=3)
+    bucket.take()
+    bucket.take_more(20)  # more than there is room for at once: 21 in all, 18 of them owed
+    with pytest.raises(RateExceeded) as caught:
+        bucket.take()
+    assert caught.value.retry_after == pytest.approx(1.9)
+    clock.now += 2.0
+    bucket.take()
+    with pytest.raises(RateExceeded):
+        bucket.take_more(20)  # not twice in a row
+
+
+@both
+async def test_each_row_of_an_inference_is_a_request(start: Any, transport: str, tmp_path: Any) -> None:
+    file, token = tmp_path / "tokens.toml", new_token()
+    file.write_text(token.to_toml("shop", ["recommend"]) + "requests_per_second = 1\nburst = 3\n", "utf-8")
+    metadata = [("authorization", f"Bearer {token.token}")]
+    async with start(transport=transport, tokens=file) as running:
+        infer = method(running.channel, "ModelInfer")
+        await infer(infer_request([["item-3"]] * 30, "tiny"), metadata=metadata)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await infer(infer_request([["item-3"]], "tiny"), metadata=metadata)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_bucket_fills_at_its_rate_up_to_its_burst() -> None:

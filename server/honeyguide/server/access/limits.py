@@ -50,14 +50,24 @@ class CallerLimits:
 
     def take(self) -> None:
         """Takes room for one request; raises `RateExceeded` where there is none."""
+        self._take(1.0, 1.0)
+
+    def take_more(self, requests: int) -> None:
+        """Takes room for as many requests as a call stands for beside itself; raises `RateExceeded`.
+
+        A call may stand for more than the caller may send at once: it takes all there is, and of the time to come.
+        """
+        self._take(float(requests), min(float(requests), self._burst - 1.0))
+
+    def _take(self, requests: float, least: float) -> None:
         if not self._rate:
             return
         with self._lock:
             self._fill()
-            if self._level >= 1.0:
-                self._level -= 1.0
+            if self._level >= least:
+                self._level -= requests
                 return
-            wait = (1.0 - self._level) / self._rate
+            wait = (least - self._level) / self._rate
         raise RateExceeded(
             f"{self._name} may send {self._rate:g} requests a second, {self._burst:g} at once; slow down", wait
         )

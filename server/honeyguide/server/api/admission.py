@@ -9,12 +9,16 @@ from typing import Any
 
 import grpc
 
+from honeyguide.oip.v2.inference_pb2 import ModelInferRequest
 from honeyguide.server.access.callers import Caller
 from honeyguide.server.access.gate import Credentials, Gate
 from honeyguide.server.ops.logs import bind_caller
 from honeyguide.v1.recommender_service_pb2 import RecommendStreamRequest
 
 __all__ = ["StreamPace", "admission"]
+
+_MOST_ROWS = 100_000
+"""Of one message, whatever it says: above what is taken anyway."""
 
 
 class StreamPace:
@@ -53,5 +57,8 @@ def admission(
 
 
 def _requests_in(message: Any) -> int:
-    """Says for how many requests a message of a stream stands: as many as it has users."""
+    """Says for how many requests a message of a stream stands: as many as it has users, or says that it has."""
+    if isinstance(message, ModelInferRequest):
+        rows = max(1, *message.inputs[0].shape[:1]) if message.inputs and message.inputs[0].shape else 1
+        return min(int(rows), _MOST_ROWS)
     return len(message.batch.rows) if isinstance(message, RecommendStreamRequest) else 1

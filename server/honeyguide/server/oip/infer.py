@@ -83,6 +83,8 @@ class InferMethod:
         parameters = read_parameters(request.parameters, is_pipeline=isinstance(model, PipelineModel))
         _check_timeout(call, parameters)
         given, rows = read_tensors(request, model.inputs)
+        if rows > 1 and call.limits is not None:  # each row is a request, as in a stream
+            call.limits.take_more(rows - 1)
         took = Durations(queue=start - call.arrived)
         if isinstance(model, GraphModel):
             arrays = read_arrays(model, given)
