@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.models.knn.ratings import Ratings
-from honeyguide.sdk.candidates import top_k
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -43,17 +42,23 @@ def most_similar(
     """
     tokens = np.zeros((items, count), np.int32)
     similarities = np.zeros((items, count), np.float32)
-    norms = np.sqrt(np.bincount(ratings.items, ratings.values.astype(np.float64) ** 2, items)).astype(np.float32)
+    norms = np.sqrt(np.bincount(ratings.items, ratings.values.astype(np.float64) ** 2, items))
     by_user = rating_matrix(ratings, items)
     by_item = by_user.T.tocsr()
     size = max(1, _CELLS // items)
     for start in range(0, items, size):
-        rows = np.arange(start, min(start + size, items))
-        products = (by_item[start : start + size] @ by_user).toarray()  # (rows, items)
-        below = norms[rows, None] * norms + np.float32(shrinkage)
-        similar = np.divide(products, below, out=np.zeros_like(products), where=products > 0)
-        similar[rows - start, rows] = 0
-        best, scores = top_k(similar, count)
-        tokens[rows, : best.shape[1]] = np.where(scores > 0, best + 1, 0)
-        similarities[rows, : best.shape[1]] = scores
+        products = by_item[start : start + size] @ by_user
+        products.sort_indices()  # so that of equals the smaller one comes first
+        pairs = products.tocoo()
+        rows, columns = (places.astype(np.int64) for places in pairs.coords)
+        similar = pairs.data / (norms[rows + start] * norms[columns] + shrinkage)
+        there = (similar > 0) & (rows + start != columns)
+        rows, columns, similar = rows[there], columns[there], similar[there]
+        # Rows ascend, and stay together: what is added to them is below 1.
+        best = np.argsort(rows + 0.5 * (1 - similar / similar.max(initial=1)), kind="stable")
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        stay = rank < count
+        best, rows, rank = best[stay], rows[stay] + start, rank[stay]
+        tokens[rows, rank] = columns[best] + 1
+        similarities[rows, rank] = similar[best]
     return tokens, similarities
