@@ -19,7 +19,7 @@ __all__ = ["ItemKnn", "ItemKnnOptions", "register_models"]
 class ItemKnnOptions(RatingOptions):
     """Options of ``item_knn``."""
 
-    recency: float = 0.7
+    recency: float = 0.5
     """What an event still counts for with each newer one, above 0 and at most 1; 1: all count alike."""
     neighbours: int = 100
     """Most similar items that are kept of each item, 1 or more; at most 10 million in all, so fewer than 100 beyond
