@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
-from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import PluginHost
@@ -127,7 +126,7 @@ def test_lists_of_one_user_or_of_one_candidate_fit_nothing_and_break_nothing(
     host: PluginHost, checkerboard: Board
 ) -> None:
     cf = CollaborativeFiltering
-    config = RetrieverOptions(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
+    config = cf.Config(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
     given = {"epochs": 1, "final_epochs": 1, "ranker_epochs": 1, "candidates": 2, "min_batches": 400}
     spec, training, validation = checkerboard
     report = fit_model(cf(config, spec), training, validation, FitOptions.for_model(cf, given)).report
