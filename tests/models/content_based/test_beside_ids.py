@@ -12,6 +12,7 @@ from tiny_encoder import use_tiny_encoder
 from honeyguide.sdk import HistoryBatch, ItemColumn, ItemTable
 
 ITEMS = PLAIN.items
+BESIDE = sorted(name for name, model in MODELS.items() if "items" in model.Config.__dataclass_fields__)
 DATA = dataclasses.replace(PLAIN, item_columns=(ItemColumn("price", "number"),))
 TABLE = ItemTable.from_lists(
     list(map(str, range(ITEMS))),
@@ -21,7 +22,7 @@ TABLE = ItemTable.from_lists(
 )
 
 
-@pytest.fixture(params=sorted(name for name in MODELS if "items" in MODELS[name].Config.__dataclass_fields__))
+@pytest.fixture(params=BESIDE)
 def made(request, monkeypatch) -> Any:
     use_tiny_encoder(monkeypatch)
     torch.manual_seed(0)
@@ -61,7 +62,7 @@ def test_its_last_bias_and_table_may_be_shared(monkeypatch):
     torch.testing.assert_close(network.head.vectors(), network.events.vectors()[1:])
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", BESIDE)
 def test_without_the_option_nothing_is_placed(name):
     model = small(name, DATA)
     assert model.item_inputs() == ()
