@@ -19,7 +19,7 @@ TESTS ?=
 AUDIT = $(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off --requirement
 FAULTS ?=
 
-.PHONY: demo test test-tutorials test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-oip bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families bench-cold-items faults clean
+.PHONY: demo test test-tutorials test-models test-services test-clients check lint audit format proto docs bench bench-serving bench-graphs bench-overload bench-profile bench-oip bench-exposure bench-quality bench-quality-time bench-quality-global bench-quality-beauty bench-quality-retail bench-families bench-cold-items faults clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Honeyguide needs Python 3.11 or newer; this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -35,6 +35,9 @@ test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
 
 test-tutorials: $(STAMP)  ## the README, the page on writing a model and the template, command by command; two minutes
 	$(BIN)/pytest -n $(WORKERS) --tutorials -m tutorial $(TESTS)
+
+test-models: $(STAMP)  ## every built-in model held to the whole contract, export and all; three minutes
+	$(BIN)/pytest -n $(WORKERS) --models $(TESTS) tests/conformance/test_builtin_models.py
 
 test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL and systemd-analyze (apt-get install postgresql systemd)
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres tests/deploy/systemd

@@ -92,6 +92,7 @@ def add_version(shared_newer: Path) -> Callable[[Path], object]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tutorials", action="store_true", help="Run the tests that follow whole pages, too.")
+    parser.addoption("--models", action="store_true", help="Hold all built-in models to the contract, not a few.")
     parser.addoption("--services", action="store_true", help="Run the tests that start other servers, too.")
     parser.addoption("--clients", action="store_true", help="Run the tests of other languages and browsers, too.")
     parser.addoption("--no-skips", action="store_true", help="A test that is skipped fails, as where all is installed.")
@@ -115,14 +116,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the slow tests first, the slowest before all, and keeps a module's tests together on one worker.
 
-    Tutorials have a word of their own.
+    Tutorials have a word of their own, and so has what most of the built-in models promise.
 
     ``pytest.mark.slow(seconds)`` says about how many CPU seconds a module takes (or a test that stands alone).
     """
-    if not config.getoption("--tutorials"):
-        left = [item for item in items if item.get_closest_marker("tutorial")]
-        items[:] = [item for item in items if not item.get_closest_marker("tutorial")]
-        config.hook.pytest_deselected(items=left)
+    for marker, option in (("tutorial", "--tutorials"), ("other_model", "--models")):
+        if not config.getoption(option):
+            left = [item for item in items if item.get_closest_marker(marker)]
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left)
     items.sort(key=_seconds, reverse=True)  # a stable sort: what is not marked stays in its order
     for item in items:
         if item.get_closest_marker("xdist_group") is None:

@@ -1,6 +1,7 @@
 """Runs every check on every model that is installed: a new model is tested by being registered.
 
 These are the only exports of the built-in models in the tests; what else a bundle of theirs must say is asked here too.
+Most of them take part in `make test-models` alone, as exports take their time.
 """
 
 from collections.abc import Iterator
@@ -37,8 +38,13 @@ LACKS = {
 """Why a check does not apply, and to whom: nothing else may go unchecked."""
 
 
+IN_EVERY_RUN = {"cf", "gru", "item_knn", "joint"}
+"""One of each kind: vectors, vectors that step, scores, and no retrieval. `make test-models` has all."""
+
+
 def on_a_worker_of_its_own(name: str) -> object:
-    return pytest.param(name, marks=[pytest.mark.xdist_group(f"conformance of {name}"), pytest.mark.slow(15)])
+    marks = [pytest.mark.xdist_group(f"conformance of {name}"), pytest.mark.slow(15)]
+    return pytest.param(name, marks=marks if name in IN_EVERY_RUN else [*marks, pytest.mark.other_model])
 
 
 @pytest.fixture(scope="module", params=[on_a_worker_of_its_own(name) for name in sorted(HOST.models)])
