@@ -35,6 +35,7 @@ SDK = {
     "RESOURCE_EXHAUSTED": ExitCode.REFUSED,
     "DEADLINE_EXCEEDED": ExitCode.UNREACHABLE,
     "UNAVAILABLE": ExitCode.REFUSED,
+    "UNIMPLEMENTED": ExitCode.REFUSED,
     "INTERNAL": ExitCode.DATA,
 }
 """By the gRPC code of an error of the sdk."""

@@ -20,11 +20,12 @@ def test_importing_the_client_loads_nothing_heavy():
 def test_exported_names_are_sorted_and_frozen():
     assert honeyguide.client.__all__ == sorted(honeyguide.client.__all__)
     assert " ".join(honeyguide.client.__all__) == (
-        "AsyncClient BatchAnswer BecauseItem CancelledError ChangedTraffic Client ClientStateError DeadlineError Event "
-        "FailedPreconditionError History HoneyguideClientError InputError InternalError InvalidArgumentError Item "
-        "LoadedModel Model ModelChangedError ModelVersion NotFoundError OverCapacityError Pipeline Plugin Ranked "
-        "Ranking Recommendations Recorded RejectedEvent ResumeError RetryPolicy RoleRequiredError RowFailure "
-        "SimilarItems Tls Traffic UnauthenticatedError UnavailableError UnimplementedError UserRow"
+        "AsyncClient BatchAnswer BecauseItem CancelledError ChangedTraffic Client ClientStateError DeadlineError "
+        "DeletedItems Event FailedPreconditionError History HoneyguideClientError InputError InternalError "
+        "InvalidArgumentError Item LoadedModel Model ModelChangedError ModelVersion NewItem NotFoundError "
+        "OverCapacityError Pipeline Plugin Ranked Ranking Recommendations Recorded RejectedEvent ResumeError "
+        "RetryPolicy RoleRequiredError RowFailure SimilarItems Tls Traffic UnauthenticatedError UnavailableError "
+        "UnimplementedError UpsertedItems UserRow"
     )
 
 

@@ -57,6 +57,7 @@ _BY_CLASS = {
     "ExportError": ExitCode.FAILED,
     "Unauthenticated": ExitCode.REFUSED,
     "RoleRequired": ExitCode.REFUSED,
+    "NotOffered": ExitCode.REFUSED,
     "OverCapacity": ExitCode.REFUSED,
     "DeadlinePassed": ExitCode.UNREACHABLE,
     "Unavailable": ExitCode.REFUSED,

@@ -97,7 +97,8 @@ type Model struct {
 	ModelClass string `protobuf:"bytes,5,opt,name=model_class,json=modelClass,proto3" json:"model_class,omitempty"`
 	// The distribution that class comes from, such as "honeyguide 0.1.0".
 	Plugin string `protobuf:"bytes,6,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// Length of a user or item vector, 1 or more. 0 for a joint bundle, and when the manifest could not be read.
+	// Length of a user or item vector, 1 or more. 0 for a joint bundle or one that scores its whole
+	// catalogue, and when the manifest could not be read.
 	Dimension int32 `protobuf:"varint,7,opt,name=dimension,proto3" json:"dimension,omitempty"`
 	// How many items it knows.
 	ItemCount int64 `protobuf:"varint,8,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
@@ -107,7 +108,7 @@ type Model struct {
 	MaxLength int32 `protobuf:"varint,10,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
 	// Where its graphs run ("CPUExecutionProvider", "CUDAExecutionProvider"). "" when it is not in memory.
 	Provider string `protobuf:"bytes,11,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Kind of its retrieval index, such as "flat". "" for a joint bundle.
+	// Kind of its retrieval index, such as "flat". "" for a joint bundle, and for one that scores its whole catalogue.
 	IndexKind string `protobuf:"bytes,12,opt,name=index_kind,json=indexKind,proto3" json:"index_kind,omitempty"`
 	// Recall@100 of the index against exact search, 0–1, measured at export.
 	IndexRecall float32 `protobuf:"fixed32,13,opt,name=index_recall,json=indexRecall,proto3" json:"index_recall,omitempty"`
@@ -1482,7 +1483,8 @@ type NewItem struct {
 	Texts map[string]string `protobuf:"bytes,4,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"bytes,2,opt,name=value,proto3"`
 	// Numbers by the name of the column, such as "price"; finite, at most 100.
 	Numbers map[string]float64 `protobuf:"bytes,5,rep,name=numbers,proto3" json:"numbers,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"fixed64,2,opt,name=value,proto3"`
-	// Vectors by the name of the column, such as "image"; "text" stands for what the text encoder would make. At most 100.
+	// Vectors by the name of the column, such as "image"; "text_vector" stands for what the text encoder would make
+	// of the texts, 512 numbers. At most 100.
 	Vectors map[string]*ItemVector `protobuf:"bytes,6,rep,name=vectors,proto3" json:"vectors,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"bytes,2,opt,name=value,proto3"`
 }
 

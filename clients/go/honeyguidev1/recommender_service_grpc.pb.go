@@ -23,7 +23,8 @@ type RecommenderServiceClient interface {
 	RecommendStream(ctx context.Context, opts ...grpc.CallOption) (RecommenderService_RecommendStreamClient, error)
 	// Scores the caller's own candidates for one user, best first.
 	Rank(ctx context.Context, in *RankRequest, opts ...grpc.CallOption) (*RankResponse, error)
-	// Lists the items nearest to one item in the model's item space, best first.
+	// Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+	// these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
 	SimilarItems(ctx context.Context, in *SimilarItemsRequest, opts ...grpc.CallOption) (*SimilarItemsResponse, error)
 }
 
@@ -103,7 +104,8 @@ type RecommenderServiceServer interface {
 	RecommendStream(RecommenderService_RecommendStreamServer) error
 	// Scores the caller's own candidates for one user, best first.
 	Rank(context.Context, *RankRequest) (*RankResponse, error)
-	// Lists the items nearest to one item in the model's item space, best first.
+	// Lists the items nearest to one item in the model's item space, best first. Of a model that scores its whole catalogue
+	// these are its own neighbours, as many as it keeps; FAILED_PRECONDITION (NO_NEIGHBOURS) where it has none.
 	SimilarItems(context.Context, *SimilarItemsRequest) (*SimilarItemsResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }

@@ -383,7 +383,8 @@ class NewItem:
     numbers: Mapping[str, float] = field(default_factory=dict)
     """By the name of the column, such as "price"."""
     vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """By the name of the column, such as "image"; "text" stands for what the text encoder would make."""
+    """By the name of the column, such as "image"; "text_vector" stands for what the text encoder
+    would make of the texts, 512 numbers."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 """
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_flags_stand_above_variables_above_the_file(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HONEYGUIDE_MAX_BATCH_ROWS", "2")
     found = load_settings(file, {"max_batch_rows": 3, "port": None})
     assert (found.host, found.port, found.threads, found.max_batch_rows) == ("0.0.0.0", 1, 2, 3)
+
+
+def test_a_file_may_be_a_pipe_which_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = 'port = 7\n[callers.shop]\nroles = ["recommend"]\nsha256 = "' + "0" * 64 + '"\n'
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    found = load_settings(pipe)
+    writer.join()
+    assert (found.port, list(found.callers)) == (7, ["shop"])
 
 
 def test_a_variable_can_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from honeyguide.models.cf import CollaborativeFiltering
-from honeyguide.models.sequence.options import RetrieverOptions
 from honeyguide.sdk import DataSpec, HistoryBatch
 from honeyguide.sdk.errors import ConfigError
 from honeyguide.sdk.history import EvaluationSet
@@ -110,7 +109,7 @@ def test_the_final_retriever_may_go_on_for_fewer_epochs(host: PluginHost, checke
 
 @pytest.mark.parametrize("phase", ["first", "ranker", "retriever"])
 def test_cf_killed_in_any_phase_ends_the_same(checkerboard: Board, tmp_path: Path, phase: str) -> None:
-    config = RetrieverOptions(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
+    config = CollaborativeFiltering.Config(dimension=2, max_length=8, neighbours=5, events=2, ranker_hidden=4)
     model = CollaborativeFiltering(config, checkerboard[0])
     options = FitOptions.for_model(
         CollaborativeFiltering, {"epochs": 3, "final_epochs": 3, "ranker_epochs": 3, "candidates": 20, "min_batches": 4}

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
-    SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from honeyguide.sdk.errors import ConfigError
@@ -63,8 +62,6 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     table = {} if file is None else _read(file)
 
     class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=file)
-
         @classmethod
         def settings_customise_sources(
             cls,
@@ -74,7 +71,8 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base's signature
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+            # Of what was read once: a pipe, as `--config <(…)` is, has nothing more the second time.
+            return init_settings, env_settings, InitSettingsSource(settings_cls, table)
 
     try:
         return FromFile(**given)
