@@ -99,7 +99,7 @@ def evaluate(
     checkpoint = read_checkpoint(run)
     with working("evaluating") as progress:
         table = training.evaluate(
-            run, data, split=split.value, targets=targets, k=ks, rule=rule or (), progress=progress
+            run, data, split=split.value, targets=targets and targets.value, k=ks, rule=rule or (), progress=progress
         )
     stages, users, protocol = by_stage(table), table["users"][0], table["protocol"][0]
     compared, cut = differences_of(table), min(ks, key=lambda k: (abs(k - 10), k))
