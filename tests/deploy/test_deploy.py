@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 MANIFESTS = DEPLOY / "kubernetes" / "honeyguide.yaml"
+README = (DEPLOY / "README.md").read_text()
 KSERVE = yaml.safe_load((DEPLOY / "kubernetes" / "kserve.yaml").read_text())
 
 
@@ -87,6 +88,23 @@ def test_a_wrong_manifest_is_refused(tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(MANIFESTS.read_text().replace("terminationGracePeriodSeconds: 40", "terminationGraceSeconds: 40"))
     assert run("kubernetes-validate", "--strict", wrong).returncode != 0
+
+
+def test_the_claim_that_the_page_shows_fits_the_pods(tmp_path):
+    (shown,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "claim.yaml").write_text(shown)
+    done = run("kubernetes-validate", "--strict", tmp_path / "claim.yaml")
+    assert done.returncode == 0, done.stderr
+    claim, pod = yaml.safe_load_all(shown)
+    used = [v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"]]
+    pods = kinds()["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    assert used == [claim["metadata"]["name"]]
+    assert used == [v["persistentVolumeClaim"]["claimName"] for v in pods if "persistentVolumeClaim" in v]
+
+
+def test_the_settings_that_the_page_shows_are_settings():
+    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert set(tomllib.loads(shown)) <= set(Settings.model_fields)
 
 
 def test_what_kserve_runs_is_a_sound_pod(tmp_path):

@@ -57,7 +57,7 @@ def summary(request: pytest.FixtureRequest) -> list[str]:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Both servers, on a thread of their own; the closed one takes 10 requests a second of a caller."""
     folder = tmp_path_factory.mktemp("servers")
-    make_bundle(folder / "models")
+    make_bundle(folder / "models", "cf", ids=("22423", "22727"))  # as the pages call what the demo has
     authority, callers = Authority(folder), {}
     certificate, key = authority.sign("server")
     # Each has a bucket of its own, which its stream of 1,000 users empties: what follows has to wait.

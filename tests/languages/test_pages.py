@@ -88,3 +88,9 @@ def test_a_field_that_the_api_lacks_is_refused(servers: Any, checkout: Path) -> 
     done = shell(f"""grpcurl -plaintext -d '{{"userid": "7"}}' {call}""", servers, checkout)
     assert done.returncode != 0
     assert "userid" in done.stderr
+
+
+def test_bundler_finds_the_needs_of_the_gem() -> None:
+    page = (ROOT / "clients/ruby/README.md").read_text("utf-8")
+    assert "bundle install" in page
+    assert (ROOT / "clients/ruby/Gemfile").read_text("utf-8").endswith("gemspec\n")

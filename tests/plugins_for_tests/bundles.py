@@ -80,23 +80,26 @@ def make_bundle(
     config: Mapping[str, Any] | None = None,
     exact_up_to: int = 50_000,
     precision: str = "float32",
+    ids: Sequence[str] = (),
 ) -> Manifest:
     """Exports an untrained model to ``repository/name/<next version>/`` in about two seconds.
 
     ``model`` is the name of a model of `tiny_host`, or a class. ``candidates`` is, by default, 20 where the network
     ranks and else 0. Different seeds give bundles that recommend differently.
+    ``ids`` are the ids of the first items, in place of "item-0" ….
     """
     from honeyguide.exporters import export_bundle
     from honeyguide.exporters.precision import PRECISIONS
 
     instance, network = _untrained(model, items, repeats, seed, config)
     ranks = capabilities_of(network).ranks is not None
+    table = items_table(items)
     return export_bundle(
         repository,
         name,
         model=instance,
         network=network,
-        items=items_table(items),
+        items=table.with_columns(item_id=pl.Series([*ids, *table["item_id"][len(ids) :]])),
         evaluation=evaluation_set(items),
         plugin="tests 0.0.0",
         metrics={"retrieve/ndcg@10": 0.0},

@@ -57,7 +57,7 @@ export function bearer(token: string): Interceptor {
  * Tries a call again whose failure passes: after the server's RetryInfo, else after 100 ms, doubled each time. The deadline
  * of the call holds for all tries together. What changes models is never tried again, nor are events without an id.
  */
-export function retries(attempts = 4): Interceptor {
+export function retries(attempts = 5): Interceptor {
   return (next) => async (request) => {
     for (let attempt = 1; ; attempt++) {
       try {

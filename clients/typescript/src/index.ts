@@ -12,7 +12,7 @@ export interface Options {
   token?: string;
   /** The certificate of the authority to trust, PEM; true: the machine's authorities. Unset: no TLS. */
   ca?: string | Buffer | true;
-  /** Tries in all, 1 or more. */
+  /** Tries in all, 1 or more; 5 unless given. */
   attempts?: number;
   /** Milliseconds for a whole call, unless the call says otherwise. */
   timeoutMs?: number;
@@ -20,7 +20,7 @@ export interface Options {
 
 /** Connects to `host:port`, at the first call. */
 export function connect(address: string, options: Options = {}): Honeyguide {
-  const { token, ca, attempts = 4, timeoutMs = 5000 } = options;
+  const { token, ca, attempts = 5, timeoutMs = 5000 } = options;
   const transport = createGrpcTransport({
     baseUrl: `${ca ? "https" : "http"}://${address}`,
     defaultTimeoutMs: timeoutMs,

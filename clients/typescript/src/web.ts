@@ -17,7 +17,7 @@ export interface WebOptions {
 }
 
 /** Connects to a URL such as "https://shop.example". */
-export function connect(url: string, { token, attempts = 4, timeoutMs = 5000 }: WebOptions = {}): Honeyguide {
+export function connect(url: string, { token, attempts = 5, timeoutMs = 5000 }: WebOptions = {}): Honeyguide {
   const interceptors = [retries(attempts), ...(token ? [bearer(token)] : [])];
   return over(createGrpcWebTransport({ baseUrl: url, defaultTimeoutMs: timeoutMs, interceptors }));
 }

@@ -82,6 +82,15 @@ class Toy:
     async def written(self, request: StringValue, context: Any) -> None:
         await context.write(await self.unary(request, context))
 
+    async def late(self, request: StringValue, context: Any) -> None:
+        await context.write(request)
+        with contextlib.suppress(asyncio.CancelledError):  # so that its next write hears of it first
+            await asyncio.sleep(60)
+        try:
+            await context.write(request)
+        finally:
+            self.cancelled.set()
+
 
 @pytest.fixture
 def metrics() -> Metrics:
@@ -105,6 +114,7 @@ async def toy(metrics: Metrics, log: list[Any]) -> AsyncIterator[tuple[Toy, grpc
         "Collect": (grpc.stream_unary_rpc_method_handler, toy.collect),
         "Written": (grpc.unary_stream_rpc_method_handler, toy.written),
         "Endless": (grpc.unary_stream_rpc_method_handler, toy.endless),
+        "Late": (grpc.unary_stream_rpc_method_handler, toy.late),
     }
     handlers = {
         name: build(call, StringValue.FromString, StringValue.SerializeToString)
@@ -272,6 +282,20 @@ async def test_a_stream_that_its_reader_leaves_ends_without_an_error(
     await asyncio.sleep(0.05)
     assert [line for line in log if line["log_level"] == "error"] == []
     assert metrics.errors.labels("/toy.Toy/Endless", "CANCELLED")._value.get() == 5
+
+
+async def test_a_write_to_a_client_that_left_counts_as_cancelled(
+    toy: tuple[Toy, grpc.aio.Channel], metrics: Metrics, log: list[Any]
+) -> None:
+    open_stream = toy[1].unary_stream("/toy.Toy/Late", StringValue.SerializeToString, StringValue.FromString)
+    answer = open_stream(StringValue(value="again"))
+    assert (await answer.read()).value == "again"
+    answer.cancel()
+    await asyncio.wait_for(toy[0].cancelled.wait(), 10)
+    await asyncio.sleep(0.05)
+    assert [line for line in log if line["log_level"] == "error"] == []
+    assert metrics.errors.labels("/toy.Toy/Late", "CANCELLED")._value.get() == 1
+    assert metrics.errors.labels("/toy.Toy/Late", "INTERNAL")._value.get() == 0
 
 
 async def test_a_status_chosen_by_the_servicer_stands(toy: tuple[Toy, grpc.aio.Channel]) -> None:

@@ -153,6 +153,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         except asyncio.CancelledError:  # the client went away, or its deadline passed
             self._outcomes.abandon(method, "CANCELLED")
             raise
+        except (grpc.aio.InternalError, grpc.aio.UsageError) as error:  # it went away, and a write noticed first
+            self._outcomes.abandon(method, "CANCELLED")
+            raise asyncio.CancelledError from error
         except grpc.aio.AbortError:  # the servicer chose a status itself
             self._outcomes.abandon(method, "ABORTED_BY_SERVICER")
             raise
