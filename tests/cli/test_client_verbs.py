@@ -107,7 +107,7 @@ def test_recommend_says_what_is_unusual_about_the_answer(fake, honeyguide):
     words = ["recommend", "--server", fake.address]
     assert "an option with commas is one id: repeat --history" in honeyguide(*words, "--history", "a,b").stderr
     told = honeyguide(*words, "--history", "a").stderr
-    assert "2 events of the history have items the model does not know" in told
+    assert "2 events of the history have items that the model does not know" in told
     assert "commas" not in told
     assert "nothing is" not in told
     assert "category" not in told

@@ -97,7 +97,9 @@ def _notes(answer: Recommendations, user: str | None, ids: list[str], *, ignored
     if answer.shortfall:
         yield f"{answer.shortfall} fewer than asked for: no more items are left under these limits"
     if answer.unknown_history_items:
-        yield f"{answer.unknown_history_items} events of the history have items the model does not know"
+        count = answer.unknown_history_items
+        has = "event of the history has an item" if count == 1 else "events of the history have items"
+        yield f"{count} {has} that the model does not know"
         if any("," in item for item in ids):
             yield "an option with commas is one id: repeat --history or --exclude for several"
     if answer.unknown_categories:

@@ -578,7 +578,8 @@ type RecommendResponse struct {
 	sizeCache     protoimpl.SizeCache
 	unknownFields protoimpl.UnknownFields
 
-	// Names this answer; events recorded later may carry it as `request_id`. 32 hexadecimal digits.
+	// Names this answer; events recorded later may carry it as `request_id`. The call's
+	// own id where it brought one (`x-request-id`, or `traceparent`), else 32 hexadecimal digits.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The items, best first, without duplicates.
 	Items []*Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
