@@ -36,8 +36,8 @@ test: $(STAMP)  ## all tests; Python alone, at most 5 minutes on two cores
 test-tutorials: $(STAMP)  ## the README, the page on writing a model and the template, command by command; two minutes
 	$(BIN)/pytest -n $(WORKERS) --tutorials -m tutorial $(TESTS)
 
-test-models: $(STAMP)  ## every built-in model held to the whole contract, export and all; three minutes
-	$(BIN)/pytest -n $(WORKERS) --models $(TESTS) tests/conformance/test_builtin_models.py
+test-models: $(STAMP)  ## every built-in model held to the whole contract, export and all, and to the clock; three minutes
+	$(BIN)/pytest -n $(WORKERS) --models $(TESTS) tests/conformance/test_builtin_models.py tests/models/test_time.py
 
 test-services: $(STAMP)  ## tests against other servers, which they start themselves; needs PostgreSQL and systemd-analyze (apt-get install postgresql systemd)
 	$(BIN)/pytest -n 0 --services $(TESTS) tests/server/events/postgres tests/deploy/systemd

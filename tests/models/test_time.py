@@ -20,7 +20,7 @@ from honeyguide.server.bundles.runtime import Runtime
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.encoding import EncodedUsers
 
-pytestmark = pytest.mark.slow(25)
+pytestmark = [pytest.mark.slow(25), pytest.mark.other_model]
 
 HOST = PluginHost.load()
 MONTH_MS = 30 * 86_400_000
