@@ -183,6 +183,7 @@ def rules() -> str:
         + table(columns, measured)
         + "\n`diversity` is 1 − the mean cosine of a list's item vectors, `categories` how many a list has, `novelty`\n"
         "the mean of −log2 of an item's share of the events, `coverage` the share of the catalogue in any list.\n"
+        "The vectors are the measured model's, so `popularity`, too, has another `diversity` beside another model.\n"
         "`honeyguide evaluate RUN DATA --rule NAME:KEY=VALUE` shows the same for your own data.\n"
     )
 
