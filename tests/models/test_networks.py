@@ -239,7 +239,7 @@ def test_the_checkerboard_is_learnt(name: str, options: dict[str, int]) -> None:
     torch.manual_seed(0)
     network = model.network()
     board = walks(7, 120, 24)
-    given = {"lr": 0.05, "min_batches": 12, "epochs": 4}
+    given = {"lr": 0.05, "min_batches": 12, "epochs": 6}
     result = fit(model, network, board.histories, board, FitOptions.for_model(type(model), given))
     assert max(result.scores) > 0.97
     few = HistoryBatch.from_lists([[1, 3, 5], [19, 21, 23], [20, 22], [1, 3], [5], [22]])

@@ -78,6 +78,6 @@ def test_attention_has_no_denormal_numbers_which_are_slow() -> None:
     batch = tensors(model, histories(PLAIN, [[3, 9, 4] * 100, [1]]))
     attention, _ = network.final._attend(network.events(batch), batch["tokens"] > 0, None, last=False)
     assert attention.shape[2:] == (300, 300)
-    assert attention.min() >= torch.finfo(torch.float32).tiny
+    assert attention.min() * 1e-12 >= torch.finfo(torch.float32).tiny  # nor in a product with a gradient
     assert attention[1, :, -1, :-1].max() < 1e-20  # padding still counts for nothing
     assert attention[0, :, 100, 101:].max() < 1e-20  # and so does what comes later

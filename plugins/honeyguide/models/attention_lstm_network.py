@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionLstmNetwork"]
 
-_MASKED = -70.0  # as in `transformer_network`
+_MASKED = -50.0  # as in `transformer_network`
 _FASTEST, _SLOWEST = 0.7, 60.0  # events after which a cell has forgotten all but 1/e at the start, the least and most
 _FALL = 20.0  # events in which the attention's bias falls by 1 at the start
 

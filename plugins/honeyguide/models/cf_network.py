@@ -81,7 +81,7 @@ class CollaborativeNetwork(nn.Module):
         """Returns full-softmax cross-entropy; what the user has seen is left out where items do not repeat."""
         tokens, targets = batch["tokens"], batch["targets"]
         chosen = (targets > 0) & (tokens > 0)  # [B, L], P of them
-        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], self.data.items, chosen)
+        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], chosen)
         users = self.positions(batch)[..., :-1][chosen]  # [P, d]
         weights = batch["weights"][chosen] if "weights" in batch else None
         return full_softmax_loss(users, self._vectors(), self.bias, targets[chosen] - 1, seen, weights)

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformerNetwork"]
 
-# e^−70 is nothing beside any score above −50, yet no denormal number: with those a softmax takes seven times as long.
-_MASKED = -70.0
+# e^−50 is nothing beside any score above −30, yet neither it nor its product with a gradient is a denormal number: with
+# those a softmax takes seven times as long, and a product of matrices twenty times.
+_MASKED = -50.0
 _FASTEST, _SLOWEST = 1.0, 100.0  # events in which a head's bias falls by 1 at the start, the least and the most
 _TIMES = 32  # buckets of time, two for each doubling from an hour on: 9 years
 

@@ -52,7 +52,7 @@ def test_what_was_seen_is_masked_but_never_the_target(width: int) -> None:
     chosen = tokens > 0
     users = torch.randn(int(chosen.sum()), 4)
     table, bias = torch.randn(items, 4), torch.randn(items)
-    seen = SeenItems.of(tokens, earlier, items, chosen)
+    seen = SeenItems.of(tokens, earlier, chosen)
     scores = users @ table.T + bias
     for place, (row, column) in enumerate(chosen.nonzero().tolist()):
         known = set(earlier[row].tolist()) | set(tokens[row, : column + 1].tolist())

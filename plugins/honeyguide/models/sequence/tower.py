@@ -140,5 +140,5 @@ class ItemHead(nn.Module):
             drawn = torch.multinomial(self.frequency, self.negatives, replacement=True)
             expected = self.frequency[drawn] * self.negatives
             return sampled_softmax_loss(self.users(hidden[chosen]), self.vectors(), rows, drawn, expected, weights)
-        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], self.data.items, chosen)
+        seen = None if self.data.repeats else SeenItems.of(tokens, batch["earlier"], chosen)
         return full_softmax_loss(self.norm(hidden[chosen]), self.vectors(), self.bias, rows, seen, weights)
