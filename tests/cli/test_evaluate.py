@@ -62,6 +62,11 @@ def test_each_rule_alone_becomes_a_stage_under_the_text_that_asked_for_it(home: 
     assert stages["retrieve + seen"] == pytest.approx(same)
 
 
+def test_targets_are_refused_by_the_flag_s_name(home: Path) -> None:
+    done = run("evaluate", home / "run", home / "shop", "--targets", "last")
+    assert "only a global-time split has 'last' targets" in str(done.exception)
+
+
 def test_the_table_has_a_column_for_each_rule(home: Path) -> None:
     shown = run("evaluate", home / "run", home / "shop", "--k", "4", "--rule", "seen")
     for word in ("seen", "diversity@4", "categories@4", "novelty@4", "–"):

@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from honeyguide.cli import items
+from honeyguide.cli.failures import ExitCode
 from honeyguide.sdk.errors import DataError
 
 
@@ -45,6 +46,20 @@ def test_added_items_are_listed_and_taken_out(fake, honeyguide):
     assert json.loads(done.stdout) == {"deleted": 1, "missing_item_ids": ["m"]}
 
 
+def test_an_item_that_is_not_there_has_an_exit_code_of_its_own(fake, honeyguide):
+    assert honeyguide("delete", "n", "--server", fake.address).exit_code == ExitCode.DONE
+    done = honeyguide("delete", "n", "m", "--server", fake.address)
+    assert done.exit_code == ExitCode.NOT_FOUND
+    assert "m" in done.stderr
+
+
+def test_many_ids_are_taken_out_in_parts(fake, honeyguide):
+    ids = [f"n-{number}" for number in range(1_001)]
+    done = honeyguide("delete", *ids, "--server", fake.address, "--json")
+    assert json.loads(done.stdout)["deleted"] == 3
+    assert [len(request.item_ids) for name, request, *_ in fake.requests if name == "DeleteItems"] == [500, 500, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -52,8 +67,9 @@ def test_added_items_are_listed_and_taken_out(fake, honeyguide):
         ("[1]", "line 1: an item is an object"),
         ('{"item_id": "a"}\n{"item_id": "a"}', "line 2: item 'a' is in line 1 already"),
         ('{"item_id": "a", "flag": true}', "'flag' must be text, a number"),
-        ('{"item_id": "a", "categories": "odd"}', "a list of texts"),
-        ('{"item_id": "a"', "line 1: "),
+        ('{"item_id": "a", "categories": "odd"}', "\"categories\" must be a list of texts, not 'odd'"),
+        ('{"item_id": "a", "title": 7}', '"title" must be text, not 7'),
+        ('{"item_id": "a"}\nlamp', "line 2, character 1: no JSON: Expecting value$"),
     ],
 )
 def test_a_wrong_line_is_named_and_nothing_is_sent(fake, honeyguide, tmp_path, text, words):

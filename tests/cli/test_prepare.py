@@ -55,6 +55,27 @@ def test_tables_say_what_was_read_dropped_and_kept(log: Path, tmp_path: Path) ->
     assert Dataset.open(out).name == "shop"
 
 
+def test_a_split_by_time_says_from_when_each_part_is(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id,day\n" + "".join(f"u{i % 3},i{i},2020-01-{i + 1:02}\n" for i in range(20)))
+    words = (
+        log,
+        "--time",
+        "day",
+        "--split",
+        "global-time",
+        "--validation-from",
+        "2020-01-11",
+        "--test-from",
+        "2020-01-16",
+    )
+    done = invoke(*words, "--out", tmp_path / "shop")
+    assert done.exit_code == 0, done.output
+    rows = [line.replace("│", " ").split() for line in done.stdout.splitlines()]
+    assert ["validation", "5", "2020-01-11T00:00:00+00:00"] in rows
+    assert ["test", "5", "2020-01-16T00:00:00+00:00"] in rows
+
+
 def test_json_is_the_report_alone(log: Path, tmp_path: Path) -> None:
     done = invoke(log, "--user", "uid", "--item", "sku", "--name", "n", "--out", tmp_path / "shop", "--json")
     said = json.loads(done.stdout)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+_Each = TypeVar("_Each")
 _AT_ONCE = 500
-"""Items of one call."""
+"""Items, or ids, of one call."""
 _TIMEOUT = 60.0
 """Seconds of one call: text of so many items takes a while to encode."""
 
@@ -92,36 +93,36 @@ def delete(
     server: ServerFlags = LOCAL,
     json: JsonOption = False,
 ) -> None:
-    """Takes added items out; those of a model's catalogue stay.
+    """Takes added items out; those of a model's catalogue stay. Exit code 5 where one was not there.
 
     Example: honeyguide items delete B0C1 B0C2
     """
+    from honeyguide.cli.failures import ExitCode
     from honeyguide.cli.output import print_json, print_note, print_table
 
+    deleted, missing = 0, list[str]()
     with server.connect() as client:
-        done = client.delete_items(item_ids)
+        for part in _parts(item_ids):
+            done = client.delete_items(part)
+            deleted += done.deleted_count
+            missing += done.missing_item_ids
     if json:
-        print_json({"deleted": done.deleted_count, "missing_item_ids": list(done.missing_item_ids)})
-        return
-    print_table(f"Items of {server.server}", ("items", ""), [("deleted", done.deleted_count)])
-    if done.missing_item_ids:
-        print_note("not there", ", ".join(done.missing_item_ids))
+        print_json({"deleted": deleted, "missing_item_ids": missing})
+    else:
+        print_table(f"Items of {server.server}", ("items", ""), [("deleted", deleted)])
+        if missing:
+            print_note("not there", ", ".join(missing))
+    if missing:
+        raise typer.Exit(ExitCode.NOT_FOUND)
 
 
-def _parts(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
-    part: list[NewItem] = []
-    for item in items:
-        part.append(item)
-        if len(part) == _AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
+def _parts(items: list[_Each]) -> Iterator[list[_Each]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 def _read(file: Path) -> list[NewItem]:
     """Reads all items before the first is sent; raises `DataError` naming the line that is wrong."""
-    from json import loads
+    from json import JSONDecodeError, loads
 
     from honeyguide.sdk.errors import DataError
 
@@ -136,6 +137,8 @@ def _read(file: Path) -> list[NewItem]:
             continue
         try:
             item = _item(loads(line))
+        except JSONDecodeError as error:
+            raise DataError(f"{file}, line {number}, character {error.pos + 1}: no JSON: {error.msg}") from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{file}, line {number}: {error}") from error
         if item.item_id in line_of:
@@ -154,8 +157,10 @@ def _item(given: Any) -> NewItem:
     if not isinstance(given, dict) or not isinstance(given.get("item_id"), str | int):
         raise ValueError('an item is an object with "item_id", text or a whole number')  # noqa: TRY004  # of a file
     title, categories = given.pop("title", None) or "", given.pop("categories", None) or []
-    if not isinstance(title, str) or not _is_list_of(str, categories):
-        raise ValueError('"title" must be text, "categories" a list of texts')
+    if not isinstance(title, str):
+        raise ValueError(f'"title" must be text, not {title!r}')  # noqa: TRY004  # of a file
+    if not _is_list_of(str, categories):
+        raise ValueError(f'"categories" must be a list of texts, not {categories!r}')
     item = NewItem(str(given.pop("item_id")), title, categories, {}, {}, {})
     columns: Any = item  # each of its columns is a dict here
     for name, value in given.items():

@@ -91,8 +91,11 @@ def _show(dataset: Dataset) -> None:
     rows += [("kept", report["kept"], f"{counts['users']:,} users, {counts['items']:,} items")]
     print_table(f"{dataset.name}: {report['seconds']:.1f} s", ("", "events", "example"), rows)
     print_table("profile", ("", ""), _profile(dataset))
-    parts = [(part, counts[part]) for part in ("train", "validation", "test")]
-    print_table(f"split: {dataset.protocol}", ("part", "events"), parts)
+    begins = report["split_begins"]
+    parts = [
+        (part, counts[part], *([begins.get(part, "")] if begins else [])) for part in ("train", "validation", "test")
+    ]
+    print_table(f"split: {dataset.protocol}", ("part", "events", *(["from"] if begins else [])), parts)
     if report["features"]:
         names = ("missing", "fill", "winsorised", "lower", "upper", "mean", "std")
         features = [(f, *(figures[name] for name in names)) for f, figures in report["features"].items()]

@@ -153,6 +153,8 @@ def test_global_time_split_by_fractions_and_by_dates(tmp_path: Path) -> None:
     dates = {"validation_from": "2020-01-11", "test_from": "2020-01-16"}
     data = prepare(path, out=tmp_path / "b", **(common | dates))
     assert (data.counts["train"], data.counts["validation"], data.counts["test"]) == (10, 5, 5)
+    begins = {"validation": "2020-01-11T00:00:00+00:00", "test": "2020-01-16T00:00:00+00:00"}
+    assert Dataset.open(tmp_path / "b").report["split_begins"] == begins
     found = data.evaluation("test")
     assert found.user_ids == ("u0", "u1", "u2")
     assert found.histories.lengths.tolist() == [5, 5, 5]

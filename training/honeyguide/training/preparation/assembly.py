@@ -22,7 +22,7 @@ from honeyguide.training.preparation.merging import Repeats, merge_repeats
 from honeyguide.training.preparation.options import PrepareOptions
 from honeyguide.training.preparation.profile import join_coverage, profile, time_warnings
 from honeyguide.training.preparation.readers import read_events, read_items
-from honeyguide.training.preparation.times import TimeReader, parse_cut
+from honeyguide.training.preparation.times import TimeReader, moment_text, parse_cut
 from honeyguide.training.reading.dialect import TextFormat
 from honeyguide.training.reading.sources import Source
 
@@ -81,6 +81,7 @@ def make_dataset(
         "repeats": repeats.repeat,
         "warnings": [text for text in (*source.warnings, *warnings, repeats.warning, *time_warnings(dataset)) if text],
         "profile": figures,
+        "split_begins": _begins(dataset),
         "features": _features(dataset, missing),
         "item_columns": _item_columns(dataset),
         "options": {k: v for k, v in dataclasses.asdict(options).items() if v not in ("", ())},
@@ -225,6 +226,14 @@ def _split(
     else:
         cuts = splits.cut_times(times, options.validation_fraction, options.test_fraction)
     return splits.global_time(times, *cuts)
+
+
+def _begins(dataset: Dataset) -> dict[str, str]:
+    """Returns when validation's and test's first events happened, UTC; nothing where parts do not follow in time."""
+    if dataset.split != "global-time":
+        return {}
+    first = dict(dataset.events.group_by("split").agg(pl.col("time_ms").min()).rows())
+    return {part: moment_text(first[code]) for code, part in enumerate(("validation", "test"), 1)}
 
 
 def _with_items(dataset: Dataset, described: pl.DataFrame) -> Dataset:
