@@ -41,6 +41,22 @@ def test_a_retriever_that_is_not_there_is_refused_before_the_data_is_read(tmp_pa
         training.train("joint", tmp_path, out=tmp_path / "run", retriever=[tmp_path / "nowhere"])
 
 
+@pytest.mark.parametrize("name", ["text", "content"])
+def test_items_that_nothing_tells_apart_are_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    data = training.prepare(write_log(tmp_path), out=tmp_path / "data")
+    with pytest.raises(DataError, match=r"(?s)nothing that it reads of any of its 9 items.*--item-columns"):
+        training.train(name, data, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_items_that_are_told_apart_train(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,genres\n" + "".join(f"i{i},{'even' if i % 2 else 'odd'}\n" for i in range(9)))
+    about = {"items": items, "item_id": "item_id", "categories": "genres"}
+    data = training.prepare(write_log(tmp_path), out=tmp_path / "data", **about)
+    training.train("content", data, out=tmp_path / "run", epochs=1, candidates=0, option={"dimension": 4})
+
+
 def test_a_notebook_may_train_in_its_event_loop_and_in_a_thread(tmp_path: Path) -> None:
     log = write_log(tmp_path)
     data = training.prepare(log, out=tmp_path / "data")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from honeyguide.sdk.config import config_to
 from honeyguide.sdk.errors import ConfigError, DataError, PluginError
 from honeyguide.sdk.history import EvaluationSet, HistoryBatch
 from honeyguide.sdk.items import ItemTable
-from honeyguide.sdk.model import Model
+from honeyguide.sdk.model import Model, Network
 from honeyguide.training.fit.gate import judge
 from honeyguide.training.fit.options import FitOptions
 from honeyguide.training.fit.progress import OnProgress
@@ -91,8 +91,8 @@ def fit_model(
     Raises:
         ConfigError: ``state`` holds a training with other arguments, a retriever held back less, an option makes no
             sense for a model that only ranks, or the data or the model knows no such ``target_weight``.
-        DataError: there is nothing to predict, a retriever kept no first one, or there are too few candidate lists for
-            a model that only ranks.
+        DataError: there is nothing to predict, a retriever kept no first one, there are too few candidate lists for a
+            model that only ranks, or nothing is known of the items that tells them apart for a model that needs it.
         PluginError: the network has half of a capability, one that only ranks ranks nothing, or the plugin's code
             fails.
     """
@@ -104,6 +104,8 @@ def fit_model(
         network = model.network()
     one = training.take(np.arange(len(training))[:1])
     observe(model, network, one, items)  # a network may refuse the items, before anything is written
+    if items is not None:
+        _check_items_differ(model, network)
     ranks = capabilities_of(network).ranks is not None
     if retrievers and not ranks:
         raise PluginError(f"the network of model {model.name!r} ranks nothing, and retrieves nothing either")
@@ -159,6 +161,21 @@ def fit_model(
     report |= judged.report
     report |= {"ranker": judged.words or verdict, "seconds": round(time.perf_counter() - started, 1)}
     return Trained(network.cpu(), epochs, judged.candidates, judged.metrics, first, report)
+
+
+def _check_items_differ(model: Model, network: nn.Module) -> None:
+    """Raises `DataError` where a network that places items by what is known of them cannot tell any two apart."""
+    if model.data.items < 2 or capabilities_of(network).places is None or not model.item_inputs():
+        return
+    with plugin_call(model, "items"), torch.no_grad():
+        vectors = cast("Network", network).items()
+    if bool((vectors == vectors[:1]).all()):
+        raise DataError(
+            f"model {model.name!r} knows items by what is said of them, and the data says nothing that it reads of any "
+            f"of its {model.data.items:,} items",
+            remedy="prepare it with --items and what that file says: --title, --categories, --item-columns or "
+            "--item-vectors; or choose a model that learns items by their ids, such as cf",
+        )
 
 
 def _check_retrievers(retrievers: Sequence[RetrieverRun], options: FitOptions) -> None:
