@@ -40,6 +40,17 @@ def test_a_file_is_sent_in_parts_with_columns_by_their_kind(fake, honeyguide, tm
     assert list(first.vectors["image"].values) == [1, 0.5]
 
 
+def test_what_nothing_reads_and_who_does_not_place_is_said(fake, honeyguide, tmp_path):
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"item_id": "n", "price": 2, "prize": 3}')
+    done = honeyguide("add", str(file), "--server", fake.address)
+    assert "no model reads column: prize" in done.stderr
+    assert "not placed by odd 2: no encoder" in done.stderr
+    said = json.loads(honeyguide("add", str(file), "--server", fake.address, "--json").stdout)
+    assert said["unknown_columns"] == ["prize"]
+    assert said["failures"] == [{"name": "odd", "version": 2, "problem": "no encoder"}]
+
+
 def test_added_items_are_listed_and_taken_out(fake, honeyguide):
     assert "price" in honeyguide("list", "--server", fake.address).stdout
     done = honeyguide("delete", "n", "m", "--server", fake.address, "--json")

@@ -23,9 +23,9 @@ def test_exported_names_are_sorted_and_frozen():
         "AsyncClient BatchAnswer BecauseItem CancelledError ChangedTraffic Client ClientStateError DeadlineError "
         "DeletedItems Event FailedPreconditionError History HoneyguideClientError InputError InternalError "
         "InvalidArgumentError Item LoadedModel Model ModelChangedError ModelVersion NewItem NotFoundError "
-        "OverCapacityError Pipeline Plugin Ranked Ranking Recommendations Recorded RejectedEvent ResumeError "
-        "RetryPolicy RoleRequiredError RowFailure SimilarItems Tls Traffic UnauthenticatedError UnavailableError "
-        "UnimplementedError UpsertedItems UserRow"
+        "OverCapacityError Pipeline PlacingFailure Plugin Ranked Ranking Recommendations Recorded RejectedEvent "
+        "ResumeError RetryPolicy RoleRequiredError RowFailure SimilarItems Tls Traffic UnauthenticatedError "
+        "UnavailableError UnimplementedError UpsertedItems UserRow"
     )
 
 

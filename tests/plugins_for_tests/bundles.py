@@ -16,6 +16,7 @@ import polars as pl
 from honeyguide.sdk import DataSpec, HistoryBatch, Model
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.config import config_from
+from honeyguide.sdk.data import ItemColumn
 from honeyguide.sdk.history import EvaluationSet
 from honeyguide.sdk.host import ENTRY_POINT_GROUP, PluginHost
 from honeyguide.sdk.manifest import MANIFEST, Manifest
@@ -81,17 +82,18 @@ def make_bundle(
     exact_up_to: int = 50_000,
     precision: str = "float32",
     ids: Sequence[str] = (),
+    item_columns: Sequence[ItemColumn] = (),
 ) -> Manifest:
     """Exports an untrained model to ``repository/name/<next version>/`` in about two seconds.
 
     ``model`` is the name of a model of `tiny_host`, or a class. ``candidates`` is, by default, 20 where the network
     ranks and else 0. Different seeds give bundles that recommend differently.
-    ``ids`` are the ids of the first items, in place of "item-0" ….
+    ``ids`` are the ids of the first items, in place of "item-0" …; ``item_columns`` what the data kept of them.
     """
     from honeyguide.exporters import export_bundle
     from honeyguide.exporters.precision import PRECISIONS
 
-    instance, network = _untrained(model, items, repeats, seed, config)
+    instance, network = _untrained(model, items, repeats, seed, config, item_columns)
     ranks = capabilities_of(network).ranks is not None
     table = items_table(items)
     return export_bundle(
@@ -157,13 +159,19 @@ def rewrite_manifest(folder: Path, **changes: Any) -> None:
 
 
 def _untrained(
-    model: str | type[Model], items: int, repeats: bool, seed: int, config: Mapping[str, Any] | None
+    model: str | type[Model],
+    items: int,
+    repeats: bool,
+    seed: int,
+    config: Mapping[str, Any] | None,
+    item_columns: Sequence[ItemColumn],
 ) -> tuple[Model, nn.Module]:
     """Builds a model and its network with random weights, larger than usual so that scores differ."""
     import torch
 
     cls = tiny_host().model(model) if isinstance(model, str) else model
-    instance = cls(config_from(cls.Config, config or {}), DataSpec(items=items, repeats=repeats, fingerprint="0" * 64))
+    data = DataSpec(items=items, repeats=repeats, item_columns=tuple(item_columns), fingerprint="0" * 64)
+    instance = cls(config_from(cls.Config, config or {}), data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = instance.network()

@@ -260,7 +260,11 @@ class FakeServer(
 
     def UpsertItems(self, request, context):
         self._came("UpsertItems", request, context)
-        return model_service_pb2.UpsertItemsResponse(added_count=len(request.items), models=self.models)
+        columns = {name for item in request.items for name in item.numbers} - {"price"}
+        failure = model_service_pb2.PlacingFailure(model={"name": "odd", "version": 2}, problem="no encoder")
+        return model_service_pb2.UpsertItemsResponse(
+            added_count=len(request.items), models=self.models, unknown_columns=columns, failures=[failure]
+        )
 
     def DeleteItems(self, request, context):
         self._came("DeleteItems", request, context)

@@ -43,20 +43,26 @@ def add_items(
 
     Example: honeyguide items add new.jsonl
     """
-    from honeyguide.cli.output import print_json, print_table
+    from honeyguide.cli.output import print_json, print_note, print_table
 
     added = replaced = 0
     known: list[str] = []
     placing: dict[tuple[str, int], None] = {}
+    unread: dict[str, None] = {}
+    failures: dict[tuple[str, int], str] = {}
     with server.connect(_TIMEOUT) as client:
         for part in _parts(_read(file)):
             done = client.upsert_items(part)
             added, replaced = added + done.added_count, replaced + done.replaced_count
             known += done.known_item_ids
             placing |= dict.fromkeys((model.name, model.version) for model in done.models)
+            unread |= dict.fromkeys(done.unknown_columns)
+            failures |= {(failure.model.name, failure.model.version): failure.problem for failure in done.failures}
     if json:
         models = [{"name": name, "version": version} for name, version in placing]
-        print_json({"added": added, "replaced": replaced, "known_item_ids": known, "models": models})
+        failed = [{"name": name, "version": version, "problem": why} for (name, version), why in failures.items()]
+        about = {"known_item_ids": known, "unknown_columns": list(unread), "models": models, "failures": failed}
+        print_json({"added": added, "replaced": replaced, **about})
         return
     rows = [
         ("added", f"{added:,}"),
@@ -65,6 +71,10 @@ def add_items(
         ("placed by", ", ".join(f"{name} {version}" for name, version in placing)),
     ]
     print_table(f"{file} → {server.server}", ("items", ""), rows)
+    if unread:
+        print_note("no model reads column", ", ".join(unread))
+    for (name, version), problem in failures.items():
+        print_note(f"not placed by {name} {version}", problem)
 
 
 def list_items(server: ServerFlags = LOCAL, json: JsonOption = False) -> None:

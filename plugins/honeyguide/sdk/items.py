@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import ConfigError
 
-__all__ = ["Categories", "ItemTable"]
+__all__ = ["TEXT_VECTOR", "Categories", "ItemTable"]
+
+TEXT_VECTOR = "text_vector"
+"""Column of `ItemTable.vectors` in which an item's text may come as the encoder's vector, so that none is needed."""
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.float64]

@@ -21,6 +21,7 @@ __all__ = [
     "ModelVersion",
     "NewItem",
     "Pipeline",
+    "PlacingFailure",
     "Plugin",
     "Ranked",
     "Ranking",
@@ -397,6 +398,18 @@ class UpsertedItems:
     """The models that place them."""
     known_item_ids: tuple[str, ...]
     """Those of them that the catalogue of one of these models has."""
+    unknown_columns: tuple[str, ...]
+    """Columns of theirs that none of these models was trained with: nothing reads them."""
+    failures: tuple[PlacingFailure, ...]
+    """The models that place items, and could not place these."""
+
+
+@dataclass(frozen=True)
+class PlacingFailure:
+    """Model that could not place the items of a call."""
+
+    model: ModelVersion
+    problem: str
 
 
 @dataclass(frozen=True)

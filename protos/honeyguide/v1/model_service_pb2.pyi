@@ -290,16 +290,28 @@ class UpsertItemsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[NewItem, _Mapping]]] = ...) -> None: ...
 
 class UpsertItemsResponse(_message.Message):
-    __slots__ = ("added_count", "replaced_count", "models", "known_item_ids")
+    __slots__ = ("added_count", "replaced_count", "models", "known_item_ids", "unknown_columns", "failures")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REPLACED_COUNT_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     KNOWN_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
     added_count: int
     replaced_count: int
     models: _containers.RepeatedCompositeFieldContainer[_history_pb2.ModelVersion]
     known_item_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, added_count: _Optional[int] = ..., replaced_count: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., known_item_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    unknown_columns: _containers.RepeatedScalarFieldContainer[str]
+    failures: _containers.RepeatedCompositeFieldContainer[PlacingFailure]
+    def __init__(self, added_count: _Optional[int] = ..., replaced_count: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_history_pb2.ModelVersion, _Mapping]]] = ..., known_item_ids: _Optional[_Iterable[str]] = ..., unknown_columns: _Optional[_Iterable[str]] = ..., failures: _Optional[_Iterable[_Union[PlacingFailure, _Mapping]]] = ...) -> None: ...
+
+class PlacingFailure(_message.Message):
+    __slots__ = ("model", "problem")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    model: _history_pb2.ModelVersion
+    problem: str
+    def __init__(self, model: _Optional[_Union[_history_pb2.ModelVersion, _Mapping]] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class DeleteItemsRequest(_message.Message):
     __slots__ = ("item_ids",)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from tiny_encoder import use_tiny_encoder
 
-from honeyguide.models.content_based.item_content import BUCKETS, TEXT_VECTOR, ItemContent
+from honeyguide.models.content_based.item_content import BUCKETS, ItemContent
 from honeyguide.models.content_based.text_encoder import ENCODER, TEXT_WIDTH
 from honeyguide.sdk import DataSpec, ItemColumn, ItemTable
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.items import TEXT_VECTOR
 
 DATA = DataSpec(
     items=3,

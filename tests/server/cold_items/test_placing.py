@@ -1,11 +1,14 @@
 """`placing.py`: items are placed for every bundle that can, once, and all of a call or none."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from honeyguide.sdk.errors import FailedPrecondition, InvalidArgument, NoEncoder
 from honeyguide.server.cold_items.item import ColdItem
-from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.placing import ColdItems, Upserted
 from honeyguide.server.cold_items.store import ColdItemStore
 
 
@@ -22,10 +25,8 @@ def cold(tmp_path, placing):
 
 def test_items_are_placed_and_found_again(cold, placing, tmp_path):
     assert cold.segment(placing) is None
-    added, models, known = cold.upsert(
-        [ColdItem("n-0", vectors=image(1)), ColdItem("n-1", vectors=image(0, 2)), ColdItem("item-7")]
-    )
-    assert (added, models, known) == (3, [placing], ["item-7"])
+    done = cold.upsert([ColdItem("n-0", vectors=image(1)), ColdItem("n-1", vectors=image(0, 2)), ColdItem("item-7")])
+    assert done == Upserted(3, [placing], known=["item-7"], unknown_columns=[], failures={})
     segment = cold.segment(placing)
     assert segment.catalogue.item_ids(np.arange(2)) == ["n-0", "n-1"]  # the catalogue's own item stays its own
     assert segment.vectors[:, :2].tolist() == [[1, 0], [0, 2]]
@@ -62,6 +63,23 @@ def test_nothing_of_a_call_is_kept_that_cannot_be_placed(cold, placing, item, er
     with pytest.raises(error, match=words):
         cold.upsert([ColdItem("n-1", vectors=image(1)), item])
     assert (list(cold.all), cold.segment(placing)) == ([], None)
+
+
+def test_columns_that_no_model_was_trained_with_are_named(cold):
+    known = {**image(1), "text_vector": (1.0,) * 512}
+    done = cold.upsert([ColdItem("n-0", texts={"colour": "red"}, numbers={"prize": 2.0}, vectors=known)])
+    assert done.unknown_columns == ["colour", "prize"]
+
+
+def test_a_model_that_cannot_place_what_another_can_says_why(cold, placing, monkeypatch):
+    other = copy(placing)
+    other.manifest = replace(placing.manifest, name="other", version=3)
+    monkeypatch.setattr(other, "place", lambda items: 1 / 0)
+    cold.add(other)
+    done = cold.upsert([ColdItem("n-0", vectors=image(1))])
+    assert done.bundles == [placing]
+    assert "model 'other' can place (division by zero)" in done.failures["other", 3]
+    assert cold.segment(other) is None
 
 
 def test_there_are_no_more_than_may_be(cold):

@@ -67,6 +67,11 @@ def _upserted(response: Any) -> answers.UpsertedItems:
         response.replaced_count,
         tuple(map(messages.model_version, response.models)),
         tuple(response.known_item_ids),
+        tuple(response.unknown_columns),
+        tuple(
+            answers.PlacingFailure(messages.model_version(failure.model), failure.problem)
+            for failure in response.failures
+        ),
     )
 
 

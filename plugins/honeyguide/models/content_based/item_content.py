@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from honeyguide.models.content_based.text_encoder import ENCODER, TEXT_WIDTH, TextEncoder
 from honeyguide.sdk import Arrays, DataSpec, ItemTable, Model, TensorSpec
 from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.items import TEXT_VECTOR
 
 if TYPE_CHECKING:
     from honeyguide.models.content_based.item_features import ItemFeatures
 
-__all__ = ["BUCKETS", "KINDS", "TEXT_VECTOR", "ContentModel", "ItemContent"]
+__all__ = ["BUCKETS", "KINDS", "ContentModel", "ItemContent"]
 
 KINDS = ("text", "content")
 """What items can be known by: their text; or their attributes, numbers and brought vectors."""
@@ -24,8 +25,6 @@ BUCKETS = 8192
 """Numbers that attributes are spread over by their hash, so that new ones have one too; 0 is none."""
 SLOTS = 32
 """Attributes of an item that count, at most."""
-TEXT_VECTOR = "text_vector"
-"""Column of `ItemTable.vectors` in which an item's text may come as the encoder's vector, so that none is needed."""
 
 
 class ItemContent:

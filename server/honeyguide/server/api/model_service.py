@@ -121,13 +121,17 @@ class ModelServicer(ModelServiceServicer):
         """Adds items, or replaces those that were added."""
         items = items_of(request)
         async with self._peers.turn():
-            added, models, known = await asyncio.to_thread(self._cold_items.upsert, items)
+            done = await asyncio.to_thread(self._cold_items.upsert, items)
             await self._peers.tell(_ITEMS_CHANGED)
         return pb.UpsertItemsResponse(
-            added_count=added,
-            replaced_count=len(items) - added,
-            models=[_version(model.key) for model in models],
-            known_item_ids=known,
+            added_count=done.added,
+            replaced_count=len(items) - done.added,
+            models=[_version(bundle.key) for bundle in done.bundles],
+            known_item_ids=done.known,
+            unknown_columns=done.unknown_columns,
+            failures=[
+                pb.PlacingFailure(model=_version(key), problem=problem) for key, problem in done.failures.items()
+            ],
         )
 
     @to_its_end

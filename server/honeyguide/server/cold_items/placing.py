@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
@@ -11,16 +12,33 @@ import structlog
 from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import FailedPrecondition, HoneyguideError, InvalidArgument
+from honeyguide.sdk.items import TEXT_VECTOR
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.cold_items.item import ColdItem, as_table
 from honeyguide.server.cold_items.segment import Segment
 from honeyguide.server.cold_items.store import ColdItemStore
 
-__all__ = ["ColdItems"]
+__all__ = ["ColdItems", "Upserted"]
 
 _CHUNK = 256
 """Items that are placed at once."""
 Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """What became of the items of a call."""
+
+    added: int
+    """How many are new; the others are replaced."""
+    bundles: Sequence[RetrievingBundle]
+    """Those that place them."""
+    known: Sequence[str]
+    """Which of the items a catalogue of these has already."""
+    unknown_columns: Sequence[str]
+    """Columns of the items that none of these was trained with."""
+    failures: Mapping[tuple[str, int], str]
+    """By name and version, why other bundles could not place them."""
 
 
 class ColdItems:
@@ -66,10 +84,8 @@ class ColdItems:
                 self._bundles.add(bundle)
                 self._fill(bundle, self._items)
 
-    def upsert(self, items: Sequence[ColdItem]) -> tuple[int, list[RetrievingBundle], list[str]]:
+    def upsert(self, items: Sequence[ColdItem]) -> Upserted:
         """Places and keeps items, all or none.
-
-        Returns how many are new, the bundles that place them, and which of the items a catalogue of these has already.
 
         Raises:
             FailedPrecondition: where no bundle places items, or there would be too many.
@@ -88,21 +104,27 @@ class ColdItems:
                     f"{len(there):,} items were added, and at most {self._most:,} may be (max_cold_items): delete "
                     "some, or train a model that has them in its catalogue"
                 )
-            errors: list[HoneyguideError] = []
+            errors: dict[tuple[str, int], HoneyguideError] = {}
             able = []
             for bundle in sorted(self._bundles, key=lambda bundle: bundle.key):
                 try:
                     self._place(bundle, items)
                     able.append(bundle)
                 except HoneyguideError as error:
-                    errors.append(error)
+                    errors[bundle.key] = error
             if not able:
-                raise errors[0]
+                raise next(iter(errors.values()))
             added = self._store.upsert(items)
             self._read()
         ids = [item.item_id for item in items]
         rows = np.array([bundle.catalogue.rows(ids) for bundle in able])  # (bundles, items)
-        return added, able, [ids[place] for place in np.flatnonzero((rows >= 0).any(0)).tolist()]
+        return Upserted(
+            added,
+            able,
+            known=[ids[place] for place in np.flatnonzero((rows >= 0).any(0)).tolist()],
+            unknown_columns=_unknown_columns(items, able),
+            failures={key: error.message for key, error in errors.items()},
+        )
 
     def delete(self, item_ids: Sequence[str]) -> list[str]:
         """Takes items out; returns the ids of which nothing was added. Raises `Unavailable`."""
@@ -159,6 +181,13 @@ class ColdItems:
             placed |= zip((item.key for item in part), _vectors(bundle, part), strict=True)
         self._placed[bundle] = {**known, **placed} if len(known) <= 2 * self._most else placed
         return np.array([placed[item.key] for item in items], np.float32).reshape(len(items), bundle.manifest.dimension)
+
+
+def _unknown_columns(items: Sequence[ColdItem], bundles: Sequence[RetrievingBundle]) -> list[str]:
+    """Returns the columns that none of the bundles' data had, sorted."""
+    given = {name for item in items for columns in (item.texts, item.numbers, item.vectors) for name in columns}
+    read = {column.name for bundle in bundles for column in bundle.manifest.data.item_columns}
+    return sorted(given - read - {TEXT_VECTOR})
 
 
 def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
