@@ -34,7 +34,10 @@ class AttentionLstmOptions(SequenceOptions):
 
 
 class AttentionLstm(ContentModel):
-    """Fusion of the long-term taste with the last events (see `honeyguide.models.attention_lstm_network`)."""
+    """Fusion of the long-term taste with the last events.
+
+    See `honeyguide.models.attention_lstm_network`.
+    """
 
     name = "attention_lstm"
     Config = AttentionLstmOptions

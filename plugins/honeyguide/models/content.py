@@ -20,7 +20,10 @@ class ContentOptions(PooledOptions):
 
 
 class Content(Text):
-    """Content-based filtering by attributes (see `honeyguide.models.content_based.pooled_network`)."""
+    """Content-based filtering by attributes.
+
+    See `honeyguide.models.content_based.pooled_network`.
+    """
 
     name = "content"
     Config = ContentOptions

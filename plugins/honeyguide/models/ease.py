@@ -31,7 +31,9 @@ class EaseOptions(RatingOptions):
 
 
 class Ease(RatingModel):
-    """Linear autoencoder over the items, solved at once (see `honeyguide.models.ease_network`).
+    """Linear autoencoder over the items, solved at once.
+
+    See `honeyguide.models.ease_network`.
 
     It holds a weight for each pair of items: 47 MB of 3,416 items, 1.6 GB of the 20,000 that it takes at most.
     """

@@ -30,7 +30,10 @@ class GruOptions(SequenceOptions):
 
 
 class Gru(ContentModel):
-    """Recurrent model: a GRU over the history (see `honeyguide.models.gru_network`)."""
+    """Recurrent model: a GRU over the history.
+
+    See `honeyguide.models.gru_network`.
+    """
 
     name = "gru"
     Config = GruOptions

@@ -43,7 +43,10 @@ class MlpOptions:
 
 
 class Mlp(Model):
-    """Matrix factorisation and a perceptron over a pooled history (see `honeyguide.models.mlp_network`)."""
+    """Matrix factorisation and a perceptron over a pooled history.
+
+    See `honeyguide.models.mlp_network`.
+    """
 
     name = "mlp"
     Config = MlpOptions

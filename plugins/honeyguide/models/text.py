@@ -37,7 +37,10 @@ class TextOptions(PooledOptions):
 
 
 class Text(ContentModel):
-    """Content-based filtering by meaning (see `honeyguide.models.content_based.pooled_network`)."""
+    """Content-based filtering by meaning.
+
+    See `honeyguide.models.content_based.pooled_network`.
+    """
 
     name = "text"
     Config: ClassVar[type[Any]] = TextOptions

@@ -38,7 +38,10 @@ class TransformerOptions(SequenceOptions):
 
 
 class Transformer(ContentModel):
-    """Attention from the newest event to all before (see `honeyguide.models.transformer_network`)."""
+    """Attention from the newest event to all before.
+
+    See `honeyguide.models.transformer_network`.
+    """
 
     name = "transformer"
     Config = TransformerOptions
