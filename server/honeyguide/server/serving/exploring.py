@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,15 @@ from honeyguide.server.events.store import EventStore
 from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.queries import ItemSource
 
-__all__ = ["Filled", "allowed_new", "explore"]
+__all__ = ["Filled", "allowed_new", "explore", "places_of_new"]
 
 Filled = tuple[Candidates, NDArray[np.int_], list[int]]
 """Items of a batch, the source of each, and how many each user has: what `honeyguide.server.serving.answers.fill`
 returns."""
 Mask = NDArray[np.bool_]
+
+_TINY = 1e-6  # .3 · 10 is less than 3 in binary
+_DAY_MS = 86_400_000
 
 
 def allowed_new(
@@ -59,13 +63,27 @@ def allowed_new(
     return allowed
 
 
+def places_of_new(users: Sequence[UserInput], ks: NDArray[np.int_], share: float) -> NDArray[np.int_]:
+    """Returns (users,) how many of k places are for added items: their share, and what is left over as a chance.
+
+    Of ten places a share of .1 is one, of five it is one for every second user. The user and the day decide, so that
+    who asks again gets the same; of a user without a name, the newest event.
+    """
+    places = ks * share
+    whole: NDArray[np.int_] = np.floor(places + _TINY).astype(np.int_)
+    left = places - whole
+    if (left > _TINY).any():
+        whole += np.frombuffer(b"".join(map(_lot, users)), np.uint32) / 2**32 < left - _TINY
+    return whole
+
+
 def explore(
     filled: Filled,
     items: int,
     scores: NDArray[np.float32],
     allowed: Mask,
     ks: NDArray[np.int_],
-    share: float,
+    kept: NDArray[np.int_],
 ) -> Filled:
     """Puts added items in their places, spread evenly over an answer, and into those that would be empty.
 
@@ -75,12 +93,11 @@ def explore(
         scores: (users, added) higher is better, of any scale: it orders the added items among themselves.
         allowed: (users, added) which of them each user may get.
         ks: (users,) how many items each asked for.
-        share: of the places, 0–1, rounded down; the popular items make way first.
+        kept: (users,) how many of these places are for added items; the popular items make way first.
     """
     ranking, sources, lengths = filled
     have = np.array(lengths)
     free = ks - have
-    kept = np.floor(ks * share + 1e-6).astype(np.int64)
     count = np.minimum(np.maximum(kept, free), allowed.sum(1))  # (users,) new items of each
     if not count.any():
         return filled
@@ -116,6 +133,12 @@ def _score_as_before(values: NDArray[np.float32]) -> None:
     values[:] = np.take_along_axis(values, place, 1)
     first = np.argmax(~np.isnan(values), axis=1)[:, None]
     values[:] = np.where(np.isnan(values), np.take_along_axis(values, first, 1), values)
+
+
+def _lot(user: UserInput) -> bytes:
+    """Returns four bytes, the same for a user all day."""
+    name = user.user_id or (user.history.item_ids[-1] if user.history and user.history.item_ids else "")
+    return blake2b(f"{name} {user.request_time_ms // _DAY_MS}".encode(), digest_size=4).digest()
 
 
 def _forbid(allowed: Mask, rows: NDArray[np.int32]) -> None:

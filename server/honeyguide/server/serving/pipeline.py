@@ -24,7 +24,7 @@ from honeyguide.server.serving.answers import Answers, fill
 from honeyguide.server.serving.dislikes import DislikingUsers
 from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
-from honeyguide.server.serving.exploring import Filled, allowed_new, explore
+from honeyguide.server.serving.exploring import Filled, allowed_new, explore, places_of_new
 from honeyguide.server.serving.histories import Histories, build_histories
 from honeyguide.server.serving.plan import PipelineOptions, Plan
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
@@ -207,8 +207,7 @@ class ServedPipeline:
         filled = fill(catalogue, ranking, considered, limits, ks)
         segment = None if self._cold_items is None else self._cold_items.segment(plan.retrievers[0])
         if segment is not None:
-            allowed = allowed_new(segment, [q.user for q in queries], self._store, filters, drop)
-            filled = self._explore(plan, segment, users, known, allowed, filled, ks)
+            filled = self._explore(plan, segment, queries, drop, users, known, filled)
         ranking, sources, lengths = filled
         truncated = [dropped and cut for dropped, cut in zip(drop, histories.truncated, strict=True)]
         answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
@@ -225,19 +224,22 @@ class ServedPipeline:
         self,
         plan: Plan,
         segment: Segment,
+        queries: Sequence[RecommendQuery],
+        drop: Sequence[bool],
         users: EncodedUsers | None,
         known: NDArray[np.intp],
-        allowed: NDArray[np.bool_],
         filled: Filled,
-        ks: NDArray[np.int_],
     ) -> Filled:
         """Lets added items into a part's answers: by likeness to who is ``known``, and the newest first for others."""
         first, added = plan.retrievers[0], len(segment.catalogue)
+        asking, ks = [q.user for q in queries], np.array([q.k for q in queries])
+        allowed = allowed_new(segment, asking, self._store, [q.filter for q in queries], drop)
+        kept = places_of_new(asking, ks, self.options.explore)
         scores = np.tile(np.arange(added, dtype=np.float32), (len(ks), 1))
         if users is not None:
             scores[known] = users.vectors(first) @ segment.vectors.T
         with self._metrics.stage("explore"):
-            return explore(filled, len(first.catalogue), scores, allowed, ks, self.options.explore)
+            return explore(filled, len(first.catalogue), scores, allowed, ks, kept)
 
     def _rank(self, plan: Plan, queries: Sequence[RankQuery]) -> Answers:
         catalogue = plan.bundle.catalogue

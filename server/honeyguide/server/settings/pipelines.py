@@ -103,8 +103,8 @@ class PipelineSettings(BaseModel):
         default=0.1,
         ge=0,
         le=1,
-        description="Share of an answer's places that items added with UpsertItems get, rounded down, 0–1: of ten "
-        "places one. They also take those that would be empty.",
+        description="Share of an answer's places that items added with UpsertItems get, 0–1: of ten "
+        "places one, of five one for every second user of a day. They also take those that would be empty.",
     )
     arms: dict[PipelineName, Annotated[float, Field(gt=0, le=100)]] = Field(
         default_factory=dict,
