@@ -68,7 +68,10 @@ def merge(out: Path, suite: str, order: Sequence[str], kept: Sequence[Kept], com
         others = [{"suite": suite, **row} for row in former.get(kind, [])]  # the first file named no suite
         others = [row for row in others if (row["suite"], row["model"], row["seed"]) not in new]
         place = {name: number for number, name in enumerate(order)}
-        key = lambda row: (row["suite"], place.get(row["model"], len(place)), row["seed"])  # noqa: E731
+
+        def key(row: Row) -> tuple[str, int, int]:
+            return row["suite"], place.get(row["model"], len(place)), row["seed"]
+
         return sorted([*others, *own], key=key)  # stable
 
     everything = all_of("rows", rows)

@@ -9,7 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
+from bundles import make_bundle
+from shared import make_once
 
+from honeyguide.sdk.data import ItemColumn
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.app import Server
 from honeyguide.server.settings import Settings
@@ -51,3 +54,14 @@ def start(shared_repository: Path, tmp_path: Path, host: PluginHost) -> Start:
             yield Running(server, channel)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def placing_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of one bundle, "placed" (version 1), over 60 items and 8 dimensions. Change nothing."""
+    columns = [ItemColumn("image", "vector", 8)]
+    return make_once(
+        tmp_path_factory,
+        "placing_models",
+        lambda folder: make_bundle(folder, "placed", model="tiny_placed", item_columns=columns),
+    )

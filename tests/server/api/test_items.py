@@ -7,8 +7,6 @@ from typing import Any
 
 import grpc
 import pytest
-from bundles import make_bundle
-from shared import make_once
 
 from honeyguide.v1 import model_service_pb2 as pb
 from honeyguide.v1.event_service_pb2 import Event, RecordEventsRequest
@@ -19,13 +17,6 @@ FRESH = pb.NewItem(
     item_id="n-0", title="New [red]one", categories=["odd", "fresh"], vectors={"image": pb.ItemVector(values=[1.0] * 8)}
 )
 KNOWN = History(item_ids=["item-3"])
-
-
-@pytest.fixture(scope="session")
-def placing_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_once(
-        tmp_path_factory, "placing_models", lambda folder: make_bundle(folder, "placed", model="tiny_placed")
-    )
 
 
 async def test_an_added_item_is_recommended_marked_filtered_and_taken_out(
