@@ -92,6 +92,8 @@ def differences(
 ) -> list[Row]:
     """Compares entries by their users' mean figures over the seeds that both have, with a paired bootstrap.
 
+    The last stage of each is compared, and where both entries of a pair rank, what retrieves for them as well.
+
     Args:
         work: the suite's folder.
         seeds: what is measured, by entry.
@@ -103,14 +105,18 @@ def differences(
         both = sorted(set(seeds.get(name, ())) & set(seeds.get(base, ())))
         if base == TRANSITIONS and base in seeds:
             both = list(seeds.get(name, ()))
-        rows = (_compared(work, name, base, both, asked) for asked in targets if both)
-        compared += [row for row in rows if row]
+        for asked in targets if both else ():
+            stages = [_stages(Kept(work, own, 0 if own == TRANSITIONS else both[0]), asked) for own in (name, base)]
+            for place in (-1, 0) if all(len(own) == 2 for own in stages) else (-1,):
+                row = _compared(work, {name: stages[0][place], base: stages[1][place]}, both, asked)
+                compared += [row] if row else []
     return compared
 
 
-def _compared(work: Path, name: str, base: str, seeds: Sequence[int], asked: str) -> Row | None:
+def _compared(work: Path, stage: Mapping[str, str], seeds: Sequence[int], asked: str) -> Row | None:
+    """Compares the first entry of ``stage``, which says which one of each counts, with the second."""
     ends: dict[str, Any] = {}
-    stage = {own: _last_stage(Kept(work, own, 0 if own == TRANSITIONS else seeds[0]), asked) for own in (name, base)}
+    name, base = stage
     for metric in ("hr", "ndcg"):
         means = []
         for own in (name, base):
@@ -126,7 +132,7 @@ def _compared(work: Path, name: str, base: str, seeds: Sequence[int], asked: str
     return {"model": name, "over": base, "targets": asked, "stages": list(stage.values()), "seeds": list(seeds)} | ends
 
 
-def _last_stage(kept: Kept, asked: str) -> str:
-    """Returns stage and path of an entry's last row, such as "rank/served"."""
-    row = [row for row in kept.read()[0] if row["targets"] == asked][-1]
-    return f"{row['stage']}/{row['path']}"
+def _stages(kept: Kept, asked: str) -> list[str]:
+    """Returns the stages of an entry's last path, such as ["retrieve/served", "rank/served"]."""
+    rows = [row for row in kept.read()[0] if row["targets"] == asked]
+    return [f"{row['stage']}/{row['path']}" for row in rows if row["path"] == rows[-1]["path"]]

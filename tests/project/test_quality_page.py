@@ -26,6 +26,7 @@ def test_bars_are_told_of_the_pipeline_that_validation_chose(tmp_path: Path) -> 
     rows += [row("ml-1m", "popularity", 0, 0.04, 0.02, "counted"), row("ml-1m", "mlp", 0, 0.05, 0.02)]
     runs = [run("ml-1m", "good", s, 0.3) for s in range(3)] + [run("ml-1m", "lucky", 0, 0.2)]
     over = {"suite": "ml-1m", "targets": "all", "model": "mlp", "over": "transitions", "seeds": [0]}
+    over["stages"] = ["rank/served", "retrieve/counted"]
     over |= {"hr10": [-0.2, -0.3, -0.1], "ndcg10": [-0.1, -0.2, -0.05]}
     rows += [row("beauty", "cf", 0, 0.01, 0.01)]
     runs += [run("beauty", "cf", 0, 0.1)]
@@ -35,6 +36,6 @@ def test_bars_are_told_of_the_pipeline_that_validation_chose(tmp_path: Path) -> 
     bar = "| MovieLens-1M, leave-one-out, no times | good, rank | 3 | 0.3600 ± 0.0000 | 0.2160 ± 0.0000 |"
     assert f"{bar} .357 / .215 | .370 / .222 | minimum met, aim missed |" in page
     assert "| .0974 / .0588 | .106 / .063 | missed; 1 of 3 seeds |" in page
-    assert "| mlp | 0.0500 | 1.2 | missed; NDCG@10 over transitions -0.1000 [-0.2000, -0.0500] |" in page
+    assert "| mlp | rank | 0.0500 | 1.2 | missed; NDCG@10 over transitions -0.1000 [-0.2000, -0.0500] |" in page
     assert page.count("not measured yet") == 8  # two bars, four families, text and joint
     assert page.count("Not measured yet.") == 3  # sections

@@ -36,12 +36,14 @@ def log(folder: Path, **options: Any) -> Dataset:
     return training.prepare(folder / "log.csv", out=folder / "data", quantity="pieces", repeats="no", **options)
 
 
-def kept(work: Path, name: str, seed: int, hits: list[float]) -> None:
-    row = {"model": name, "stage": "rank", "path": "served", "seed": seed, "targets": "all"}
-    row |= figures({"hr": np.array(hits), "ndcg": np.array(hits)})
-    run = {"model": name, "seed": seed}
-    values = {f"all/rank/served/{metric}": np.array(hits) for metric in ("hr", "ndcg")}
-    Kept(work, name, seed).write([row], run, values)
+def kept(work: Path, name: str, seed: int, hits: list[float], retrieved: list[float] | None = None) -> None:
+    rows, values = [], {}
+    for stage, own in (("retrieve", retrieved), ("rank", hits)):
+        if own is not None:
+            row = {"model": name, "stage": stage, "path": "served", "seed": seed, "targets": "all"}
+            rows.append(row | figures({"hr": np.array(own), "ndcg": np.array(own)}))
+            values |= {f"all/{stage}/served/{metric}": np.array(own) for metric in ("hr", "ndcg")}
+    Kept(work, name, seed).write(rows, {"model": name, "seed": seed}, values)
 
 
 def test_a_row_takes_its_own_former_place_and_leaves_the_others(tmp_path: Path) -> None:
@@ -72,6 +74,19 @@ def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
     assert (over_counts["seeds"], over_counts["ndcg10"][0]) == ([0, 1], 0.5)  # .75 over both seeds, against .25
     for end in (over_b["hr10"], over_counts["hr10"]):
         assert end[1] <= end[0] <= end[2]
+
+
+def test_retrievers_are_compared_too_where_both_rank(tmp_path: Path) -> None:
+    kept(tmp_path, "a", 0, [1, 1, 0, 0], [1, 1, 1, 1])
+    kept(tmp_path, "b", 0, [1, 1, 0, 0], [0, 0, 0, 0])
+    kept(tmp_path, "c", 0, [0, 0, 0, 0])
+    pairs = [("a", "b"), ("a", "c")]
+    found = differences(tmp_path, {"a": [0], "b": [0], "c": [0]}, pairs, ["all"])
+    assert [(d["over"], d["stages"], d["hr10"][0]) for d in found] == [
+        ("b", ["rank/served", "rank/served"], 0.0),
+        ("b", ["retrieve/served", "retrieve/served"], 1.0),
+        ("c", ["rank/served", "rank/served"], 0.5),
+    ]
 
 
 def test_a_user_who_asks_several_times_counts_once() -> None:
