@@ -136,6 +136,12 @@ _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items":
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]
 )
+_SPARSE = {"tied": True, "dropout": 0.5}
+_TIED = (
+    *(Entry(entry.model, entry.minutes, f"{entry.model}-tied", _SPARSE) for entry in _SEQUENCES[2:]),
+    Entry("joint", 14, "joint-tied", over=("attention_lstm-tied", "transformer-tied", "cf")),
+)
+"""For data with few events an item."""
 _CLOCK = {"ranker_time": True}
 _TIMED = (
     Entry("attention_lstm", 40, "attention_lstm-time", _CLOCK),
@@ -167,8 +173,8 @@ SUITES: Mapping[str, Suite] = {
     "beauty": Suite(
         "quality-beauty.json",
         _beauty,
-        (*(entry for entry in _FAMILIES if entry.model != "text"), *_SEQUENCES, _JOINT, *_CONTENT),
-        pairs=(("joint", "cf"), *((entry.name, entry.model) for entry in _CONTENT)),
+        (*(entry for entry in _FAMILIES if entry.model != "text"), *_SEQUENCES, _JOINT, *_CONTENT, *_TIED),
+        pairs=(("joint", "cf"), *((entry.name, entry.model) for entry in (*_CONTENT, *_TIED)), ("joint-tied", "cf")),
     ),
     "retail": Suite(
         "quality-retail.json",
