@@ -81,3 +81,19 @@ def test_attention_has_no_denormal_numbers_which_are_slow() -> None:
     assert attention.min() * 1e-12 >= torch.finfo(torch.float32).tiny  # nor in a product with a gradient
     assert attention[1, :, -1, :-1].max() < 1e-20  # padding still counts for nothing
     assert attention[0, :, 100, 101:].max() < 1e-20  # and so does what comes later
+
+
+@pytest.mark.parametrize("scale", [2e4, -2e4])
+@pytest.mark.parametrize("name", ["transformer", "attention_lstm"])
+def test_no_score_gets_past_the_mask(name: str, scale: float) -> None:
+    model = small(name, PLAIN, max_length=300)
+    network = weighty(model)
+    query = network.final.query if name == "transformer" else network.query
+    with torch.no_grad():
+        query.weight *= scale
+    long, short, other = [3, 9, 4] * 20, [1, 5, 2, 8], [1, 5, 2, 7]
+    alone = network.user(tensors(model, histories(PLAIN, [short])))
+    padded = network.user(tensors(model, histories(PLAIN, [long, short])))
+    torch.testing.assert_close(padded[1:], alone)
+    before, after = (network.positions(tensors(model, histories(PLAIN, [own])))[:, :3] for own in (short, other))
+    torch.testing.assert_close(before, after)  # the last event tells no earlier position anything

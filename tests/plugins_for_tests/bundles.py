@@ -164,7 +164,7 @@ def _untrained(
     repeats: bool,
     seed: int,
     config: Mapping[str, Any] | None,
-    item_columns: Sequence[ItemColumn],
+    item_columns: Sequence[ItemColumn] = (),
 ) -> tuple[Model, nn.Module]:
     """Builds a model and its network with random weights, larger than usual so that scores differ."""
     import torch

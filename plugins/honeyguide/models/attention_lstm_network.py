@@ -29,6 +29,7 @@ from honeyguide.models.content_based.item_features import ItemFeatures
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.evidence.target_attention import TargetAttention
+from honeyguide.models.sequence.masked_softmax import MASKED, masked_softmax
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionLstmNetwork"]
 
-_MASKED = -50.0  # as in `transformer_network`
 _FASTEST, _SLOWEST = 0.7, 60.0  # events after which a cell has forgotten all but 1/e at the start, the least and most
 _FALL = 20.0  # events in which the attention's bias falls by 1 at the start
 
@@ -138,7 +138,6 @@ class AttentionLstmNetwork(nn.Module):
         scores = query @ self.key(states).transpose(1, 2) / query.shape[2] ** 0.5
         places = torch.arange(states.shape[1], device=states.device)
         lags = (places[-1:] if last else places)[:, None] - places
-        by_lag = functional.pad(self.lag_bias.clamp_min(_MASKED), (1, 0), value=_MASKED)  # first what is still to come
+        by_lag = functional.pad(self.lag_bias, (1, 0), value=MASKED)  # first what is still to come
         scores = scores + by_lag[(lags + 1).clamp_min(0)]
-        attention: Tensor = scores.masked_fill((tokens == 0)[:, None, :], _MASKED).softmax(2)
-        return attention
+        return masked_softmax(scores, (tokens == 0)[:, None, :])

@@ -23,6 +23,7 @@ from torch.nn import functional
 from honeyguide.models.content_based.item_features import ItemFeatures
 from honeyguide.models.evidence.ranker import EvidenceRanker
 from honeyguide.models.evidence.shares import event_shares
+from honeyguide.models.sequence.masked_softmax import MASKED, masked_softmax
 from honeyguide.models.sequence.softmax import fast_bfloat16
 from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformerNetwork"]
 
-# e^−50 is nothing beside any score above −30, yet neither it nor its product with a gradient is a denormal number: with
-# those a softmax takes seven times as long, and a product of matrices twenty times.
-_MASKED = -50.0
 _FASTEST, _SLOWEST = 1.0, 100.0  # events in which a head's bias falls by 1 at the start, the least and the most
 _TIMES = 32  # buckets of time, two for each doubling from an hour on: 9 years
 
@@ -152,7 +150,7 @@ class Block(nn.Module):
         normal = self.before_attention(x)
         scores = (normal[:, -1] @ asked).unflatten(1, (heads, width)) @ normal.transpose(1, 2)  # [B, heads, L]
         scores = scores * (width // heads) ** -0.5 + self._bias(x.shape[1], ages, last=True)[:, :, 0]
-        attention = scores.masked_fill(~real[:, None, :], _MASKED).softmax(2)
+        attention = masked_softmax(scores, ~real[:, None, :])
         return self._finish(x[:, -1], (attention @ normal).flatten(1) @ answered)
 
     def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
@@ -177,15 +175,13 @@ class Block(nn.Module):
         key, value = (self._split(part) for part in self.key_value(normal).chunk(2, 2))
         scores = query @ key.transpose(2, 3) * (x.shape[2] // self.heads) ** -0.5
         scores = scores + self._bias(x.shape[1], ages, last).to(scores.dtype)
-        return scores.masked_fill(~real[:, None, None, :], _MASKED).softmax(3), value
+        return masked_softmax(scores, ~real[:, None, None, :]), value
 
     def _bias(self, length: int, ages: Tensor | None, last: bool) -> Tensor:
         """Returns [1 or B, heads, L or 1, L]."""
         places = torch.arange(length, device=self.lag_bias.device)
         lags = (places[-1:] if last else places)[:, None] - places
-        by_lag = functional.pad(
-            self.lag_bias.clamp_min(_MASKED), (1, 0), value=_MASKED
-        ).T  # first what is still to come
+        by_lag = functional.pad(self.lag_bias, (1, 0), value=MASKED).T  # first what is still to come
         bias = functional.embedding((lags + 1).clamp_min(0), by_lag).permute(2, 0, 1)[None]
         if self.time_bias is None or ages is None:
             return bias
