@@ -210,7 +210,7 @@ def _shop(differences: Sequence[Row], table: Table) -> str:
             f"{d['model']} over {d['over']}",
             d["stages"][0].partition("/")[0],
             _interval(d["ndcg10"]),
-            "met" if d["ndcg10"][1] > 0 else "not shown",
+            "met" if d["ndcg10"][1] > 0 else "missed: worse" if d["ndcg10"][2] < 0 else "not shown",
         )
         for d in own
     ]
