@@ -15,5 +15,5 @@ def is_check(function: object) -> bool:
 
 def test_every_check_is_run_once() -> None:
     defined = [name for module in MODULES for name in module.__all__ if is_check(getattr(module, name))]
-    assert len(defined) == 22
+    assert len(defined) == 23
     assert sorted(check.name for check in checks()) == sorted(defined)

@@ -45,6 +45,7 @@ def start(shared_repository: Path, tmp_path: Path, host: PluginHost) -> Start:
             "metrics_port": -1,
             "events": tmp_path / "events.db",
             "traffic": tmp_path / "traffic.json",
+            "cold_items": tmp_path / "items.db",
             "drain_seconds": 2.0,
         } | settings
         async with (

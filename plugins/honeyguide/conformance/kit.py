@@ -26,6 +26,7 @@ _FUNCTIONS = (
     network.padding_is_never_returned,
     network.user_is_the_last_position,
     network.no_position_sees_the_future,
+    network.what_is_masked_stays_masked,
     capabilities.candidates_stand_alone,
     capabilities.explanations_are_shares,
     capabilities.neighbours_are_others,

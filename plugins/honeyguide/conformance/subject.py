@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import tempfile
 from collections.abc import Iterable
@@ -34,6 +35,7 @@ OBSERVED = (3, 9, 5, 8)
 _WIDEST = 16
 _MOST = {"max_length": 8, "events": 2, "sources": 2, "users": 256, "listed": 256}
 _NOISE = 0.1  # small beside 1, where gains start
+_LOUD = 50.0  # what matrices are multiplied by: scores between two of them become thousands
 
 
 def small_config(cls: type[Model]) -> Any:
@@ -75,6 +77,8 @@ class Subject:
         """Empty at first; gone with the subject."""
         self.network = cache(self._network)
         """By data spec, the network in evaluation mode, its weights moved so that each of them matters."""
+        self.loud = cache(self._loud)
+        """By data spec, such a network with weights larger than any training should come to."""
 
     def __enter__(self) -> Subject:
         return self
@@ -196,6 +200,16 @@ class Subject:
             observer.observe(example_histories(spec, OBSERVED), item_table())
         _move(network, network.parameters())
         return network.eval()
+
+    def _loud(self, spec: DataSpec) -> Any:
+        import torch
+
+        network = copy.deepcopy(self.network(spec))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.ndim >= 2:  # tables and matrices
+                    parameter *= _LOUD
+        return network
 
 
 def _move(network: nn.Module, parameters: Iterable[nn.Parameter]) -> None:

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import ConfigError
 
-__all__ = ["TEXT_VECTOR", "Categories", "ItemTable"]
+__all__ = ["MAX_VECTOR", "TEXT_VECTOR", "Categories", "ItemTable"]
 
 TEXT_VECTOR = "text_vector"
 """Column of `ItemTable.vectors` in which an item's text may come as the encoder's vector, so that none is needed."""
+
+MAX_VECTOR = 4096
+"""Numbers of a vector that a user brings at most, in prepared data as in a request."""
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.float64]

@@ -49,6 +49,7 @@ def before(name: str) -> list[Check]:
         ("scores_padding", "padding_is_never_returned", r"\(2, 25\) for 2 users .*leave out column 0, which is PAD"),
         ("neighbour_of_itself", "neighbours_are_others", r"returned an item among its own neighbours"),
         ("sees_the_future", "no_position_sees_the_future", r"in training it sees its own target; mask attention"),
+        ("gets_past_its_mask", "what_is_masked_stays_masked", r"below the best score of its row by a fixed amount"),
         ("places_by_the_others", "items_are_placed", r"place gives an item another vector where it stands alone"),
         ("adds_up", "observing_starts_anew", r"called with other data in between .*`self\.counts\.zero_\(\)`"),
         ("keeps_outside_of_buffers", "observing_starts_anew", r"loaded into a new network .*keep .* in buffers"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from honeyguide.sdk.errors import FailedPrecondition, InvalidArgument, NoEncoder
+from honeyguide.sdk.errors import ConfigError, FailedPrecondition, InvalidArgument, NoEncoder
 from honeyguide.server.cold_items.item import ColdItem
 from honeyguide.server.cold_items.placing import ColdItems, Upserted
 from honeyguide.server.cold_items.store import ColdItemStore
@@ -87,6 +87,15 @@ def test_there_are_no_more_than_may_be(cold):
     cold.upsert([ColdItem("n-2", "again")])
     with pytest.raises(FailedPrecondition, match=r"3 items were added, and at most 3 may be \(max_cold_items\)"):
         cold.upsert([ColdItem("n-3")])
+
+
+def test_what_a_model_does_not_take_is_the_caller_s_mistake(cold, placing, monkeypatch):
+    def refuse(_):
+        raise ConfigError("text_vector has shape (1, 3); it must be (items, 512)")
+
+    monkeypatch.setattr(placing, "place", refuse)
+    with pytest.raises(InvalidArgument, match=r"items that model 'placed' can place: text_vector has shape \(1, 3\)"):
+        cold.upsert([ColdItem("n-0", vectors={"text_vector": (1.0, 2.0, 3.0)})])
 
 
 def test_without_a_model_that_places_nothing_is_added(tmp_path):

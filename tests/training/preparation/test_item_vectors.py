@@ -87,6 +87,7 @@ def test_vectors_count_in_the_fingerprint(tmp_path: Path) -> None:
         ([[1, 2], [3, "NaN"], None], 2, "holds something that is no finite number"),
         ([[1, 2], [3, 1e300], None], 2, "holds something that is no finite number"),
         ([[1, 2], [3, None], None], 2, "holds something that is no finite number"),
+        ([None, [0.5] * 4097, None], 2, r"a vector has 4,097 numbers; allowed: at most 4,096"),
     ],
 )
 def test_a_list_that_is_no_vector_is_refused_with_its_row(tmp_path: Path, lists: list[Any], row: int, problem: str):
@@ -113,6 +114,7 @@ def test_a_column_without_any_vector_is_refused(tmp_path: Path) -> None:
     [
         (np.zeros((2, 4)), "it has 2 rows, and the items file has 3"),
         (np.zeros(3), r"its shape is \(3,\)"),
+        (np.zeros((3, 4097), np.float32), "a vector has 4,097 numbers; allowed: at most 4,096"),
         (np.zeros((3, 0)), r"its shape is \(3, 0\)"),
         (np.zeros((3, 2), complex), "its values are of type complex128"),
         (np.array([["a"], ["b"], ["c"]]), "its values are of type <U1"),

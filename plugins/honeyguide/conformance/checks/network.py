@@ -28,6 +28,7 @@ __all__ = [
     "scores_are_finite",
     "stages_of",
     "user_is_the_last_position",
+    "what_is_masked_stays_masked",
 ]
 
 RTOL, ATOL = 1e-4, 1e-5
@@ -35,6 +36,8 @@ Floats = NDArray[np.float32]
 _RANKS_ONLY = "it ranks what others retrieve"
 _SCORES = "its network scores the whole catalogue"
 _SEVENTEEN = 17
+_LOUD_WORDS = "50 times as large"
+_LOUD_TOLERANCE = 0.01  # of the largest number: float32 itself is that far off where scores are thousands
 
 
 def scores_are_finite(subject: Subject) -> str:
@@ -162,6 +165,39 @@ def no_position_sees_the_future(subject: Subject) -> str:
                 "its own target; mask attention causally, and pad convolutions on the left alone",
             )
     return ""
+
+
+def what_is_masked_stays_masked(subject: Subject) -> str:
+    """Padding and what is still to come stay out of user vectors, however large the scores that training leads to."""
+    if reason := _without_vectors(subject):
+        return reason
+    for data, spec in SPECS.items():
+        network = subject.loud(spec)
+        batch = example_histories(spec, [events := min(4, subject.longest), subject.longest])
+        alone = subject.encode(spec, short := batch.take(np.array([0])))
+        users = in_numpy(network.user, alone)
+        if not np.isfinite(users).all():
+            return f"it gives no finite user vectors where its matrices are {_LOUD_WORDS}"
+        padded = in_numpy(network.user, subject.encode(spec, batch))[:1]
+        _check_like(padded, users, f"when padding is added on its left (with {data})")
+        first = short.cut(np.array([0]), np.array([1]))
+        if short.times_ms is not None and events > 1:
+            first = replace(first, request_times_ms=short.times_ms[1:2])
+        early = in_numpy(network.positions, alone)[:, 0]
+        _check_like(
+            early, in_numpy(network.positions, subject.encode(spec, first))[:, 0], f"with what comes next (with {data})"
+        )
+    return ""
+
+
+def _check_like(vectors: Floats, expected: Floats, when: str) -> None:
+    off = float(np.abs(vectors - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+    if off > _LOUD_TOLERANCE:
+        raise ConformanceError(
+            f"a user vector changes {when} once its matrices are {_LOUD_WORDS}: what is masked must lie below the best "
+            "score of its row by a fixed amount, not at a fixed score that others may fall below "
+            f"(off by {off:.2g} of the largest number)"
+        )
 
 
 def stages_of(subject: Subject, spec: DataSpec, network: Any) -> dict[str, Callable[[HistoryBatch], Floats]]:

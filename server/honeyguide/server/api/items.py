@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from honeyguide.sdk.errors import InvalidArgument
 from honeyguide.sdk.event import MAX_ID_BYTES
+from honeyguide.sdk.items import MAX_VECTOR
 from honeyguide.server.api.validation import check_text
 from honeyguide.server.api.violations import Violations
 from honeyguide.server.bundles.catalogue import MAX_TITLE_BYTES
@@ -18,7 +19,6 @@ __all__ = ["item_ids_of", "items_of", "new_item"]
 _MOST_ITEMS = 1000
 _MOST_ENTRIES = 100
 _MOST_TEXT_BYTES = 10_000
-_MOST_NUMBERS = 4096
 
 
 def items_of(request: pb.UpsertItemsRequest) -> list[ColdItem]:
@@ -84,9 +84,9 @@ def _check_item(field: str, item: pb.NewItem) -> None:
         if not math.isfinite(number):
             raise InvalidArgument(f"{field}.numbers[{name}]", number, "a finite number")
     for name, vector in item.vectors.items():
-        if not 1 <= len(vector.values) <= _MOST_NUMBERS:
+        if not 1 <= len(vector.values) <= MAX_VECTOR:
             raise InvalidArgument(
-                f"{field}.vectors[{name}]", f"{len(vector.values)} numbers", f"1 to {_MOST_NUMBERS:,} numbers"
+                f"{field}.vectors[{name}]", f"{len(vector.values)} numbers", f"1 to {MAX_VECTOR:,} numbers"
             )
         if not all(map(math.isfinite, vector.values)):
             raise InvalidArgument(f"{field}.vectors[{name}]", "a number that is not finite", "finite numbers")

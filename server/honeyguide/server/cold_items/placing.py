@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from honeyguide.sdk.errors import FailedPrecondition, HoneyguideError, InvalidArgument
+from honeyguide.sdk.errors import ConfigError, FailedPrecondition, HoneyguideError, InvalidArgument
 from honeyguide.sdk.items import TEXT_VECTOR
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.cold_items.item import ColdItem, as_table
@@ -194,6 +194,10 @@ def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
     """Runs a bundle's item graph; raises `InvalidArgument` where it fails, and what the model raises."""
     try:
         vectors = bundle.place(as_table(items))
+    except ConfigError as error:
+        raise InvalidArgument(
+            "items", f"{len(items)} items", f"items that model {bundle.key[0]!r} can place: {error.message}"
+        ) from error
     except HoneyguideError:
         raise
     except Exception as error:  # boundary: a plugin's code, and shapes that clients send

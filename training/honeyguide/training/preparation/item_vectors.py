@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 
 from honeyguide.sdk.errors import DataError
+from honeyguide.sdk.items import MAX_VECTOR
 from honeyguide.training.reading.columns import shorten
 
 __all__ = ["vectors_of_file", "vectors_of_lists"]
 
 Where = Callable[[int], tuple[Path, int]]
 """Maps a row of the items file, from 0, to its file and line."""
+_NARROWER = "make them shorter: their principal components, or a random projection, keep what matters"
 
 
 def vectors_of_lists(column: pl.Series, name: str, where: Where) -> pl.Series:
@@ -39,7 +41,9 @@ def vectors_of_lists(column: pl.Series, name: str, where: Where) -> pl.Series:
     present = np.flatnonzero(lengths)
     if not len(present):
         raise DataError(f"no item has a vector {name!r}", file=str(where(0)[0]), remedy="name a column of lists")
-    width = int(lengths[present[0]])
+    if (width := int(lengths[present[0]])) > MAX_VECTOR:
+        file, line = where(int(present[0]))
+        raise DataError(_too_wide(width), file=str(file), row=line, column=name, remedy=_NARROWER)
     flat = lists.filter(pl.Series(lengths > 0)).explode().cast(pl.Float64, strict=False)
     owners = np.repeat(present, lengths[present])
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
@@ -99,6 +103,8 @@ def vectors_of_file(path: Path, name: str, rows: int) -> pl.Series:
             file=str(path),
             remedy="write one array of shape (rows of the items file, width), a row of NaN where an item has none",
         )
+    if array.shape[1] > MAX_VECTOR:
+        raise DataError(_too_wide(array.shape[1]), file=str(path), remedy=_NARROWER)
     with np.errstate(over="ignore"):
         table = array.astype(np.float32)
     missing = np.isnan(table).all(1)
@@ -111,3 +117,7 @@ def vectors_of_file(path: Path, name: str, rows: int) -> pl.Series:
             remedy="mend it, or make the whole row NaN: then the item has no vector",
         )
     return pl.Series(name, table, dtype=pl.Array(pl.Float32, table.shape[1]))
+
+
+def _too_wide(width: int) -> str:
+    return f"a vector has {width:,} numbers; allowed: at most {MAX_VECTOR:,}, as for items that are added to a server"
