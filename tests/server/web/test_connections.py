@@ -135,6 +135,22 @@ async def test_the_stop_fails_no_call_and_refuses_new_ones(start: Any, web: Any)
         idle_writer.close()
 
 
+async def test_the_stop_waits_for_no_body_that_never_comes(start: Any, web: Any) -> None:
+    async with start(web_port=0, drain_seconds=15.0) as running:
+        port = running.server.web_port
+        halves = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for (_, writer), body in zip(halves, (b"", b'{"k', b"{"), strict=True):
+            writer.write(HEAD + b"content-length: 20\r\n\r\n" + body)
+        await asyncio.sleep(0.1)
+        begun = monotonic()
+        await running.server.stop()
+        assert monotonic() - begun < 5
+        for reader, writer in halves:
+            told = await web.receive(reader)
+            assert (told.status, told.reason) == (503, "UNAVAILABLE")
+            writer.close()
+
+
 async def test_who_leaves_or_is_late_is_withdrawn_from_the_queue(start: Any, web: Any) -> None:
     async with start(web_port=0, threads=1) as running:
         port, pipeline, go = running.server.web_port, running.server.pipelines.get(), threading.Event()

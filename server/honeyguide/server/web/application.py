@@ -12,13 +12,14 @@ from connectrpc.server import ConnectASGIApplication
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from honeyguide.sdk.errors import DeadlinePassed, HoneyguideError, OverCapacity, TooLarge
+from honeyguide.sdk.errors import DeadlinePassed, HoneyguideError, OverCapacity, TooLarge, Unavailable
 from honeyguide.server.api.reading import MAX_MESSAGE_BYTES
+from honeyguide.server.serving.workers import STOPPING
 from honeyguide.server.web.bodies import CODECS, Gzip
 from honeyguide.server.web.endpoints import NO_STREAMS, Endpoints
 from honeyguide.server.web.statuses import to_connect_error
 
-__all__ = ["make_application"]
+__all__ = ["Receiving", "make_application"]
 
 _UNARY = ("application/json", "application/proto")
 _STREAMS = ("application/connect+json", "application/connect+proto")
@@ -45,10 +46,54 @@ _SHOWN = ("grpc-message", "grpc-status", "grpc-status-details-bin", "retry-after
 """Headers that pages may read."""
 
 
-def make_application(endpoints: Endpoints, methods: Mapping[str, Any], origins: tuple[str, ...]) -> ASGIApp:
+class Receiving:
+    """Bodies that are being received, of all requests together."""
+
+    def __init__(self) -> None:
+        self._held, self._stops = 0, False
+        self._waits: set[asyncio.Timeout] = set()
+
+    def stop(self) -> None:
+        """Waits for no part of a body any more: who has not sent all of a request is refused, as who comes now is."""
+        self._stops = True
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0)
+
+    async def next(self, receive: Receive, until: float) -> Message:
+        """Receives a part; raises `DeadlinePassed` or `Unavailable`."""
+        try:
+            async with asyncio.timeout(0 if self._stops else until - monotonic()) as wait:
+                self._waits.add(wait)
+                try:
+                    return await receive()
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            if self._stops:
+                raise Unavailable(STOPPING) from None
+            raise DeadlinePassed(f"the body took longer than the {_BODY_SECONDS:g} s that it may") from None
+
+    def hold(self, body: _Body, size: int) -> None:
+        """Counts bytes that are being received; raises `TooLarge` or `OverCapacity`."""
+        body.held += size
+        self._held += size
+        if body.held > MAX_MESSAGE_BYTES + _ENVELOPE:
+            raise TooLarge(f"the body has more than {MAX_MESSAGE_BYTES:,} bytes, the most allowed; send several")
+        if self._held > _MOST_HELD_BYTES:
+            raise OverCapacity("too many large bodies are being received; try again later", retry_after=1.0)
+
+    def forget(self, body: _Body) -> None:
+        """Counts the bytes of a request no more, which was answered."""
+        self._held -= body.held
+
+
+def make_application(
+    endpoints: Endpoints, methods: Mapping[str, Any], origins: tuple[str, ...], receiving: Receiving
+) -> ASGIApp:
     """Returns the application: CORS, then the checks of `_Checks`, then Connect and gRPC-Web."""
     return CORSMiddleware(
-        _Checks(_Connect(methods), endpoints, methods, origins),
+        _Checks(_Connect(methods), endpoints, methods, origins, receiving),
         allow_origins=origins,
         allow_methods=("POST",),
         allow_headers=_ALLOWED,
@@ -78,11 +123,17 @@ class _Connect(ConnectASGIApplication[None]):
 class _Checks:
     """Application that lets through what the library answers well, and words the rest."""
 
-    def __init__(self, app: Any, endpoints: Endpoints, methods: Mapping[str, Any], origins: tuple[str, ...]) -> None:
-        self._app, self._endpoints, self._origins = app, endpoints, origins
+    def __init__(
+        self,
+        app: Any,
+        endpoints: Endpoints,
+        methods: Mapping[str, Any],
+        origins: tuple[str, ...],
+        receiving: Receiving,
+    ) -> None:
+        self._app, self._endpoints, self._origins, self._receiving = app, endpoints, origins, receiving
         self._unary = {path for path, endpoint in methods.items() if "/RecommendStream" not in path}
         self._streams = methods.keys() - self._unary
-        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -94,13 +145,13 @@ class _Checks:
         if refusal := self._refusal(scope, headers):
             await _answer(send, *refusal)
             return
-        body = _Body(self, receive, scope["path"], headers)
+        body = _Body(self, self._receiving, receive, scope["path"], headers)
         try:
             await self._app(scope, body, send)
         except asyncio.CancelledError:
             pass  # the stop has waited long enough, and the call is told; uvicorn would log a traceback
         finally:
-            self._held -= body.held
+            self._receiving.forget(body)
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
         """Returns status, code and words for what is no call; None: it is one."""
@@ -119,15 +170,6 @@ class _Checks:
             return 415, "unimplemented", f"the content type is none that this rpc takes here: {', '.join(taken)}"
         return None
 
-    def hold(self, body: _Body, size: int) -> None:
-        """Counts bytes that are being received; raises `TooLarge` or `OverCapacity`."""
-        body.held += size
-        self._held += size
-        if body.held > MAX_MESSAGE_BYTES + _ENVELOPE:
-            raise TooLarge(f"the body has more than {MAX_MESSAGE_BYTES:,} bytes, the most allowed; send several")
-        if self._held > _MOST_HELD_BYTES:
-            raise OverCapacity("too many large bodies are being received; try again later", retry_after=1.0)
-
     def to_error(self, path: str, headers: Mapping[str, str], error: HoneyguideError) -> Exception:
         """Returns what ends a call whose body cannot be had, and notes it."""
         return to_connect_error(self._endpoints.refuse(path, headers, error))
@@ -136,8 +178,11 @@ class _Checks:
 class _Body:
     """What receives one request: its body, no longer and no slower than may be, then that the client left."""
 
-    def __init__(self, checks: _Checks, receive: Receive, path: str, headers: Mapping[str, str]) -> None:
-        self._checks, self._receive, self._path, self._headers = checks, receive, path, headers
+    def __init__(
+        self, checks: _Checks, receiving: Receiving, receive: Receive, path: str, headers: Mapping[str, str]
+    ) -> None:
+        self._checks, self._receiving, self._receive = checks, receiving, receive
+        self._path, self._headers = path, headers
         self._until, self._complete = monotonic() + _BODY_SECONDS, False
         self.held = 0
 
@@ -146,12 +191,8 @@ class _Body:
         if self._complete:
             return await self._receive()
         try:
-            try:
-                async with asyncio.timeout(self._until - monotonic()):
-                    message = await self._receive()
-            except TimeoutError:
-                raise DeadlinePassed(f"the body took longer than the {_BODY_SECONDS:g} s that it may") from None
-            self._checks.hold(self, len(message.get("body", b"")))
+            message = await self._receiving.next(self._receive, self._until)
+            self._receiving.hold(self, len(message.get("body", b"")))
         except HoneyguideError as error:
             raise self._checks.to_error(self._path, self._headers, error) from error
         self._complete = not message.get("more_body", False)

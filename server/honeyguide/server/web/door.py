@@ -18,7 +18,7 @@ from honeyguide.server.access.roles import is_carried
 from honeyguide.server.settings import Settings
 from honeyguide.server.transport.ports import port_taken
 from honeyguide.server.transport.services import Services
-from honeyguide.server.web.application import make_application
+from honeyguide.server.web.application import Receiving, make_application
 from honeyguide.server.web.connections import Names, WebConnection
 from honeyguide.server.web.endpoints import Endpoints
 
@@ -51,6 +51,7 @@ class WebDoor:
         self._executor = ThreadPoolExecutor(1, "honeyguide-json")
         self._names: Names = {}
         self._endpoints = Endpoints(services, self._names, self._executor)
+        self._receiving = Receiving()
         self._socket = _bind(settings)
         self.port = int(self._socket.getsockname()[1])
         self._server: _Server | None = None
@@ -64,7 +65,7 @@ class WebDoor:
         tls = self._tls
         self._server = _Server(
             uvicorn.Config(
-                make_application(endpoints, methods, settings.web_origins),
+                make_application(endpoints, methods, settings.web_origins, self._receiving),
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -88,11 +89,15 @@ class WebDoor:
             await asyncio.sleep(0.001)
 
     async def stop(self, grace: float | None) -> None:
-        """Refuses new calls, gives those under way ``grace`` seconds, None is none, and frees the port."""
+        """Refuses new calls, gives those under way ``grace`` seconds, None is none, and frees the port.
+
+        A call whose request is not all there is none under way: it is refused.
+        """
         if self._serving is not None and self._server is not None:
             if grace:
                 await asyncio.sleep(min(grace, _LAST_SECONDS))
                 self._endpoints.refuse_all()
+                self._receiving.stop()
                 await asyncio.sleep(min(grace, _LAST_SECONDS))
             self._server.should_exit = True
             await self._serving
