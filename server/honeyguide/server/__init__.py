@@ -18,6 +18,7 @@ def open_repository(
     repository: str | os.PathLike[str] = "models",
     *,
     events: str | os.PathLike[str] | None = None,
+    cold_items: str | os.PathLike[str] | None = None,
     pipelines: Mapping[str, Mapping[str, Any]] | None = None,
     default_pipeline: str = "",
     max_batch_rows: int | None = None,
@@ -40,6 +41,7 @@ def open_repository(
         repository: folder of the bundles.
         events: SQLite file of the users' events, made when missing, or ``postgresql://…``; None: every request brings
             its history.
+        cold_items: SQLite file of the items that were added to a server; None: there are none.
         pipelines: by name, each as in the settings: ``{"plain": {"model": "cf", "rank": False}}``; None: one for each
             model.
         default_pipeline: answers requests that name none; "": the only or first one.
@@ -58,6 +60,7 @@ def open_repository(
 
     optional = {
         "events": None if events is None else os.fspath(events),
+        "cold_items": None if cold_items is None else Path(cold_items),
         "max_batch_rows": max_batch_rows,
         "state_cache_users": state_cache_users,
         "threads": threads,
@@ -81,4 +84,4 @@ def open_repository(
         configure_logs("warning")
     from honeyguide.server.local.recommender import LocalRecommender
 
-    return LocalRecommender(settings, plugins, with_events=events is not None)
+    return LocalRecommender(settings, plugins, with_events=events is not None, with_cold_items=cold_items is not None)

@@ -86,3 +86,25 @@ async def test_models_that_place_nothing_say_so(start: Any, tmp_path: Path) -> N
         with pytest.raises(grpc.aio.AioRpcError, match="no model that serves places new items") as refused:
             await running.models.UpsertItems(pb.UpsertItemsRequest(items=[FRESH]))
         assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_file_that_is_no_use_at_the_start_stops_no_server(
+    start: Any, placing_repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "items.db"
+    path.write_bytes(b"nonsense" * 1000)
+    async with start(repository=placing_repository, cold_items=path) as running:
+        models = running.models
+        assert len((await running.recommender.Recommend(RecommendRequest(history=KNOWN))).items) == 10
+        for call, request in (
+            (models.UpsertItems, pb.UpsertItemsRequest(items=[FRESH])),
+            (models.ListItems, pb.ListItemsRequest()),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match=r"\(cold_items\) cannot be .*: file is not a") as refused:
+                await call(request)
+            assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert str(path) not in str(refused.value.details())
+        assert str(path) in capsys.readouterr().out, "the operator is told where it is"
+        path.rename(tmp_path / "damaged.db")
+        await models.UpsertItems(pb.UpsertItemsRequest(items=[FRESH]))
+        assert [item.item_id for item in (await models.ListItems(pb.ListItemsRequest())).items] == ["n-0"]

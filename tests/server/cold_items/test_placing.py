@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from honeyguide.sdk.errors import ConfigError, FailedPrecondition, InvalidArgument, NoEncoder
+from honeyguide.sdk.errors import ConfigError, FailedPrecondition, InvalidArgument, NoEncoder, Unavailable
 from honeyguide.server.cold_items.item import ColdItem
 from honeyguide.server.cold_items.placing import ColdItems, Upserted
 from honeyguide.server.cold_items.store import ColdItemStore
@@ -34,7 +34,7 @@ def test_items_are_placed_and_found_again(cold, placing, tmp_path):
     after.refresh()
     after.add(placing)
     np.testing.assert_array_equal(after.segment(placing).vectors, segment.vectors)
-    assert [item.item_id for item in after.all] == ["item-7", "n-1", "n-0"]
+    assert [item.item_id for item in after.listed()] == ["item-7", "n-1", "n-0"]
     assert cold.delete(["n-0", "n-9"]) == ["n-9"]
     assert cold.segment(placing).catalogue.item_ids(np.arange(1)) == ["n-1"]
     assert cold.delete(["n-1", "item-7"]) == []
@@ -62,7 +62,7 @@ def test_what_was_placed_is_not_placed_again(cold, placing, monkeypatch):
 def test_nothing_of_a_call_is_kept_that_cannot_be_placed(cold, placing, item, error, words):
     with pytest.raises(error, match=words):
         cold.upsert([ColdItem("n-1", vectors=image(1)), item])
-    assert (list(cold.all), cold.segment(placing)) == ([], None)
+    assert (list(cold.listed()), cold.segment(placing)) == ([], None)
 
 
 def test_columns_that_no_model_was_trained_with_are_named(cold):
@@ -87,6 +87,35 @@ def test_there_are_no_more_than_may_be(cold):
     cold.upsert([ColdItem("n-2", "again")])
     with pytest.raises(FailedPrecondition, match=r"3 items were added, and at most 3 may be \(max_cold_items\)"):
         cold.upsert([ColdItem("n-3")])
+
+
+def test_more_items_than_may_be_are_still_replaced(cold, placing, tmp_path):
+    cold.upsert([ColdItem("n-0"), ColdItem("n-1")])
+    fewer = ColdItems(ColdItemStore(tmp_path / "items.db"), most=1)
+    fewer.refresh()
+    fewer.add(placing)
+    assert fewer.upsert([ColdItem("n-1", "again")]).added == 0
+    with pytest.raises(FailedPrecondition, match="2 items were added, and at most 1 may be"):
+        fewer.upsert([ColdItem("n-2")])
+
+
+def test_a_file_that_cannot_be_read_costs_nothing_that_is_known(cold, placing, tmp_path):
+    path = tmp_path / "items.db"
+    cold.upsert([ColdItem("n-0")])
+    whole = path.read_bytes()
+    path.write_bytes(b"nonsense" * 1000)
+    cold.refresh()
+    with pytest.raises(Unavailable, match="not a database"):
+        cold.upsert([ColdItem("n-1")])
+    assert ([item.item_id for item in cold.listed()], len(cold.segment(placing).catalogue)) == (["n-0"], 1)
+    later = ColdItems(ColdItemStore(path), most=3)  # begins while it is so
+    later.refresh()
+    later.add(placing)
+    with pytest.raises(Unavailable, match="not a database"):
+        later.listed()
+    path.write_bytes(whole)
+    assert [item.item_id for item in later.listed()] == ["n-0"]
+    assert len(later.segment(placing).catalogue) == 1
 
 
 def test_what_a_model_does_not_take_is_the_caller_s_mistake(cold, placing, monkeypatch):

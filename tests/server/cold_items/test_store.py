@@ -1,6 +1,8 @@
 """`store.py`: what was acknowledged is there after a restart, and a file of something else is left alone."""
 
+import errno
 import multiprocessing
+import os
 import sqlite3
 import stat
 
@@ -35,18 +37,98 @@ def test_a_file_of_something_else_is_refused_and_unchanged(tmp_path):
         ColdItemStore(path).read()
     assert path.read_bytes() == before
     path.write_bytes(b"no database at all, and longer than a header of one hundred bytes" * 3)
-    with pytest.raises(Unavailable, match="cannot be read or written"):
+    with pytest.raises(Unavailable, match=r"\(cold_items\) cannot be read: file is not a database\. What is served"):
         ColdItemStore(path).read()
 
 
-def test_a_damaged_row_is_told(tmp_path):
+def ids(store):
+    return [item.item_id for item in store.read()]
+
+
+def test_a_damaged_row_is_told_and_nothing_is_written_beside_it(tmp_path):
     path = tmp_path / "items.db"
     store = ColdItemStore(path)
-    store.upsert([ColdItem("a")])
+    store.upsert([ColdItem("a"), ColdItem("b")])
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE items SET content = '[' || content")
-    with pytest.raises(Unavailable, match="cannot be read or written"):
+        connection.execute("UPDATE items SET content = '[' || content WHERE item_id = 'a'")
+    with pytest.raises(Unavailable, match="cannot be read"):
         store.read()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        store.upsert([ColdItem("c")])
+    with sqlite3.connect(path) as connection:
+        assert [item_id for (item_id,) in connection.execute("SELECT item_id FROM items")] == ["a", "b"]
+    assert [item.item_id for item in store.items] == ["a", "b"]
+    assert store.delete(["a"]) == []
+    assert (store.upsert([ColdItem("c")]), ids(store)) == (1, ["b", "c"])
+
+
+def remove(path):
+    path.unlink()
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("lose", [remove, empty])
+def test_a_file_that_was_taken_away_is_made_again_with_all_that_is_known(tmp_path, lose, capsys):
+    path = tmp_path / "items.db"
+    store = ColdItemStore(path)
+    store.upsert([ColdItem("a"), ColdItem("b")])
+    lose(path)
+    assert ids(store) == ["a", "b"]
+    assert (store.upsert([ColdItem("c")]), ids(ColdItemStore(path))) == (1, ["a", "b", "c"])
+    lose(path)
+    assert (store.delete(["a", "x"]), ids(ColdItemStore(path))) == (["x"], ["b", "c"])
+    assert capsys.readouterr().out.count("was gone, and is made again") == 2
+    store.delete(["b", "c"])
+    lose(path)
+    assert (ids(store), store.delete(["b"]), path.exists()) == ([], ["b"], lose is empty)
+
+
+def test_a_file_put_in_its_place_is_taken_as_it_is(tmp_path):
+    path, other = tmp_path / "items.db", tmp_path / "other.db"
+    store = ColdItemStore(path)
+    store.upsert([ColdItem("a")])
+    ColdItemStore(other).upsert([ColdItem("b")])
+    other.replace(path)
+    assert (store.upsert([ColdItem("c")]), ids(store)) == (1, ["b", "c"])
+
+
+def test_a_file_that_only_can_be_read_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "items.db"
+    ColdItemStore(path).upsert([ColdItem("a")])
+    store = ColdItemStore(path)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:  # a superuser may write anyhow
+        patched.setattr(os, "open", refuse)
+        assert ids(store) == ["a"]
+        for change in (lambda: store.upsert([ColdItem("b")]), lambda: store.delete(["a"])):
+            with pytest.raises(Unavailable, match=r"\(cold_items\) cannot be written: Permission denied\."):
+                change()
+    assert (store.upsert([ColdItem("b")]), ids(store)) == (1, ["a", "b"])
+
+
+def test_a_damaged_file_is_told_and_moved_away_it_is_made_again(tmp_path, capsys):
+    path = tmp_path / "items.db"
+    store = ColdItemStore(path)
+    store.upsert([ColdItem(f"n-{number}", "x" * 300) for number in range(100)])
+    damaged = path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096)
+    path.write_bytes(damaged)
+    for call in (store.read, lambda: store.upsert([ColdItem("a")]), lambda: store.delete(["n-1"])):
+        with pytest.raises(Unavailable, match="malformed"):
+            call()
+    assert (len(store.items), path.read_bytes() == damaged) == (100, True)
+    assert str(path) in capsys.readouterr().out
+    path.rename(tmp_path / "damaged.db")
+    path.mkdir()
+    with pytest.raises(Unavailable, match="Is a directory"):
+        store.upsert([ColdItem("a")])
+    path.rmdir()
+    assert (store.upsert([ColdItem("a")]), len(ids(ColdItemStore(path)))) == (1, 101)
 
 
 def add_one(path, number, begin, outcomes):

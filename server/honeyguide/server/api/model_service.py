@@ -145,7 +145,8 @@ class ModelServicer(ModelServiceServicer):
 
     async def ListItems(self, request: pb.ListItemsRequest, context: _Context) -> pb.ListItemsResponse:
         """Lists the items that were added, the newest first."""
-        shown, token = page(self._cold_items.all, "items", request.page_size, request.page_token, new_item)
+        items = await asyncio.to_thread(self._cold_items.listed)  # which may have to read them
+        shown, token = page(items, "items", request.page_size, request.page_token, new_item)
         return pb.ListItemsResponse(items=shown, next_page_token=token)
 
     def _models(self, request: pb.ListModelsRequest) -> tuple[list[pb.Model], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from honeyguide.sdk.errors import ConfigError, FailedPrecondition, HoneyguideError, InvalidArgument
+from honeyguide.sdk.errors import ConfigError, FailedPrecondition, HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.sdk.items import TEXT_VECTOR
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
 from honeyguide.server.cold_items.item import ColdItem, as_table
@@ -53,6 +54,8 @@ class ColdItems:
         """
         self._store, self._most = store, most
         self._items: list[ColdItem] = []
+        self._ids: frozenset[str] = frozenset()
+        self._has_read = False
         self._bundles: WeakSet[RetrievingBundle] = WeakSet()
         self._segments: WeakKeyDictionary[LoadedBundle, Segment] = WeakKeyDictionary()
         self._placed: WeakKeyDictionary[LoadedBundle, dict[bytes, Vector]] = WeakKeyDictionary()
@@ -60,10 +63,16 @@ class ColdItems:
         self._turn = threading.Lock()
         self._log = structlog.get_logger("honeyguide.cold_items")
 
-    @property
-    def all(self) -> Sequence[ColdItem]:
-        """The items as they are now, the newest first."""
+    def listed(self) -> Sequence[ColdItem]:
+        """Returns the items as they are now, the newest first; raises `Unavailable` where they never could be read."""
+        if not self._has_read:
+            with self._turn:
+                self._fill_all(self._store.read())
         return self._items[::-1]
+
+    def __contains__(self, item_id: str) -> bool:
+        """Says whether an item was added, whatever places it."""
+        return item_id in self._ids
 
     def segment(self, bundle: LoadedBundle) -> Segment | None:
         """Returns a bundle's segment, as it is now; None: the bundle places none, or there are none."""
@@ -72,10 +81,10 @@ class ColdItems:
     def refresh(self) -> None:
         """Reads what there is and places it for each bundle; where one cannot, a line in the log says why.
 
-        Raises `Unavailable` where the items cannot be read: then what was known stays.
+        So it does where the items cannot be read: then what was known stays.
         """
-        with self._turn:
-            self._read()
+        with self._turn, contextlib.suppress(Unavailable):  # the store has told
+            self._fill_all(self._store.read())
 
     def add(self, bundle: LoadedBundle) -> None:
         """Places the items for a bundle that is about to serve, and from now on as long as there is one to serve it."""
@@ -99,7 +108,7 @@ class ColdItems:
             )
         with self._turn:
             there = {item.item_id for item in self._items}
-            if len(there | {item.item_id for item in items}) > self._most:
+            if len(there | {item.item_id for item in items}) > max(self._most, len(there)):
                 raise FailedPrecondition(
                     f"{len(there):,} items were added, and at most {self._most:,} may be (max_cold_items): delete "
                     "some, or train a model that has them in its catalogue"
@@ -115,7 +124,7 @@ class ColdItems:
             if not able:
                 raise next(iter(errors.values()))
             added = self._store.upsert(items)
-            self._read()
+            self._fill_all(self._store.items)
         ids = [item.item_id for item in items]
         rows = np.array([bundle.catalogue.rows(ids) for bundle in able])  # (bundles, items)
         return Upserted(
@@ -130,14 +139,13 @@ class ColdItems:
         """Takes items out; returns the ids of which nothing was added. Raises `Unavailable`."""
         with self._turn:
             missing = self._store.delete(item_ids)
-            self._read()
+            self._fill_all(self._store.items)
         return missing
 
-    def _read(self) -> None:
-        items = self._store.read()
+    def _fill_all(self, items: list[ColdItem]) -> None:
         for bundle in list(self._bundles):
             self._fill(bundle, items)
-        self._items = items
+        self._items, self._ids, self._has_read = items, frozenset(item.item_id for item in items), True
 
     def _fill(self, bundle: RetrievingBundle, items: Sequence[ColdItem]) -> None:
         """Makes a bundle's segment of what its catalogue lacks and it can place."""

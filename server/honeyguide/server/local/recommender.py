@@ -89,13 +89,21 @@ class LocalRecommender:
     `honeyguide.sdk.errors`.
     """
 
-    def __init__(self, settings: Settings, plugins: PluginHost | None = None, *, with_events: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: PluginHost | None = None,
+        *,
+        with_events: bool = True,
+        with_cold_items: bool = True,
+    ) -> None:
         """Loads the newest good version of every model.
 
         Args:
             settings: a server's; those of ports, queues and logs mean nothing here.
             plugins: None: all that are installed.
             with_events: whether the users' events are read from the settings' file, and recorded there.
+            with_cold_items: whether items that were added are read from the settings' file, once, now.
 
         Raises `ConfigError` saying what to do where a part cannot be had.
         """
@@ -103,7 +111,8 @@ class LocalRecommender:
         runtime, metrics = Runtime.detect(settings.threads, workers=1), Metrics()
         trust = Trust(settings.trusted_keys, settings.require_signature)
         cold_items = ColdItems(ColdItemStore(settings.cold_items), settings.max_cold_items)
-        cold_items.refresh()
+        if with_cold_items:
+            cold_items.refresh()
         repository = Repository(
             settings.repository,
             plugins,
