@@ -1425,7 +1425,7 @@ type RankResponse struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The known candidates, best first, each with source CANDIDATE.
 	Items []*Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	// Candidates the model does not know, in the request's order.
+	// Candidates the model does not know, in the request's order; items that were added are among them.
 	UnknownItemIds []string `protobuf:"bytes,3,rep,name=unknown_item_ids,json=unknownItemIds,proto3" json:"unknown_item_ids,omitempty"`
 	// How many events of the history had items the model does not know.
 	UnknownHistoryItems int32 `protobuf:"varint,4,opt,name=unknown_history_items,json=unknownHistoryItems,proto3" json:"unknown_history_items,omitempty"`
@@ -1542,7 +1542,7 @@ type SimilarItemsRequest struct {
 	sizeCache     protoimpl.SizeCache
 	unknownFields protoimpl.UnknownFields
 
-	// The item, 1–256 bytes. NOT_FOUND when the catalogue lacks it.
+	// The item, 1–256 bytes. NOT_FOUND when the catalogue lacks it and the model places no added item of that id.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// How many items, 1–1,000. Unset: 10; 0 is refused.
 	K *int32 `protobuf:"varint,2,opt,name=k,proto3,oneof" json:"k,omitempty"`

@@ -162,9 +162,17 @@ class RetrievingBundle(LoadedBundle):
         states, vectors = self._graphs[STEP_GRAPH].run(inputs, ["next_state", "user_vector"], limit)
         return states, vectors
 
-    def similar(self, rows: NDArray[np.integer], limits: Limits, counts: NDArray[np.integer]) -> Candidates:
-        """Returns the (rows,) ``counts`` items nearest to (rows,) items; the score is the cosine."""
+    def similar(
+        self, rows: NDArray[np.integer], limits: Limits, counts: NDArray[np.integer], placed: Vectors | None = None
+    ) -> Candidates:
+        """Returns the (rows,) ``counts`` items nearest to (rows,) items; the score is the cosine.
+
+        ``placed``: (n, d) where n rows are -1, what stands for them: vectors that `place` gave.
+        """
         vectors = self.item_vectors[rows] * self.inverse_norms[rows, None]
+        if placed is not None:
+            lengths = np.linalg.norm(placed, axis=1, keepdims=True)
+            vectors[rows < 0] = np.divide(placed, lengths, out=np.zeros_like(placed), where=lengths > 0)
         return self._nearest.search(vectors, limits, counts)
 
     @property

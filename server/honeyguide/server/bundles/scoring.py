@@ -67,7 +67,13 @@ class ScoringBundle(RetrievingBundle):
         self._rows = np.ascontiguousarray(neighbours["row"])
         self._similarities = np.ascontiguousarray(neighbours["score"])
 
-    def similar(self, rows: NDArray[np.integer], limits: Limits, counts: NDArray[np.integer]) -> Candidates:
+    def similar(
+        self,
+        rows: NDArray[np.integer],
+        limits: Limits,
+        counts: NDArray[np.integer],
+        placed: Scores | None = None,  # noqa: ARG002  # what scores its catalogue places no other items
+    ) -> Candidates:
         """Returns at most ``counts`` of the model's own neighbours of (rows,) items; the score is its similarity.
 
         Raises `NoNeighbours` where the model has none.

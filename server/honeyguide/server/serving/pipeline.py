@@ -132,19 +132,26 @@ class ServedPipeline:
         bundle = self.plan().retrievers[0]
         name, version = bundle.key
         catalogue, items = bundle.catalogue, len(bundle.catalogue)
-        rows = catalogue.rows([q.item_id for q in queries])
-        known = np.flatnonzero(rows >= 0)
+        ids = [q.item_id for q in queries]
+        rows = catalogue.rows(ids)
+        new, segment = np.full(len(ids), -1, np.int32), None  # rows of the segment
+        if (rows < 0).any() and self._cold_items is not None:
+            segment = self._cold_items.segment(bundle)
+        if segment is not None:
+            new = segment.catalogue.rows(ids)  # it has what the catalogue lacks, and no more
+        known = np.flatnonzero(np.maximum(rows, new) >= 0)
         asked = [queries[place] for place in known.tolist()]
         missing = {
-            place: ItemNotFound(f"no item {q.item_id!r} in model {name!r}, version {version}", "item_id", q.item_id)
-            for place, q in enumerate(queries)
-            if rows[place] < 0
+            place: ItemNotFound(self._unknown(item_id, name, version), "item_id", item_id)
+            for place, item_id in enumerate(ids)
+            if rows[place] < 0 and new[place] < 0
         }
-        ks = np.array([q.k for q in asked], np.int64)
-        own = np.arange(len(known)) * np.int64(items) + rows[known]  # an item is not its own neighbour
+        ks, rows, new = np.array([q.k for q in asked], np.int64), rows[known], new[known]
+        own = np.arange(len(known)) * np.int64(items) + rows  # an item is not its own neighbour
         with self._metrics.stage("similar"):
-            limits = _limits(catalogue, items, [q.filter for q in asked], own)
-            neighbours = bundle.similar(rows[known], limits, ks)
+            limits = _limits(catalogue, items, [q.filter for q in asked], own[rows >= 0])
+            placed = None if segment is None else segment.vectors[new[new >= 0]]
+            neighbours = bundle.similar(rows, limits, ks, placed)
         answers = Answers(
             catalogue=catalogue,
             models=(bundle.key,),
@@ -156,6 +163,11 @@ class ServedPipeline:
             unknown_categories=_unknown_categories(catalogue, [q.filter for q in asked]),
         )
         return (known.tolist(), answers), missing
+
+    def _unknown(self, item_id: str, name: str, version: int) -> str:
+        if self._cold_items is not None and item_id in self._cold_items:
+            return f"item {item_id!r} was added, and model {name!r}, version {version}, does not place it"
+        return f"no item {item_id!r} in model {name!r}, version {version}"
 
     def _apart(self, queries: Sequence[RecommendQuery | RankQuery], groups: list[list[int]]) -> Sequence[Sequence[int]]:
         """Splits off who has less time left than the stages may take; the others come last."""
