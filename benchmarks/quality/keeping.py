@@ -51,22 +51,30 @@ class Kept:
 def merge(out: Path, suite: str, order: Sequence[str], kept: Sequence[Kept], compared: Sequence[Row]) -> dict[str, Any]:
     """Puts rows in the place of those of the same suite, model and seed, and writes the result.
 
+    A former difference stays where it is not told anew, unless a model that it compared has other figures now.
+
     Args:
         out: the result; made where it is missing.
         suite: whose rows they are.
         order: names of the entries, for the tables.
         kept: what was measured.
-        compared: the suite's differences; those of other suites stay.
+        compared: the suite's differences.
     """
     former = json.loads(out.read_text("utf-8")) if out.exists() else {}
     fresh = [one.read() for one in kept]
     rows = [{"suite": suite, **row} for own, _ in fresh for row in own]
     runs = [{"suite": suite, **run} for _, run in fresh if run]
     new = {(suite, row["model"], row["seed"]) for row in rows}
+    figures = {_figures(row) for row in rows}
+
+    def of_before(kind: str) -> list[Row]:
+        return [{"suite": suite, **row} for row in former.get(kind, [])]  # the first file named no suite
+
+    def is_new(row: Row) -> bool:
+        return (row["suite"], row["model"], row["seed"]) in new
 
     def all_of(kind: str, own: list[Row]) -> list[Row]:
-        others = [{"suite": suite, **row} for row in former.get(kind, [])]  # the first file named no suite
-        others = [row for row in others if (row["suite"], row["model"], row["seed"]) not in new]
+        others = [row for row in of_before(kind) if not is_new(row)]
         place = {name: number for number, name in enumerate(order)}
 
         def key(row: Row) -> tuple[str, int, int]:
@@ -74,17 +82,28 @@ def merge(out: Path, suite: str, order: Sequence[str], kept: Sequence[Kept], com
 
         return sorted([*others, *own], key=key)  # stable
 
+    changed = {row["model"] for row in of_before("rows") if is_new(row) and _figures(row) not in figures}
+    again = {(row["model"], row["over"]) for row in compared}
+    stay = [
+        row
+        for row in of_before("differences")
+        if row["suite"] != suite or not ((row["model"], row["over"]) in again or {row["model"], row["over"]} & changed)
+    ]
     everything = all_of("rows", rows)
     result = {
         "standard_error": {k: max(row[f"{k}_standard_error"] for row in everything) for k in ("hr10", "ndcg10")},
         "rows": everything,
         "runs": all_of("runs", runs),
-        "differences": [d for d in former.get("differences", []) if d["suite"] != suite]
-        + [{"suite": suite, **row} for row in compared],
+        "differences": [*stay, *({"suite": suite, **row} for row in compared)],
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return result
+
+
+def _figures(row: Row) -> tuple[Any, ...]:
+    """Returns whose row it is, and what it says."""
+    return tuple(row.get(name) for name in ("model", "seed", "stage", "path", "targets", "hr10", "ndcg10"))
 
 
 def differences(

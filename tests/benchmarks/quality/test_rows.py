@@ -63,6 +63,22 @@ def test_a_row_takes_its_own_former_place_and_leaves_the_others(tmp_path: Path) 
     assert again["differences"] == [{"suite": "s", "model": "cf", "over": "gru"}]
 
 
+def test_a_former_difference_stays_until_its_figures_change(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    for name in ("a", "b", "c"):
+        kept(tmp_path, name, 0, [1.0, 0.0])
+    a, b, c = (Kept(tmp_path, name, 0) for name in ("a", "b", "c"))
+    pairs = [{"model": "b", "over": "a", "hr10": 1}, {"model": "c", "over": "a", "hr10": 2}]
+    merge(out, "s", ["a", "b", "c"], [a, b, c], pairs)
+    same = merge(out, "s", ["a", "b", "c"], [a], [])  # as when the others were measured elsewhere
+    assert [row["hr10"] for row in same["differences"]] == [1, 2]
+    kept(tmp_path, "b", 0, [1.0, 1.0])
+    gone = merge(out, "s", ["a", "b", "c"], [b], [])
+    assert [row["hr10"] for row in gone["differences"]] == [2]
+    told = merge(out, "s", ["a", "b", "c"], [c], [{"model": "c", "over": "a", "hr10": 3}])
+    assert [row["hr10"] for row in told["differences"]] == [3]
+
+
 def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
     kept(tmp_path, "a", 0, [1, 1, 0, 0])
     kept(tmp_path, "a", 1, [1, 1, 1, 1])
