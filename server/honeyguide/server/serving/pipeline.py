@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk.errors import ItemNotFound, NothingServed
 from honeyguide.server.bundles.bundle import LoadedBundle, RetrievingBundle
-from honeyguide.server.bundles.catalogue import Catalogue, ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates, Limits
 from honeyguide.server.bundles.store_numbers import TypeNumbers
 from honeyguide.server.cold_items.placing import ColdItems
 from honeyguide.server.cold_items.segment import Segment
 from honeyguide.server.events.store import EventStore
 from honeyguide.server.ops.metrics import Metrics
+from honeyguide.server.serving.alike import USUAL_K, alike
 from honeyguide.server.serving.answers import Answers, fill
 from honeyguide.server.serving.dislikes import DislikingUsers
 from honeyguide.server.serving.encoding import EncodedUsers
 from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.exploring import Filled, allowed_new, explore, places_of_new
+from honeyguide.server.serving.filters import limits_of, unknown_categories
 from honeyguide.server.serving.histories import Histories, build_histories
 from honeyguide.server.serving.plan import PipelineOptions, Plan
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
+from honeyguide.server.serving.similar_items import similar_items
 from honeyguide.server.serving.stages import Stages
 
 __all__ = ["Part", "ServedPipeline"]
@@ -41,10 +43,6 @@ _UNRANKED = {"RANK_FAILED", "RANK_LATE", "RANK_SKIPPED"}
 """Reasons for which the retrieval's order stands."""
 _TRUNCATED = "HISTORY_TRUNCATED"
 _UNREADABLE = "HISTORY_UNREADABLE"
-_USUAL_K = 100
-"""Items that cost a caller's batch-mates nothing worth mentioning."""
-_SMALL_FILTER = 256
-"""Entries of a filter that costs batch-mates nothing worth mentioning."""
 _T = TypeVar("_T")
 
 
@@ -101,7 +99,7 @@ class ServedPipeline:
         batch-mate that asked for much more.
         """
         plan = plan or self.plan()
-        for group in self._apart(queries, _alike(queries, max(plan.candidate_count, _USUAL_K))):
+        for group in self._apart(queries, alike(queries, max(plan.candidate_count, USUAL_K))):
             for places in self._cut(group):
                 yield places, self._recommend(plan, [queries[place] for place in places])
 
@@ -119,55 +117,11 @@ class ServedPipeline:
             for places in self._cut(group):
                 yield places, self._rank(plan, [queries[place] for place in places])
 
-    def similar(self, queries: Sequence[SimilarQuery]) -> list[Answer | ItemNotFound]:
-        """Answers each query by the cosine of item vectors; `ItemNotFound` stands for one whose item is unknown."""
-        (known, found), missing = self.similar_part(queries)
-        answers: list[Answer | ItemNotFound] = [*_in_order([(range(len(known)), found)], len(known))]
-        for place in sorted(missing):
-            answers.insert(place, missing[place])
-        return answers
-
     def similar_part(self, queries: Sequence[SimilarQuery]) -> tuple[Part, dict[int, ItemNotFound]]:
         """Returns the answers of the queries whose item is known, and by place the error of each of the others."""
-        bundle = self.plan().retrievers[0]
-        name, version = bundle.key
-        catalogue, items = bundle.catalogue, len(bundle.catalogue)
-        ids = [q.item_id for q in queries]
-        rows = catalogue.rows(ids)
-        new, segment = np.full(len(ids), -1, np.int32), None  # rows of the segment
-        if (rows < 0).any() and self._cold_items is not None:
-            segment = self._cold_items.segment(bundle)
-        if segment is not None:
-            new = segment.catalogue.rows(ids)  # it has what the catalogue lacks, and no more
-        known = np.flatnonzero(np.maximum(rows, new) >= 0)
-        asked = [queries[place] for place in known.tolist()]
-        missing = {
-            place: ItemNotFound(self._unknown(item_id, name, version), "item_id", item_id)
-            for place, item_id in enumerate(ids)
-            if rows[place] < 0 and new[place] < 0
-        }
-        ks, rows, new = np.array([q.k for q in asked], np.int64), rows[known], new[known]
-        own = np.arange(len(known)) * np.int64(items) + rows  # an item is not its own neighbour
         with self._metrics.stage("similar"):
-            limits = _limits(catalogue, items, [q.filter for q in asked], own[rows >= 0])
-            placed = None if segment is None else segment.vectors[new[new >= 0]]
-            neighbours = bundle.similar(rows, limits, ks, placed)
-        answers = Answers(
-            catalogue=catalogue,
-            models=(bundle.key,),
-            source_model=name,
-            rows=neighbours.rows,
-            scores=neighbours.scores,
-            sources=np.full(neighbours.rows.shape, ItemSource.RETRIEVED),
-            lengths=np.minimum((neighbours.rows >= 0).sum(1), ks).tolist(),
-            unknown_categories=_unknown_categories(catalogue, [q.filter for q in asked]),
-        )
-        return (known.tolist(), answers), missing
-
-    def _unknown(self, item_id: str, name: str, version: int) -> str:
-        if self._cold_items is not None and item_id in self._cold_items:
-            return f"item {item_id!r} was added, and model {name!r}, version {version}, does not place it"
-        return f"no item {item_id!r} in model {name!r}, version {version}"
+            known, answers, missing = similar_items(self.plan().retrievers[0], self._cold_items, queries)
+        return (known, answers), missing
 
     def _apart(self, queries: Sequence[RecommendQuery | RankQuery], groups: list[list[int]]) -> Sequence[Sequence[int]]:
         """Splits off who has less time left than the stages may take; the others come last."""
@@ -189,14 +143,14 @@ class ServedPipeline:
         return [places[i : i + self.max_batch_rows] for i in range(0, len(places), self.max_batch_rows)]
 
     def _recommend(self, plan: Plan, queries: Sequence[RecommendQuery]) -> Answers:
-        """Answers a part: queries that are alike, one or more; see `_alike`."""
+        """Answers a part: queries that are alike, one or more; see `alike`."""
         catalogue, items = plan.bundle.catalogue, len(plan.bundle.catalogue)
         histories = self._histories(plan, queries)
         ks = np.array([q.k for q in queries])
         depths = np.maximum(ks, plan.candidate_count)  # how many each user's rules may choose from
         drop = [plan.drop_seen if q.drop_seen is None else q.drop_seen for q in queries]
         filters = [q.filter for q in queries]
-        limits = _limits(catalogue, items, filters, histories.seen(drop, items))
+        limits = limits_of(catalogue, items, filters, histories.seen(drop, items))
 
         known = histories.batch.lengths.nonzero()[0]
         reasons: list[str] = []
@@ -226,7 +180,7 @@ class ServedPipeline:
         if segment is not None:
             answers = replace(answers, catalogue=segment.names)
         if any(filters):
-            answers = replace(answers, unknown_categories=_unknown_categories(catalogue, filters, segment))
+            answers = replace(answers, unknown_categories=unknown_categories(catalogue, filters, segment))
         if plan.explainer is not None and queries[0].explain:
             rows = np.where(sources[known] == ItemSource.RETRIEVED, ranking.rows[known], -1)
             return self._explain(plan.explainer, histories, known, rows, answers)
@@ -418,68 +372,8 @@ class ServedPipeline:
         return replace(answers, because_items={user: items[: answers.lengths[user]] for user, items in named})
 
 
-def _alike(queries: Sequence[RecommendQuery], usual: int) -> list[list[int]]:
-    """Groups the places of queries that cost about the same, and that explain or do not, the lightest first.
-
-    Up to ``usual`` items cost alike.
-    """
-    heavy = {
-        place: _weight(query, usual)
-        for place, query in enumerate(queries)
-        if query.filter is not None or query.explain or query.k > usual
-    }
-    light = [place for place in range(len(queries)) if place not in heavy]
-    if not heavy:  # as it mostly is
-        return [light]
-    return [light, *([place for place, own in heavy.items() if own == weight] for weight in sorted({*heavy.values()}))]
-
-
-def _weight(query: RecommendQuery, usual: int) -> tuple[int, ...]:
-    """Returns what a query costs, roughly: those of equal weights are answered together."""
-    depth = 0 if query.k <= usual else query.k.bit_length()
-    limit = query.filter
-    if limit is None:
-        return query.explain, depth, 0, 0
-    small = len(limit.exclude) + len(limit.allow) + len(limit.any_categories) <= _SMALL_FILTER
-    return query.explain, depth, 1, 0 if small else id(limit)
-
-
 def _in_order(parts: Iterable[Part], count: int) -> list[Answer]:
     answers: dict[int, Answer] = {}
     for places, part in parts:
         answers.update(zip(places, part, strict=True))
     return [answers[place] for place in range(count)]
-
-
-def _unknown_categories(
-    catalogue: Catalogue, filters: Sequence[ItemFilter | None], segment: Segment | None = None
-) -> list[tuple[str, ...]] | tuple[()]:
-    if not any(filters):
-        return ()
-    unknown = {id(limit): catalogue.unknown_categories(limit) for limit in filters}
-    if segment is not None:
-        added = {id(limit): segment.catalogue.unknown_categories(limit) for limit in filters}
-        unknown = {own: tuple(name for name in names if name in added[own]) for own, names in unknown.items()}
-    return [unknown[id(limit)] for limit in filters]
-
-
-def _limits(
-    catalogue: Catalogue, items: int, filters: Sequence[ItemFilter | None], forbidden: NDArray[np.int64]
-) -> Limits:
-    """Adds the filters to what is forbidden; a filter that many users share is worked out once."""
-    if not any(filters):
-        return Limits(len(filters), items, forbidden)
-    masks: list[NDArray[np.bool_]] = []
-    mask_of = np.full(len(filters), -1, np.intp)
-    keys = [forbidden]
-    owners: dict[int, list[int]] = {}
-    for user, limit in enumerate(filters):
-        owners.setdefault(id(limit), []).append(user)
-    for users in owners.values():
-        if (limit := filters[users[0]]) is None:
-            continue
-        keys.append(np.add.outer(np.array(users) * np.int64(items), catalogue.excluded(limit)).ravel())
-        if (mask := catalogue.allowed(limit)) is not None:
-            mask_of[users] = len(masks)
-            masks.append(mask)
-    return Limits(len(filters), items, np.concatenate(keys), tuple(masks), mask_of)
