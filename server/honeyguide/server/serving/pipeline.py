@@ -27,11 +27,11 @@ from honeyguide.server.serving.explanation import explain
 from honeyguide.server.serving.exploring import Filled, allowed_new, explore, places_of_new
 from honeyguide.server.serving.filters import limits_of, unknown_categories
 from honeyguide.server.serving.histories import Histories, build_histories
+from honeyguide.server.serving.nearest import nearest_items
 from honeyguide.server.serving.plan import PipelineOptions, Plan
 from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 from honeyguide.server.serving.ranking import rank_candidates, rank_lists, score_by_retrievers, sort_candidates
 from honeyguide.server.serving.rules import apply_rule
-from honeyguide.server.serving.similar_items import similar_items
 from honeyguide.server.serving.stages import Stages
 
 __all__ = ["Part", "ServedPipeline"]
@@ -120,7 +120,7 @@ class ServedPipeline:
     def similar_part(self, queries: Sequence[SimilarQuery]) -> tuple[Part, dict[int, ItemNotFound]]:
         """Returns the answers of the queries whose item is known, and by place the error of each of the others."""
         with self._metrics.stage("similar"):
-            known, answers, missing = similar_items(self.plan().retrievers[0], self._cold_items, queries)
+            known, answers, missing = nearest_items(self.plan().retrievers[0], self._cold_items, queries)
         return (known, answers), missing
 
     def _apart(self, queries: Sequence[RecommendQuery | RankQuery], groups: list[list[int]]) -> Sequence[Sequence[int]]:

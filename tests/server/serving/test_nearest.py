@@ -1,4 +1,4 @@
-"""Covers `similar_items.py`: the nearest by cosine, and an error for each item that is unknown."""
+"""Covers `nearest.py`: the nearest by cosine, and an error for each item that is unknown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.serving.nearest import nearest_items
 from honeyguide.server.serving.queries import SimilarQuery
-from honeyguide.server.serving.similar_items import similar_items
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_the_nearest_come_first_and_who_is_unknown_is_told(bundle: LoadedBundle)
     cosine = vectors @ vectors[7]
     expected = [row for row in np.argsort(-cosine).tolist() if row != 7 and row % 2][:5]
     queries = [SimilarQuery("nowhere"), SimilarQuery("item-7", 5, ItemFilter(any_categories=["odd"]))]
-    known, answers, missing = similar_items(bundle, None, queries)
+    known, answers, missing = nearest_items(bundle, None, queries)
     assert known == [1]
     assert answers[0].item_ids == [f"item-{row}" for row in expected]
     np.testing.assert_allclose(answers[0].scores, cosine[expected], rtol=1e-5)

@@ -13,10 +13,10 @@ from honeyguide.server.serving.answers import Answers
 from honeyguide.server.serving.filters import limits_of, unknown_categories
 from honeyguide.server.serving.queries import ItemSource, SimilarQuery
 
-__all__ = ["similar_items"]
+__all__ = ["nearest_items"]
 
 
-def similar_items(
+def nearest_items(
     bundle: RetrievingBundle, cold_items: ColdItems | None, queries: Sequence[SimilarQuery]
 ) -> tuple[list[int], Answers, dict[int, ItemNotFound]]:
     """Returns the places of the queries whose item is known, their answers, and by place the others' errors."""
