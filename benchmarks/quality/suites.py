@@ -130,8 +130,10 @@ _FAMILIES = (
     Entry("text", 3),
     Entry("mlp", 15),
 )
+_WITHOUT_TEXT = tuple(entry for entry in _FAMILIES if entry.model != "text")
 _SEQUENCES = (Entry("cf", 12), Entry("gru", 20), Entry("attention_lstm", 36), Entry("transformer", 26))
 _JOINT = Entry("joint", 14, over=JOINT)
+_WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf", "ease"))
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]
@@ -142,6 +144,11 @@ _TIED = (
     Entry("joint", 14, "joint-tied", over=("attention_lstm-tied", "transformer-tied", "cf")),
 )
 """For data with few events an item."""
+_TIED_CONTENT = (
+    Entry("transformer", 13, "transformer-tied-content", {**_SPARSE, "negatives": 4096, "items": "content"}),
+    Entry("joint", 5, "joint-content", over=("transformer-tied-content", "cf", "item_knn")),
+)
+"""The same with what is known of the items."""
 _CLOCK = {"ranker_time": True}
 _TIMED = (
     Entry("attention_lstm", 40, "attention_lstm-time", _CLOCK),
@@ -154,8 +161,8 @@ SUITES: Mapping[str, Suite] = {
     "ml-1m": Suite(
         "quality-ml-1m.json",
         _ml_1m,
-        (*_FAMILIES, *_SEQUENCES, _JOINT),
-        pairs=(("joint", "attention_lstm"), ("mlp", "cf")),
+        (*_FAMILIES, *_SEQUENCES, _JOINT, _WIDE),
+        pairs=(("joint", "attention_lstm"), ("joint-wide", "attention_lstm"), ("mlp", "cf")),
     ),
     "ml-1m-time": Suite(
         "quality-ml-1m-time.json",
@@ -173,8 +180,15 @@ SUITES: Mapping[str, Suite] = {
     "beauty": Suite(
         "quality-beauty.json",
         _beauty,
-        (*(entry for entry in _FAMILIES if entry.model != "text"), *_SEQUENCES, _JOINT, *_CONTENT, *_TIED),
-        pairs=(("joint", "cf"), *((entry.name, entry.model) for entry in (*_CONTENT, *_TIED)), ("joint-tied", "cf")),
+        (*_WITHOUT_TEXT, *_SEQUENCES, _JOINT, *_CONTENT, *_TIED, *_TIED_CONTENT),
+        pairs=(
+            ("joint", "cf"),
+            *((entry.name, entry.model) for entry in (*_CONTENT, *_TIED)),
+            ("joint-tied", "cf"),
+            ("transformer-tied-content", "transformer-tied"),
+            ("transformer-tied-content", "cf"),
+            ("joint-content", "transformer-tied-content"),
+        ),
     ),
     "retail": Suite(
         "quality-retail.json",

@@ -171,6 +171,13 @@ def test_an_option_that_would_do_nothing_is_refused_before_anything_is_written(
     assert not (tmp_path / "progress").exists()
 
 
+def test_whatever_was_trained_as_it_comes_may_retrieve_for_joint(host: PluginHost) -> None:
+    builtin = {name: cls for name, cls in host.models.items() if cls.__module__.startswith("honeyguide.models.")}
+    held = {name: FitOptions.for_model(cls, {}).ranker_tail for name, cls in builtin.items()}
+    assert len(held) > 10
+    assert set(held.values()) == {held["joint"]}
+
+
 def test_too_few_lists_are_no_ranker(host: PluginHost, checkerboard: Board, runs: list[Path]) -> None:
     spec, training, validation = checkerboard
     read = read_retrievers(runs, host, spec.fingerprint)

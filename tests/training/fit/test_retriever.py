@@ -237,7 +237,7 @@ def test_the_loop_leaves_no_litter(
 
 def test_options_of_the_user_win_over_the_models_and_these_over_the_defaults(host: PluginHost) -> None:
     options = FitOptions.for_model(host.model("tiny"), {"lr": "0.5"})
-    assert (options.lr, options.patience, options.ranker_tail) == (0.5, 4, 8)
+    assert (options.lr, options.patience, options.ranker_tail) == (0.5, 4, 10)
 
 
 @pytest.mark.parametrize(

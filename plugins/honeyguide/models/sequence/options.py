@@ -114,7 +114,6 @@ SEQUENCE_FIT: Mapping[str, Any] = {
     "schedule": "one-cycle",
     "batch_tokens": 9600,
     "min_batches": 100,
-    "ranker_tail": 10,
     "ranker_epochs": 3,
     "ranker_lr": 3e-3,
     "ranker_weight_decay": 1e-3,

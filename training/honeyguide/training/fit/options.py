@@ -47,7 +47,7 @@ class FitOptions:
     """Seeds the initial weights, the targets, the batches and dropout; 0 to 2³² − 1."""
     candidates: int = 200
     """How many retrieved items the ranker reorders, 2 or more; 0 trains no ranker."""
-    ranker_tail: int = 8
+    ranker_tail: int = 10
     """How many of each user's last training baskets are held back for the ranker, at most a third; 1 or more."""
     ranker_epochs: int = 30
     """As ``epochs``, for the ranker."""
