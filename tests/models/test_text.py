@@ -18,7 +18,7 @@ def test_each_knows_items_by_its_own_and_takes_the_other_too(cls, inputs):
 
 
 def test_a_model_that_knows_nothing_of_items_is_refused():
-    with pytest.raises(ConfigError, match="items is empty; allowed: text, content, or both"):
+    with pytest.raises(ConfigError, match="items is empty; allowed: text, words, content, or several"):
         config_from(Text.Config, {"items": ""})
 
 

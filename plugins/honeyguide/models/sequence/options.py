@@ -68,9 +68,10 @@ class ItemOptions:
 
     items: tuple[str, ...] = ()
     """What item vectors are made of beside a free part of their own: "text", a text encoder's reading of title,
-    categories and ``item_columns``; "content", attributes, numbers and brought vectors; or both, with a comma."""
+    categories and ``item_columns``; "words", the words of these; "content", attributes, numbers and brought vectors; or
+    several, with a comma."""
     item_columns: tuple[str, ...] = ()
-    """Kept columns of the items that count, by name; none: for "content" all, for "text" title and categories alone."""
+    """Kept columns of the items that count, by name; none: for "content" all, for the others title and categories."""
     encoder: str = ENCODER
     """What reads texts, with its version."""
 

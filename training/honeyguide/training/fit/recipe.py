@@ -121,7 +121,7 @@ def fit_model(
         part, examples = hold_back(training, options.ranker_tail, options.seed)
         lists = None
         if len(examples) >= FEWEST_LISTS:
-            sources: list[Source] = [run.first() for run in retrievers]
+            sources: list[Source] = [_first_of(run, part, items) for run in retrievers]
             if model.retrieves:
                 watched = first_baskets(training, examples)
                 result = fit(
@@ -163,6 +163,16 @@ def fit_model(
     return Trained(network.cpu(), epochs, judged.candidates, judged.metrics, first, report)
 
 
+def _first_of(run: RetrieverRun, part: HistoryBatch, items: ItemTable | None) -> Source:
+    """Returns a first retriever, which never saw the events held back; one that only counts does so once more."""
+    if run.checkpoint.first or not run.counts:
+        return run.first()
+    with plugin_call(run.model, "network"):
+        network = run.model.network()
+    observe(run.model, network, part, items)
+    return run.model, network.eval().to(best_device())
+
+
 def _check_items_differ(model: Model, network: nn.Module) -> None:
     """Raises `DataError` where a network that places items by what is known of them cannot tell any two apart."""
     if model.data.items < 2 or capabilities_of(network).places is None or not model.item_inputs():
@@ -182,7 +192,7 @@ def _check_retrievers(retrievers: Sequence[RetrieverRun], options: FitOptions) -
     """Raises `ConfigError` where options and retrievers do not go together."""
     for run in retrievers:
         held = int(run.checkpoint.options.get("ranker_tail", 0))
-        if held < options.ranker_tail:
+        if not run.counts and held < options.ranker_tail:
             raise ConfigError(
                 f"{run.folder} held {held} baskets back, the ranker is to learn from {options.ranker_tail}: "
                 f"give --fit ranker_tail={held}"

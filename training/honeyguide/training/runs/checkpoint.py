@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.data import DataSpec
 from honeyguide.sdk.errors import ConfigError, DataError
 from honeyguide.sdk.host import PluginHost
@@ -168,17 +169,16 @@ def load_first(path: str | Path, checkpoint: Checkpoint, model: Model) -> nn.Mod
         DataError: there is none, or it is broken.
     """
     file = Path(path) / FIRST
-    if not checkpoint.first:
-        few = checkpoint.options.get("candidates", 0) > 0
-        raise DataError(
-            "there is no such file: "
-            + ("the data has too few baskets" if few else "the run was trained without holding baskets back")
-            + " for a ranker to learn from",
-            file=str(file),
-            remedy="use more data" if few else "train it again with --candidates above 0",
-        )
     with plugin_call(model, "network"):
         network = model.network()
+    if not checkpoint.first:
+        if capabilities_of(network).ranks is None:
+            why, remedy = "the model has no ranker, and held nothing back", "name a run of a model that has one"
+        elif checkpoint.options.get("candidates", 0) > 0:
+            why, remedy = "the data has too few baskets", "use more data"
+        else:
+            why, remedy = "the run was trained without holding baskets back", "train it again with --candidates above 0"
+        raise DataError(f"there is no such file: {why} for a ranker to learn from", file=str(file), remedy=remedy)
     _load_weights(file, checkpoint.first, network, checkpoint)
     return network.eval()
 

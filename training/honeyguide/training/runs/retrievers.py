@@ -33,6 +33,11 @@ class RetrieverRun:
         """The final retriever, as it serves, on the best device."""
         return self.model, self.network.to(best_device())
 
+    @property
+    def counts(self) -> bool:
+        """Whether its network learns by `observe` alone, so that it can be made anew of any histories."""
+        return not any(parameter.requires_grad for parameter in self.network.parameters())
+
     def first(self) -> Source:
         """Reads the first retriever, which never saw the events held back, on the best device.
 
