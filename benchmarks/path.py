@@ -80,9 +80,8 @@ def _depth(frame: FrameType | None) -> int:
 async def cross(folder: Path, pipeline: dict[str, Any]) -> Crossing:
     """Answers one request by a server of its own, after one that warms it."""
     crossing = Crossing()
-    settings = Settings(
-        repository=folder / "models", events=folder / "events.db", port=0, metrics_port=-1, pipelines={"p": pipeline}
-    )
+    places = {"repository": folder / "models", "events": folder / "events.db", "cold_items": folder / "items.db"}
+    settings = Settings(**places, port=0, metrics_port=-1, pipelines={"p": pipeline})
     request = RecommendRequest(history=History(item_ids=["item-1", "item-2"]), k=5)
     threading.setprofile(crossing)
     async with (

@@ -240,7 +240,8 @@ def serving(folder: Path, *more: str) -> Iterator[tuple[int, subprocess.Popen[by
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"', *more]
-    lines += [f"repository = {json.dumps(str(folder / 'models'))}\nevents = {json.dumps(str(folder / 'events.db'))}"]
+    places = {"repository": "models", "events": "events.db", "cold_items": "items.db"}
+    lines += [f"{name} = {json.dumps(str(folder / place))}" for name, place in places.items()]
     lines += [f'[pipelines.{name}]\nmodel = "cf"\nrank = {str(name == "rank").lower()}' for name in PIPELINES]
     lines += ['[pipelines.gru]\nmodel = "gru"\nrank = false']
     config = folder / "serve.toml"

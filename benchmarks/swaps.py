@@ -122,7 +122,16 @@ def serving(folder: Path) -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    words = ["--repository", str(folder / "models"), "--events", str(folder / "events.db"), "--port", str(port)]
+    words = [
+        "--repository",
+        str(folder / "models"),
+        "--events",
+        str(folder / "events.db"),
+        "--cold-items",
+        str(folder / "items.db"),
+        "--port",
+        str(port),
+    ]
     words += ["--metrics-port", "-1", "--log-level", "warning", "--state-cache-users", "0"]
     server = subprocess.Popen([sys.executable, "-m", "honeyguide.cli", "serve", *words])
     try:

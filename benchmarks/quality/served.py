@@ -38,7 +38,8 @@ def serving(work: Path, bundle: str, stages: Sequence[str]) -> Iterator[Client]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     lines = [f'host = "127.0.0.1"\nport = {port}\nmetrics_port = -1\nlog_level = "warning"']
-    lines += [f"repository = {json.dumps(str(work / 'models'))}\nevents = {json.dumps(str(work / 'events.db'))}"]
+    places = {"repository": "models", "events": "events.db", "cold_items": "items.db"}
+    lines += [f"{name} = {json.dumps(str(work / place))}" for name, place in places.items()]
     lines += [f'[pipelines.{s}]\nmodel = "{bundle}"\nrank = {str(s == "rank").lower()}' for s in stages]
     config = work / f"{bundle}.toml"
     config.write_text("\n".join(lines) + "\n", "utf-8")

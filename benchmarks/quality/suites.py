@@ -133,7 +133,7 @@ _FAMILIES = (
 _WITHOUT_TEXT = tuple(entry for entry in _FAMILIES if entry.model != "text")
 _SEQUENCES = (Entry("cf", 12), Entry("gru", 20), Entry("attention_lstm", 36), Entry("transformer", 26))
 _JOINT = Entry("joint", 14, over=JOINT)
-_WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf", "ease"))
+_WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf"))
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]

@@ -69,7 +69,8 @@ def honeyguide(python: Python, bundle: Bundle, *, tls: bool = False, users: bool
         if users:
             shutil.copy(bundle.events, folder / "events.db")
         own: dict[str, object] = {"host": "127.0.0.1", "port": port, "metrics_port": -1, "log_level": "warning"}
-        own |= {"repository": str(bundle.repository), "events": str(folder / "events.db")} | settings
+        own |= {"repository": str(bundle.repository), "events": str(folder / "events.db")}
+        own |= {"cold_items": str(folder / "items.db")} | settings
         if tls:
             own |= dict(zip(("tls_certificate", "tls_key"), map(str, _certificate(folder)), strict=True))
         lines = [f"{name} = {json.dumps(value)}" for name, value in own.items()]
