@@ -13,6 +13,9 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import RetrievingBundle
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.cold_items.item import ColdItem
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.store import ColdItemStore
 from honeyguide.server.ops.metrics import Metrics
 from honeyguide.server.serving.circuit import CircuitOptions
 from honeyguide.server.serving.histories import InlineHistory, UserInput
@@ -156,3 +159,31 @@ def test_another_version_begins_with_a_closed_circuit(
     assert reasons(served) == ()
     serving.pop()
     assert reasons(served) == ("RETRIEVE_SKIPPED",)
+
+
+def test_added_items_are_the_newest_where_retrieval_comes_to_no_end(
+    placing_repository: Path, host: PluginHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placing = load_bundle(placing_repository / "placed" / "1", host, Runtime(1, 1))
+    cold_items = ColdItems(ColdItemStore(tmp_path / "items.db"), 10)
+    cold_items.add(placing)
+    like = placing.item_vectors[5].tolist()
+    cold_items.upsert([ColdItem("old", vectors={"image": like}), ColdItem("new")])
+    options = PipelineOptions("p", "placed", circuit=QUICK, budgets={"RETRIEVE": 0.05})
+    served = ServedPipeline(options, lambda: placing, None, Metrics(), 64, cold_items)
+
+    def last(answer: Answer) -> tuple[str, ItemSource, tuple[str, ...]]:
+        return answer.item_ids[-1], answer.sources[-1], answer.degraded_reasons
+
+    assert last(*served.recommend([query()])) == ("old", ItemSource.NEW, ())
+    reads = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return is_late(fails, 5.0 if reads == 1 else 0.0)(*arguments)
+
+    monkeypatch.setattr(placing, "read", counted)
+    for reason in ("LATE", "FAILED", "FAILED", "SKIPPED"):
+        assert last(*served.recommend([query()])) == ("new", ItemSource.NEW, (f"RETRIEVE_{reason}",))
+    assert reads == 3

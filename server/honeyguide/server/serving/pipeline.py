@@ -41,6 +41,8 @@ Part = tuple[Sequence[int], Answers]
 
 _UNRANKED = {"RANK_FAILED", "RANK_LATE", "RANK_SKIPPED"}
 """Reasons for which the retrieval's order stands."""
+_UNREAD = {"RETRIEVE_FAILED", "RETRIEVE_LATE", "RETRIEVE_SKIPPED"}
+"""Reasons for which nothing is known of what a batch's users like."""
 _TRUNCATED = "HISTORY_TRUNCATED"
 _UNREADABLE = "HISTORY_UNREADABLE"
 _T = TypeVar("_T")
@@ -173,7 +175,8 @@ class ServedPipeline:
         filled = fill(catalogue, ranking, considered, limits, ks)
         segment = None if self._cold_items is None else self._cold_items.segment(plan.retrievers[0])
         if segment is not None:
-            filled = self._explore(plan, segment, queries, drop, users, known, filled)
+            read = None if _UNREAD.intersection(reasons) else users
+            filled = self._explore(plan, segment, queries, drop, read, known, filled)
         ranking, sources, lengths = filled
         truncated = [dropped and cut for dropped, cut in zip(drop, histories.truncated, strict=True)]
         answers = self._answers(plan, histories, ranking, sources, lengths, reasons, truncated)
@@ -196,7 +199,10 @@ class ServedPipeline:
         known: NDArray[np.intp],
         filled: Filled,
     ) -> Filled:
-        """Lets added items into a part's answers: by likeness to who is ``known``, and the newest first for others."""
+        """Lets added items into a part's answers: by likeness to who is ``known``, and the newest first for others.
+
+        Nobody is known where ``users`` is None, as where retrieval came to no end.
+        """
         first, added = plan.retrievers[0], len(segment.catalogue)
         asking, ks = [q.user for q in queries], np.array([q.k for q in queries])
         allowed = allowed_new(segment, asking, self._store, [q.filter for q in queries], drop)
