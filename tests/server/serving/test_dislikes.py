@@ -13,6 +13,9 @@ from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import RetrievingBundle
 from honeyguide.server.bundles.loading import load_bundle
 from honeyguide.server.bundles.runtime import Runtime
+from honeyguide.server.cold_items.item import ColdItem
+from honeyguide.server.cold_items.placing import ColdItems
+from honeyguide.server.cold_items.store import ColdItemStore
 from honeyguide.server.events.sqlite import SqliteEventStore
 from honeyguide.server.events.store import EventStore, StoredEvent
 from honeyguide.server.ops.metrics import Metrics
@@ -138,3 +141,34 @@ def test_callers_candidates_are_scored_away_from_dislikes_and_stay(bundle: Retri
     (plain,) = served(bundle).rank([RankQuery(user((3, "view")), ids)])
     assert sorted(told.item_ids) == sorted(ids)
     assert told.item_ids.index("item-9") > plain.item_ids.index("item-9")
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_disliked_added_items_are_not_shown_either(
+    placing_repository: Path, host: PluginHost, tmp_path: Path, drop: bool
+) -> None:
+    placing = load_bundle(placing_repository / "placed" / "1", host, Runtime(1, 1))
+    cold_items = ColdItems(ColdItemStore(tmp_path / "items.db"), 10)
+    cold_items.add(placing)
+    cold_items.upsert([ColdItem(f"n-{n}") for n in range(4)])
+    met = [("n-0", "view"), ("n-1", "dislike"), ("n-2", "view"), ("n-2", "return"), ("n-3", "dislike"), ("n-3", "view")]
+    inline = InlineHistory([item for item, _ in met], event_types=[kind for _, kind in met])
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        store.record([StoredEvent("u", item, 10 + n, kind) for n, (item, kind) in enumerate(met)]).result()
+
+        def added(*users: UserInput, **options: Any) -> list[list[str]]:
+            given = {"negative_types": ("dislike", "return"), "explore": 1.0} | options
+            pipeline = ServedPipeline(
+                PipelineOptions("p", "placed", **given), lambda: placing, store, Metrics(), 64, cold_items
+            )
+            answers = pipeline.recommend([RecommendQuery(user, drop_seen=drop) for user in users])
+            return [sorted(item for item in answer.item_ids if item.startswith("n-")) for answer in answers]
+
+        everything = ["n-0", "n-1", "n-2", "n-3"]
+        liked = [] if drop else ["n-0", "n-3"]
+        stored, brought, stranger = UserInput("u"), UserInput(None, inline), UserInput("nobody")
+        assert added(stored, brought, stranger) == [liked, liked, everything]
+        later = UserInput("u", InlineHistory(["n-1", "n-0"], event_types=["view", "dislike"]))
+        untyped = UserInput("u", InlineHistory(["n-1"]))
+        assert added(later, untyped) == ([[], []] if drop else [["n-1", "n-3"], ["n-0", "n-1", "n-3"]])
+        assert added(stored, negative_types=()) == [[] if drop else everything]

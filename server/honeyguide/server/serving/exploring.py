@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -12,8 +13,9 @@ from honeyguide.sdk.candidates import top_k
 from honeyguide.sdk.errors import Unavailable
 from honeyguide.server.bundles.catalogue import ItemFilter
 from honeyguide.server.bundles.retrieval import Candidates
+from honeyguide.server.bundles.store_numbers import TypeNumbers
 from honeyguide.server.cold_items.segment import Segment
-from honeyguide.server.events.store import EventStore
+from honeyguide.server.events.store import EventStore, StoredHistory
 from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.queries import ItemSource
 
@@ -34,8 +36,12 @@ def allowed_new(
     store: EventStore | None,
     filters: Sequence[ItemFilter | None],
     drop_seen: Sequence[bool],
+    negative: TypeNumbers | None = None,
 ) -> Mask:
-    """Returns (users, added): which of the added items each user may get."""
+    """Returns (users, added): which of the added items each user may get.
+
+    ``negative``: the types of events that say that an item is disliked; the last event of a user with an item decides.
+    """
     allowed = np.ones((len(users), len(segment.catalogue)), np.bool_)
     masks: dict[int, Mask] = {}
     for user, limit in enumerate(filters):
@@ -46,21 +52,35 @@ def allowed_new(
             masks[id(limit)] = np.ones(allowed.shape[1], np.bool_) if mask is None else mask
             masks[id(limit)][segment.catalogue.excluded(limit)] = False
         allowed[user] = masks[id(limit)]
-    dropping = [user for user, drops in enumerate(drop_seen) if drops]
-    for user in dropping:
+    reading = [user for user, drops in enumerate(drop_seen) if drops or negative is not None]
+    named = [(user, user_id) for user in reading if (user_id := users[user].user_id) is not None]
+    stored: dict[int, StoredHistory] = {}
+    if store is not None and named:
+        histories = store.histories([user_id for _, user_id in named])
+        stored = {user: history for (user, _), history in zip(named, histories, strict=True)}
+    for user in reading:
+        unwanted = np.zeros(allowed.shape[1], np.bool_)
+        if store is not None and user in stored:
+            # Of a damaged file; the answer says that a history cannot be read.
+            with contextlib.suppress(Unavailable, IndexError):
+                _mark_stored(unwanted, segment, stored[user], store, None if drop_seen[user] else negative)
         if (inline := users[user].history) is not None and inline.item_ids:
-            _forbid(allowed[user], segment.catalogue.rows(inline.item_ids))
-    named = [(user, users[user].user_id) for user in dropping]
-    stored = [(user, user_id) for user, user_id in named if user_id is not None]
-    if store is not None and stored:
-        for (user, _), history in zip(stored, store.histories([user_id for _, user_id in stored]), strict=True):
-            try:
-                _forbid(allowed[user], segment.numbers.rows(history.items, store.item_ids))
-                if history.seen is not None:
-                    _forbid(allowed[user], segment.numbers.rows(history.seen, store.item_ids))
-            except (Unavailable, IndexError):  # of a damaged file; the answer says that a history cannot be read
-                continue
+            marks: Mask | bool = drop_seen[user] or negative is None
+            if negative is not None and not marks and inline.event_types:
+                marks = negative.names(inline.event_types) > 0
+            _mark(unwanted, segment.catalogue.rows(inline.item_ids), marks)
+        allowed[user] &= ~unwanted
     return allowed
+
+
+def _mark_stored(
+    unwanted: Mask, segment: Segment, history: StoredHistory, store: EventStore, negative: TypeNumbers | None
+) -> None:
+    """Marks what a user has met or, where there are types that are negative, what these say of it."""
+    rows = segment.numbers.rows(history.items, store.item_ids)
+    _mark(unwanted, rows, True if negative is None else negative.types(history.event_types, store.event_types) > 0)
+    if negative is None and history.seen is not None:
+        _mark(unwanted, segment.numbers.rows(history.seen, store.item_ids), True)
 
 
 def places_of_new(users: Sequence[UserInput], ks: NDArray[np.int_], share: float) -> NDArray[np.int_]:
@@ -141,5 +161,7 @@ def _lot(user: UserInput) -> bytes:
     return blake2b(f"{name} {user.request_time_ms // _DAY_MS}".encode(), digest_size=4).digest()
 
 
-def _forbid(allowed: Mask, rows: NDArray[np.int32]) -> None:
-    allowed[rows[rows >= 0]] = False
+def _mark(unwanted: Mask, rows: NDArray[np.int32], marks: Mask | bool) -> None:
+    """Marks rows of a segment, -1: no row of it; the last mark of a row holds."""
+    there = rows >= 0
+    unwanted[rows[there]] = marks if isinstance(marks, bool) else marks[there]

@@ -205,7 +205,7 @@ class ServedPipeline:
         """
         first, added = plan.retrievers[0], len(segment.catalogue)
         asking, ks = [q.user for q in queries], np.array([q.k for q in queries])
-        allowed = allowed_new(segment, asking, self._store, [q.filter for q in queries], drop)
+        allowed = allowed_new(segment, asking, self._store, [q.filter for q in queries], drop, self._negative)
         kept = places_of_new(asking, ks, self.options.explore)
         scores = np.tile(np.arange(added, dtype=np.float32), (len(ks), 1))
         if users is not None:
