@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import grpc
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from honeyguide.cli import items
 from honeyguide.cli.failures import ExitCode
+from honeyguide.client import FailedPreconditionError, InputError
 from honeyguide.sdk.errors import DataError
 
 
@@ -18,7 +20,11 @@ def honeyguide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     app = typer.Typer()
     items.add_to(app)
-    return lambda *words: CliRunner().invoke(app, ["items", *words], catch_exceptions=False)
+
+    def invoke(*words, catch_exceptions=False):
+        return CliRunner().invoke(app, ["items", *words], catch_exceptions=catch_exceptions)
+
+    return invoke
 
 
 def test_a_file_is_sent_in_parts_with_columns_by_their_kind(fake, honeyguide, tmp_path):
@@ -71,6 +77,34 @@ def test_many_ids_are_taken_out_in_parts(fake, honeyguide):
     assert [len(request.item_ids) for name, request, *_ in fake.requests if name == "DeleteItems"] == [500, 500, 1]
 
 
+def test_any_text_with_a_mark_before_it_and_any_ends_of_lines_is_read(fake, honeyguide, tmp_path):
+    file = tmp_path / "new.jsonl"
+    titles = ["a\u2028b", "a\u0085b", "“a” b"]
+    lines = [f'{{"item_id": {number}, "title": "{title}"}}' for number, title in enumerate(titles)]
+    file.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    assert honeyguide("add", str(file), "--server", fake.address).exit_code == ExitCode.DONE
+    ((_, request, *_),) = fake.requests
+    assert [item.title for item in request.items] == titles
+
+
+def test_where_it_stops_is_said_by_line(fake, honeyguide, tmp_path):
+    file = tmp_path / "new.jsonl"
+    lines = [f'{{"item_id": "n-{number}"}}' for number in range(1_200)]
+    file.write_text("\n\n".join(lines))
+    fake.fail("UpsertItems", grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION", "too many")
+    stopped = honeyguide("add", str(file), "--server", fake.address, catch_exceptions=True)
+    assert isinstance(stopped.exception, FailedPreconditionError)
+    assert stopped.stderr == "", "of the first part there is no more to say"
+    lines[700] = '{"item_id": "n-700", "title": "\\ud800"}'
+    file.write_text("\n\n".join(lines))
+    stopped = honeyguide("add", str(file), "--server", fake.address, catch_exceptions=True)
+    assert isinstance(stopped.exception, InputError)
+    assert (
+        f"stopped at: {file}, lines 1,001 to 1,999, items[200] in line 1,401; "
+        "of the lines before them 500 items are added or replaced"
+    ) in stopped.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -79,7 +113,13 @@ def test_many_ids_are_taken_out_in_parts(fake, honeyguide):
         ('{"item_id": "a"}\n{"item_id": "a"}', "line 2: item 'a' is in line 1 already"),
         ('{"item_id": "a", "flag": true}', "'flag' must be text, a number"),
         ('{"item_id": "a", "categories": "odd"}', "\"categories\" must be a list of texts, not 'odd'"),
+        ('{"item_id": "a", "categories": ""}', "\"categories\" must be a list of texts, not ''"),
         ('{"item_id": "a", "title": 7}', '"title" must be text, not 7'),
+        ('{"item_id": "a", "title": 0}', '"title" must be text, not 0'),
+        ('{"item_id": true}', '"item_id", text or a whole number'),
+        ('{"item_id": "a", "price": 1%s}' % ("0" * 400), "line 1: 'price' must be finite, not inf"),
+        ('{"item_id": "a", "image": [1, -1e999]}', "line 1: 'image' must be finite, not -inf"),
+        ('{"item_id": "a", "image": [1, NaN]}', "line 1: 'image' must be finite, not nan"),
         ('{"item_id": "a"}\nlamp', "line 2, character 1: no JSON: Expecting value$"),
     ],
 )

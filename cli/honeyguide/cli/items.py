@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -38,6 +40,8 @@ def add_items(
 ) -> None:
     """Adds the items of a file, or replaces those added before; again after a failure, nothing is lost.
 
+    They are sent 500 at a time, each time all or none; where one is refused, it says which lines that were.
+
     An item is an object with "item_id", and perhaps "title" and "categories", a list; of any other name text is a text,
     a number a number, and a list of numbers a vector, as the model's training data had them.
 
@@ -52,7 +56,11 @@ def add_items(
     failures: dict[tuple[str, int], str] = {}
     with server.connect(_TIMEOUT) as client:
         for part in _parts(_read(file)):
-            done = client.upsert_items(part)
+            try:
+                done = client.upsert_items([item for _, item in part])
+            except Exception as error:
+                _say_where(file, [line for line, _ in part], error, added + replaced)
+                raise
             added, replaced = added + done.added_count, replaced + done.replaced_count
             known += done.known_item_ids
             placing |= dict.fromkeys((model.name, model.version) for model in done.models)
@@ -130,14 +138,25 @@ def _parts(items: list[_Each]) -> Iterator[list[_Each]]:
     return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
-def _read(file: Path) -> list[NewItem]:
-    """Reads all items before the first is sent; raises `DataError` naming the line that is wrong."""
+def _say_where(file: Path, lines: list[int], error: Exception, before: int) -> None:
+    """Says which lines a call was about that ended in an error, and how many items were added before it."""
+    from honeyguide.cli.output import print_note
+
+    place = re.match(r"items\[(\d+)\]", getattr(error, "field", None) or "")
+    one = f", {place[0]} in line {lines[int(place[1])]:,}" if place else ""
+    if one or before:
+        here = f"{file}, lines {lines[0]:,} to {lines[-1]:,}{one}"
+        print_note("stopped at", f"{here}; of the lines before them {before:,} items are added or replaced")
+
+
+def _read(file: Path) -> list[tuple[int, NewItem]]:
+    """Reads all items with their lines before the first is sent; raises `DataError` naming the line that is wrong."""
     from json import JSONDecodeError, loads
 
     from honeyguide.sdk.errors import DataError
 
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").split("\n")  # not splitlines(): a title may have U+2028 or U+0085
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise DataError(f"{file} cannot be read: {why}") from error
@@ -154,7 +173,7 @@ def _read(file: Path) -> list[NewItem]:
         if item.item_id in line_of:
             raise DataError(f"{file}, line {number}: item {item.item_id!r} is in line {line_of[item.item_id]} already")
         line_of[item.item_id] = number
-        items.append(item)
+        items.append((number, item))
     if not items:
         raise DataError(f'{file} holds no items; one is a line such as {{"item_id": "B0C1", "title": "Lamp"}}')
     return items
@@ -164,28 +183,43 @@ def _item(given: Any) -> NewItem:
     """Makes an item of a line's object; raises `ValueError`."""
     from honeyguide.answers import NewItem
 
-    if not isinstance(given, dict) or not isinstance(given.get("item_id"), str | int):
-        raise ValueError('an item is an object with "item_id", text or a whole number')  # noqa: TRY004  # of a file
-    title, categories = given.pop("title", None) or "", given.pop("categories", None) or []
-    if not isinstance(title, str):
+    if not isinstance(given, dict) or not _is_a(str | int, given.get("item_id")):
+        raise ValueError('an item is an object with "item_id", text or a whole number')
+    title, categories = given.pop("title", None), given.pop("categories", None)
+    if not isinstance(title, str | None):
         raise ValueError(f'"title" must be text, not {title!r}')  # noqa: TRY004  # of a file
-    if not _is_list_of(str, categories):
+    if categories is not None and not _is_list_of(str, categories):
         raise ValueError(f'"categories" must be a list of texts, not {categories!r}')
-    item = NewItem(str(given.pop("item_id")), title, categories, {}, {}, {})
+    item = NewItem(str(given.pop("item_id")), title or "", categories or [], {}, {}, {})
     columns: Any = item  # each of its columns is a dict here
     for name, value in given.items():
         if value is None or (isinstance(value, float) and value != value):  # NaN: not known
             continue
         if isinstance(value, str):
             columns.texts[name] = value
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            columns.numbers[name] = float(value)
+        elif _is_a(int | float, value):
+            columns.numbers[name] = _finite(name, value)
         elif _is_list_of(int | float, value):
-            columns.vectors[name] = [float(number) for number in value]
+            columns.vectors[name] = [_finite(name, number) for number in value]
         else:
             raise ValueError(f"{name!r} must be text, a number, or a list of numbers")
     return item
 
 
+def _finite(name: str, number: float) -> float:
+    """Returns a number as a float; raises `ValueError` where it is none, such as a whole one of 400 digits."""
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"{name!r} must be finite, not {value}")
+    return value
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _is_list_of(kind: Any, value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, kind) and not isinstance(each, bool) for each in value)
+    return isinstance(value, list) and all(_is_a(kind, each) for each in value)
