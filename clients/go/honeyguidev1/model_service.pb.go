@@ -1674,7 +1674,8 @@ type UpsertItemsResponse struct {
 	Models []*ModelVersion `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`
 	// Those of the items that the catalogue of one of these models has: for that model nothing changes.
 	KnownItemIds []string `protobuf:"bytes,4,rep,name=known_item_ids,json=knownItemIds,proto3" json:"known_item_ids,omitempty"`
-	// Columns of the items that none of these models was trained with, so that nothing reads them: a misspelt name is one.
+	// Columns of the items that none of these models was trained with, so that nothing reads them: a misspelt name is one,
+	// and so is a number that is given as a text.
 	UnknownColumns []string `protobuf:"bytes,5,rep,name=unknown_columns,json=unknownColumns,proto3" json:"unknown_columns,omitempty"`
 	// The models that place items, and could not place these.
 	Failures []*PlacingFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`

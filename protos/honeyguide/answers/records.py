@@ -399,7 +399,7 @@ class UpsertedItems:
     known_item_ids: tuple[str, ...]
     """Those of them that the catalogue of one of these models has."""
     unknown_columns: tuple[str, ...]
-    """Columns of theirs that none of these models was trained with: nothing reads them."""
+    """Columns of theirs that none of these models was trained with, as what they are here: nothing reads them."""
     failures: tuple[PlacingFailure, ...]
     """The models that place items, and could not place these."""
 

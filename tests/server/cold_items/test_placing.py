@@ -69,6 +69,9 @@ def test_columns_that_no_model_was_trained_with_are_named(cold):
     known = {**image(1), "text_vector": (1.0,) * 512}
     done = cold.upsert([ColdItem("n-0", texts={"colour": "red"}, numbers={"prize": 2.0}, vectors=known)])
     assert done.unknown_columns == ["colour", "prize"]
+    as_text = {"image": "1 1 1", "text_vector": "1"}
+    assert cold.upsert([ColdItem("n-1", texts=as_text)]).unknown_columns == ["image", "text_vector"]
+    assert cold.upsert([ColdItem("n-2", numbers={"image": 1.0}, vectors=image(1))]).unknown_columns == ["image"]
 
 
 def test_a_model_that_cannot_place_what_another_can_says_why(cold, placing, monkeypatch):

@@ -23,7 +23,7 @@ _MOST_TEXT_BYTES = 10_000
 
 def items_of(request: pb.UpsertItemsRequest) -> list[ColdItem]:
     """Checks the items of a request; raises `InvalidArgument`."""
-    _check_ids("items", [item.item_id for item in request.items])
+    _check_ids("items", [item.item_id for item in request.items], ".item_id")
     violations = Violations()
     for place, item in enumerate(request.items):
         violations.check(_check_item, f"items[{place}]", item)
@@ -59,14 +59,16 @@ def new_item(item: ColdItem) -> pb.NewItem:
     )
 
 
-def _check_ids(field: str, ids: Sequence[str]) -> None:
+def _check_ids(field: str, ids: Sequence[str], part: str = "") -> None:
+    """Checks ids that are a field's entries, or a ``part`` of these."""
     if not 1 <= len(ids) <= _MOST_ITEMS:
         raise InvalidArgument(field, f"{len(ids)} items", f"1 to {_MOST_ITEMS:,} items")
-    for item_id in ids:
-        check_text(field, item_id, 1, MAX_ID_BYTES)
-    if len(set(ids)) < len(ids):
-        twice = next(item_id for place, item_id in enumerate(ids) if item_id in ids[:place])
-        raise InvalidArgument(field, twice, "each item once")
+    before: set[str] = set()
+    for place, item_id in enumerate(ids):
+        check_text(f"{field}[{place}]{part}", item_id, 1, MAX_ID_BYTES)
+        if item_id in before:
+            raise InvalidArgument(f"{field}[{place}]{part}", item_id, "each item once")
+        before.add(item_id)
 
 
 def _check_item(field: str, item: pb.NewItem) -> None:

@@ -37,7 +37,7 @@ class Upserted:
     known: Sequence[str]
     """Which of the items a catalogue of these has already."""
     unknown_columns: Sequence[str]
-    """Columns of the items that none of these was trained with."""
+    """Columns of the items that none of these was trained with, or that are another kind of value there."""
     failures: Mapping[tuple[str, int], str]
     """By name and version, why other bundles could not place them."""
 
@@ -192,10 +192,12 @@ class ColdItems:
 
 
 def _unknown_columns(items: Sequence[ColdItem], bundles: Sequence[RetrievingBundle]) -> list[str]:
-    """Returns the columns that none of the bundles' data had, sorted."""
-    given = {name for item in items for columns in (item.texts, item.numbers, item.vectors) for name in columns}
-    read = {column.name for bundle in bundles for column in bundle.manifest.data.item_columns}
-    return sorted(given - read - {TEXT_VECTOR})
+    """Returns the columns that none of the bundles' data had, or none as what they are here, sorted."""
+    given = {("text", name) for item in items for name in item.texts}
+    given |= {("number", name) for item in items for name in item.numbers}
+    given |= {("vector", name) for item in items for name in item.vectors}
+    read = {(column.kind, column.name) for bundle in bundles for column in bundle.manifest.data.item_columns}
+    return sorted({name for _, name in given - read - {("vector", TEXT_VECTOR)}})
 
 
 def _vectors(bundle: RetrievingBundle, items: Sequence[ColdItem]) -> Vector:
