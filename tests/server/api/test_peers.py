@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import grpc
 import pytest
@@ -20,7 +23,7 @@ from honeyguide.server.settings import Settings
 from honeyguide.v1.event_service_pb2 import DeleteUserRequest
 from honeyguide.v1.event_service_pb2_grpc import EventServiceStub
 from honeyguide.v1.history_pb2 import History
-from honeyguide.v1.model_service_pb2 import LoadModelRequest
+from honeyguide.v1.model_service_pb2 import LoadModelRequest, NewItem, UpsertItemsRequest
 from honeyguide.v1.model_service_pb2_grpc import ModelServiceStub
 from honeyguide.v1.recommender_service_pb2 import RecommendRequest, RecommendResponse
 from honeyguide.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -89,7 +92,7 @@ async def test_peers_are_told_of_what_was_done_and_of_nothing_that_failed(
         await EventServiceStub(channel).DeleteUser(DeleteUserRequest(user_id="u"))
         assert peers.noted == [
             "turn",
-            {"load": "tiny", "version": 2, "digest": digest, "subject": "model tiny"},
+            {"load": "tiny", "version": 2, "digest": digest, "subject": "model tiny", "seconds": ANY},
             "over",
             "turn",
             {"forget": "u"},
@@ -98,6 +101,34 @@ async def test_peers_are_told_of_what_was_done_and_of_nothing_that_failed(
         with pytest.raises(grpc.aio.AioRpcError, match="process 1 could not do the same") as refused:
             await models.LoadModel(LoadModelRequest(name="tiny", version=1))
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def slow(own: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*given: Any) -> Any:
+        time.sleep(1.1)
+        return own(*given)
+
+    return call
+
+
+async def test_peers_are_told_how_long_a_change_took(
+    placing_repository: Path, host: PluginHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"events": tmp_path / "events.db", "cold_items": tmp_path / "items.db"}
+    peers = NotedPeers()
+    async with (
+        Server(Settings(port=0, metrics_port=-1, repository=placing_repository, **given), host, peers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        monkeypatch.setattr(server.repository, "load", slow(server.repository.load))
+        monkeypatch.setattr(server._cold_items, "upsert", slow(server._cold_items.upsert))
+        models = ModelServiceStub(channel)
+        await models.LoadModel(LoadModelRequest(name="placed"))
+        await models.UpsertItems(UpsertItemsRequest(items=[NewItem(item_id="n")]))
+    loaded, added = (change for change in peers.noted if isinstance(change, dict))
+    assert (loaded["load"], added["items"]) == ("placed", 1)
+    assert 2 <= loaded["seconds"] < 60
+    assert 2 <= added["seconds"] < 60
 
 
 async def test_what_a_peer_did_is_done_here(

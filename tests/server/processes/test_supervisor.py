@@ -19,7 +19,7 @@ import pytest
 from bundles import make_bundle
 from shared import make_once
 
-from honeyguide.sdk.errors import ConfigError
+from honeyguide.sdk.errors import ConfigError, Unavailable
 from honeyguide.server.processes import supervisor as supervisor_module
 from honeyguide.server.processes.merged_metrics import MergedMetrics
 from honeyguide.server.processes.supervisor import Supervisor
@@ -298,3 +298,41 @@ async def test_a_process_that_hangs_is_killed_and_its_successor_knows_the_change
         assert set(await over_connections(supervisor, version)) == {1}
         for channel in channels:
             await channel.close()
+
+
+class Follower:
+    """What the supervisor has of a process that takes a while to do a change, or fails."""
+
+    number, ready, killed = 1, True, False
+
+    def __init__(self, seconds: float = 0.0, *, fails: bool = False, is_open: bool = True) -> None:
+        self.line, self.process = self, self
+        self.seconds, self.fails, self.is_open = seconds, fails, is_open
+
+    async def ask(self, _: dict[str, Any]) -> None:
+        await asyncio.sleep(self.seconds)
+        if self.fails:
+            raise Unavailable("no")
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+async def test_who_is_as_slow_as_the_one_who_made_the_change_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_FOLLOW_SECONDS", 0.1)
+    supervisor: Any = Supervisor(Settings(repository=tmp_path))
+    slow, slow_to_join, hanging = Follower(0.5), Follower(0.5), Follower(0.5)
+    await supervisor._follow(slow, {"items": 1, "seconds": 1})
+    supervisor._lasting["items"] = {"items": 1, "seconds": 1}
+    await supervisor._let_join(slow_to_join)
+    await supervisor._follow(hanging, {"items": 1})
+    assert (slow.killed, slow_to_join.killed, hanging.killed) == (False, False, True)
+
+
+async def test_who_is_gone_keeps_nobody_from_a_change(tmp_path: Path) -> None:
+    supervisor: Any = Supervisor(Settings(repository=tmp_path))
+    await supervisor._follow(Follower(fails=True, is_open=False), {"items": 1})
+    with pytest.raises(Unavailable, match="process 1 could not do the same: no"):
+        await supervisor._follow(Follower(fails=True), {"items": 1})

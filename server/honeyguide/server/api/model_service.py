@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -68,12 +70,12 @@ class ModelServicer(ModelServiceServicer):
         if request.digest and not _DIGEST.fullmatch(request.digest):
             raise InvalidArgument("digest", request.digest, "64 hexadecimal digits, in lower case")
         async with self._peers.turn():
-            load = self._repository.load
+            begun, load = monotonic(), self._repository.load
             bundle, previous = await asyncio.to_thread(load, request.name, request.version, request.digest)
             await self._changed()
             name, version = bundle.key
             same: Change = {"load": name, "version": version, "digest": bundle.manifest.digest}
-            await self._peers.tell({**same, "subject": f"model {name}"})
+            await self._peers.tell({**same, "subject": f"model {name}", "seconds": _seconds_since(begun)})
         entry = await asyncio.to_thread(self._repository.entry, *bundle.key)
         return pb.LoadModelResponse(model=_model(entry), previous_version=previous)
 
@@ -121,8 +123,9 @@ class ModelServicer(ModelServiceServicer):
         """Adds items, or replaces those that were added."""
         items = items_of(request)
         async with self._peers.turn():
+            begun = monotonic()
             done = await asyncio.to_thread(self._cold_items.upsert, items)
-            await self._peers.tell(_ITEMS_CHANGED)
+            await self._peers.tell({**_ITEMS_CHANGED, "seconds": _seconds_since(begun)})
         return pb.UpsertItemsResponse(
             added_count=done.added,
             replaced_count=len(items) - done.added,
@@ -173,6 +176,10 @@ class ModelServicer(ModelServiceServicer):
         if plan.ranker is not None:
             message.ranker.CopyFrom(_version(plan.ranker.key))
         return message
+
+
+def _seconds_since(begun: float) -> int:
+    return math.ceil(monotonic() - begun)
 
 
 def _shares(message: pb.Traffic) -> Shares:

@@ -18,7 +18,8 @@ Change = Mapping[str, str | int]
 
 ``{"load": name, "version": 3, "digest": …}`` (of its manifest), ``{"unload": name}``, ``{"forget": user_id}``,
 ``{"traffic": state}``, or ``{"items": 1}``: other items are added now. `Server.apply` does it. Of changes with one
-``subject``, a process that starts later is told the newest.
+``subject``, a process that starts later is told the newest. ``seconds`` is how long it took who made it, where that may
+be long: others may be as slow.
 """
 
 

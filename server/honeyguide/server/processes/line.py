@@ -38,9 +38,14 @@ class Line:
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=fileno), limit=_MOST_BYTES)
         return cls(reader, writer, handle)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side is there."""
+        return not self._reading.done()
+
     async def ask(self, request: Message) -> Message:
         """Returns what the other side answers; raises `Unavailable` where it cannot, or is gone."""
-        if self._reading.done():
+        if not self.is_open:
             raise Unavailable("the process is gone")
         number = next(self._numbers)
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()

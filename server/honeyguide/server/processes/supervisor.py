@@ -29,6 +29,8 @@ _METRICS_SECONDS = 2.0
 """What a process gets to say its metrics; one that is busier than that is left out."""
 _FOLLOW_SECONDS = 60.0
 """What a process gets to do what another did: a model takes seconds to load."""
+_SLOWER = 4
+"""Times as long as the other took, which it gets besides: texts of a thousand new items take minutes to read."""
 
 
 class _Process:
@@ -155,7 +157,7 @@ class Supervisor:
         async with self._turn:
             try:
                 for change in self._lasting.values():
-                    await asyncio.wait_for(process.line.ask({"change": change}), _FOLLOW_SECONDS)
+                    await asyncio.wait_for(process.line.ask({"change": change}), _patience(change))
             except TimeoutError:
                 process.process.kill()  # it hangs, and all others wait
                 raise
@@ -217,18 +219,24 @@ class Supervisor:
     async def _follow(self, process: _Process, change: Message) -> None:
         """Makes a process do what another did; raises `Unavailable` where it cannot, and kills one that hangs."""
         try:
-            await asyncio.wait_for(process.line.ask({"change": change}), _FOLLOW_SECONDS)
+            await asyncio.wait_for(process.line.ask({"change": change}), _patience(change))
         except TimeoutError:
             self._log.error("a process hangs, and is killed", process=process.number)
             process.process.kill()  # the one in its place starts with the change
         except HoneyguideError as error:
-            if process.ready:  # else it is gone, and another starts with the change
+            if process.ready and process.line.is_open:  # else it is gone, and another starts with the change
                 self._log.error("a process cannot follow", process=process.number, problem=error.message)
                 raise Unavailable(f"process {process.number} could not do the same: {error.message}") from error
 
     def _give_turn_back(self, process: _Process) -> None:
         if self._turns.pop(process.number, False):
             self._turn.release()
+
+
+def _patience(change: Message) -> float:
+    """Returns the seconds after which a process that has not followed hangs."""
+    seconds: int = change.get("seconds", 0)
+    return _FOLLOW_SECONDS + _SLOWER * seconds
 
 
 def _reserve(host: str, port: int) -> socket.socket:
