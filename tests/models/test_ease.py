@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,9 @@ def test_too_large_a_catalogue_and_no_penalty_are_refused() -> None:
         Ease(EaseOptions(), DataSpec(items=20_001, repeats=False))
     with pytest.raises(ValueError, match=r"penalty is 0\.0; allowed: above 0"):
         EaseOptions(penalty=0.0)
+
+
+@pytest.mark.parametrize("penalty", [1e-30, 1e308])
+def test_a_penalty_that_numbers_cannot_bear_is_named(penalty: float) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"penalty is {penalty}: no weights can be computed")):
+        observed([[0, 1, 2, 3]] * 7, 4, penalty=penalty)

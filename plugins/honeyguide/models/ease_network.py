@@ -22,6 +22,7 @@ from honeyguide.models.evidence.shares import event_shares
 from honeyguide.models.knn.ratings import Ratings
 from honeyguide.models.knn.similarity import rating_matrix
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
+from honeyguide.sdk.errors import ConfigError
 
 if TYPE_CHECKING:
     from honeyguide.models.ease import EaseOptions
@@ -42,12 +43,20 @@ class EaseNetwork(nn.Module):
         self.register_buffer("weights", torch.zeros(data.items + 1, data.items))  # by token; row 0 is PAD
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:  # noqa: ARG002  # the contract's signature
-        """Solves for the weights."""
+        """Solves for the weights; raises `ConfigError` where the penalty is too small or large for it."""
         matrix = rating_matrix(Ratings.of(histories, self.data, self.config.event_weight), self.data.items)
         gram = torch.from_numpy((matrix.T @ matrix).toarray())
         gram.diagonal().add_(self.config.penalty)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        self.weights[1:] = -inverse / inverse.diagonal()
+        try:
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # documented, and not in its stubs
+            inverse = torch.full_like(gram, torch.nan)
+        weights = -inverse / inverse.diagonal()
+        if not weights.isfinite().all():
+            raise ConfigError(
+                f"penalty is {self.config.penalty}: no weights can be computed of this data; try 1 to 10,000"
+            )
+        self.weights[1:] = weights
         self.weights[1:].fill_diagonal_(0.0)
 
     def scores(self, batch: Mapping[str, Tensor]) -> Tensor:
