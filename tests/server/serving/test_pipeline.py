@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from honeyguide.sdk import RankedCandidates, Rule
+from honeyguide.sdk.errors import ItemNotFound
 from honeyguide.sdk.host import PluginHost
 from honeyguide.server.bundles.bundle import LoadedBundle
 from honeyguide.server.bundles.catalogue import ItemFilter
@@ -22,7 +23,7 @@ from honeyguide.server.serving.event_columns import InlineHistory
 from honeyguide.server.serving.histories import UserInput
 from honeyguide.server.serving.pipeline import ServedPipeline
 from honeyguide.server.serving.plan import PipelineOptions
-from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery
+from honeyguide.server.serving.queries import Answer, ItemSource, RankQuery, RecommendQuery, SimilarQuery
 
 ITEMS = 60  # of the shared bundles: "item-0" is the most popular, categories are "even", "odd" and "first"
 
@@ -201,3 +202,15 @@ def test_rank_scores_the_callers_candidates_as_recommend_does(bundle: LoadedBund
     assert ranked.unknown_item_ids == ("nowhere",)
     assert ranked.sources == [ItemSource.CANDIDATE] * 20
     assert popular.item_ids == ["item-4", "item-9"]
+
+
+def test_similar_items_are_the_nearest_by_cosine(bundle: LoadedBundle) -> None:
+    vectors = bundle.item_vectors / np.linalg.norm(bundle.item_vectors, axis=1, keepdims=True)
+    cosine = vectors @ vectors[7]
+    expected = [row for row in np.argsort(-cosine).tolist() if row != 7 and row % 2][:5]
+    odd = ItemFilter(any_categories=["odd"])
+    neighbours, missing = pipeline(bundle).similar([SimilarQuery("item-7", 5, odd), SimilarQuery("nowhere")])
+    assert isinstance(neighbours, Answer)
+    assert rows(neighbours) == expected
+    np.testing.assert_allclose(neighbours.scores, cosine[expected], rtol=1e-5)
+    assert isinstance(missing, ItemNotFound)

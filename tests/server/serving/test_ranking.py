@@ -148,8 +148,7 @@ def test_without_its_ranker_the_first_retriever_answers_alone(joint: LoadedBundl
 
 def test_similar_items_are_the_first_retriever_s(joint: LoadedBundle) -> None:
     query = SimilarQuery("item-7", 5)
-    (_, own), (_, first) = (pipeline(one).similar_part([query])[0] for one in (joint, joint.retrievers[0]))
-    assert list(own) == list(first)
+    assert pipeline(joint).similar([query]) == pipeline(joint.retrievers[0]).similar([query])
 
 
 def test_the_size_of_the_parts_that_are_looked_up_changes_nothing(

@@ -119,6 +119,14 @@ class ServedPipeline:
             for places in self._cut(group):
                 yield places, self._rank(plan, [queries[place] for place in places])
 
+    def similar(self, queries: Sequence[SimilarQuery]) -> list[Answer | ItemNotFound]:
+        """Answers each query by the cosine of item vectors; `ItemNotFound` stands for one whose item is unknown."""
+        (known, found), missing = self.similar_part(queries)
+        answers: list[Answer | ItemNotFound] = [*_in_order([(range(len(known)), found)], len(known))]
+        for place in sorted(missing):
+            answers.insert(place, missing[place])
+        return answers
+
     def similar_part(self, queries: Sequence[SimilarQuery]) -> tuple[Part, dict[int, ItemNotFound]]:
         """Returns the answers of the queries whose item is known, and by place the error of each of the others."""
         with self._metrics.stage("similar"):
