@@ -86,10 +86,15 @@ SOURCES: Mapping[str, Callable[[Path], Data]] = {"ml-1m": _ml_1m, "online-retail
 MODELS: Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]]]] = {
     "ml-1m": (
         ("text", "text", {}),
+        ("text-words", "text", {"items": "text,words"}),
         ("content", "content", {}),
         ("transformer-text", "transformer", {"items": "text,content"}),
     ),
-    "online-retail": (("text", "text", {}), ("transformer-text", "transformer", {"items": "text"})),
+    "online-retail": (
+        ("text", "text", {}),
+        ("text-words", "text", {"items": "text,words"}),
+        ("transformer-text", "transformer", {"items": "text"}),
+    ),
 }
 """Label, model and options by source."""
 
@@ -220,8 +225,8 @@ def _served(
 ) -> Recalls:
     """Trains on what is kept, serves it, adds the held-out items, and asks."""
     log, items = work / "log.parquet", work / "items.parquet"
-    # The order is all that counts: the nth basket of a user is n seconds after a moment of all.
-    times = (_FIRST_MS + 1000 * pl.col("basket").rank("dense").over("user_id")).cast(pl.Int64).alias("time_ms")
+    # The order is all that counts: the nth event of a user is n seconds after a moment of all.
+    times = (_FIRST_MS + 1000 * pl.int_range(pl.len()).over("user_id")).alias("time_ms")
     kept.with_columns(times).write_parquet(log)
     data.items.with_columns(pl.col("categories").list.join("|")).write_parquet(items)
     folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
