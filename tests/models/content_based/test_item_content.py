@@ -48,7 +48,7 @@ def test_attributes_have_numbers_that_all_processes_and_catalogues_share():
     assert max(rows[0]) <= BUCKETS
 
 
-def test_words_are_those_of_title_and_named_columns_in_any_case_beside_the_categories():
+def test_words_and_pairs_are_those_of_title_and_named_columns_in_any_case_beside_the_categories():
     table = ItemTable.from_lists(
         ["a", "b", "c"],
         titles=["RED Lunch-Bag", "lunch bag of Bob's", ""],
@@ -56,10 +56,10 @@ def test_words_are_those_of_title_and_named_columns_in_any_case_beside_the_categ
         texts={"brand": ["Acme", "acme inc.", ""]},
     )
     words = [set(row[row > 0].tolist()) for row in content("words").encode(table)["attributes"]]
-    assert [len(row) for row in words] == [4, 4, 0]
-    assert len(words[0] & words[1]) == 2  # lunch, bag
+    assert [len(row) for row in words] == [6, 7, 0]
+    assert len(words[0] & words[1]) == 3  # lunch, bag, lunch bag
     with_brand = [set(row.tolist()) for row in content("words", columns=("brand",)).encode(table)["attributes"]]
-    assert len(with_brand[0] & with_brand[1] - {0}) == 3
+    assert len(with_brand[0] & with_brand[1] - {0}) == 4
     labels = set(content("content").encode(table)["attributes"][0].tolist())
     assert len(labels & words[0]) == 1  # the category; a word is no label
 

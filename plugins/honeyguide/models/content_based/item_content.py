@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,7 +150,7 @@ class ContentModel(Model):
 def _attributes(items: ItemTable, columns: Sequence[str], texts: Sequence[str] | None) -> NDArray[np.int64]:
     """Returns (items, slots) the numbers of each item's attributes: its labels, its categories, and words.
 
-    The words are those of the title and of the columns ``texts``; None: no words.
+    The words are those of the title and of the columns ``texts``, and each two that stand together; None: no words.
     """
     categories = np.array([_bucket("", name) for name in items.category_names], np.int64)
     offsets, codes = items.categories.offsets, items.categories.codes
@@ -160,7 +161,9 @@ def _attributes(items: ItemTable, columns: Sequence[str], texts: Sequence[str] |
     for row in range(len(items)):
         own = [*(_bucket(name, str(values[row])) for name, values in labels if str(values[row]).strip())]
         own += categories[codes[offsets[row] : offsets[row + 1]]].tolist()
-        own += [_bucket(_OF_WORDS, word) for text in written for word in _WORD.findall(str(text[row]).casefold())]
+        for text in written:
+            words = _WORD.findall(str(text[row]).casefold())
+            own += [_bucket(_OF_WORDS, word) for word in (*words, *map(" ".join, pairwise(words)))]
         distinct = list(dict.fromkeys(own))[:SLOTS]
         table[row, : len(distinct)] = distinct
     return table
