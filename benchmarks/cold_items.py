@@ -86,13 +86,12 @@ SOURCES: Mapping[str, Callable[[Path], Data]] = {"ml-1m": _ml_1m, "online-retail
 MODELS: Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]]]] = {
     "ml-1m": (
         ("text", "text", {}),
-        ("text-words", "text", {"items": "text,words"}),
         ("content", "content", {}),
         ("transformer-text", "transformer", {"items": "text,content"}),
     ),
     "online-retail": (
         ("text", "text", {}),
-        ("text-words", "text", {"items": "text,words"}),
+        ("text-words", "text", {"items": "text,words", "dropout": 0.5}),
         ("transformer-text", "transformer", {"items": "text"}),
     ),
 }
