@@ -42,10 +42,10 @@ _FLAGS: dict[str, dict[str, tuple[Any, str, str]]] = {
         "sequences": (bool, "Each line is a user, then all items, oldest first.", "no-sequences"),
     },
     "Items file": {
-        "items": (str, "File with titles and categories.", ""),
+        "items": (str, "File that says what items are; name its columns below.", ""),
         "item_id": (str, "Column of the item's id.", "as --item"),
-        "title": (str, "Column of the title.", ""),
-        "categories": (str, "Column of the categories.", ""),
+        "title": (str, "Column of the title.", "none"),
+        "categories": (str, "Column of the categories.", "none"),
         "category_separator": (str, "Between categories.", "|"),
         "item_columns": (str, "More columns to keep for models, as text,brand,price.", "none"),
         "item_vectors": (str, "Vectors to keep: a column of lists, or NAME=FILE.npy.", "none"),
