@@ -133,6 +133,8 @@ _FAMILIES = (
 _WITHOUT_TEXT = tuple(entry for entry in _FAMILIES if entry.model != "text")
 _SEQUENCES = (Entry("cf", 12), Entry("gru", 20), Entry("attention_lstm", 36), Entry("transformer", 26))
 _JOINT = Entry("joint", 14, over=JOINT)
+_COUNTING = (Entry("item_knn", 2), Entry("ease", 3))
+_JOINT_COUNTING = Entry("joint", 3, "joint-counting", over=("cf", "item_knn", "ease"))
 _WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf"))
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
@@ -193,8 +195,8 @@ SUITES: Mapping[str, Suite] = {
     "retail": Suite(
         "quality-retail.json",
         _retail,
-        (Entry("text", 3), *_SEQUENCES, *_TEXT, _JOINT),
-        pairs=(*((entry.name, entry.model) for entry in _TEXT), ("joint", "cf")),
+        (Entry("text", 3), *_COUNTING, *_SEQUENCES, *_TEXT, _JOINT, _JOINT_COUNTING),
+        pairs=(*((entry.name, entry.model) for entry in _TEXT), ("joint", "cf"), ("joint-counting", "cf")),
     ),
 }
 """By the word that names them."""

@@ -169,7 +169,7 @@ def test_a_run_beneath_a_joint_run_exports_as_the_run_it_was_copied_from(home: P
 def test_a_joint_ranker_that_did_not_earn_its_place_is_not_exported(home: Path, joint: Path, models: Path) -> None:
     changed(joint, "checkpoint.json", candidates=0, report={"ranker": "left out"})
     done = run("export", joint, home / "shop", "--repository", models)
-    assert isinstance(done.exception, ExportError)
+    assert isinstance(done.exception, DataError)
     assert "did not earn its place (left out)" in str(done.exception)
 
 

@@ -89,7 +89,7 @@ def test_any_text_with_a_mark_before_it_and_any_ends_of_lines_is_read(fake, hone
 
 def test_where_it_stops_is_said_by_line(fake, honeyguide, tmp_path):
     file = tmp_path / "new.jsonl"
-    lines = [f'{{"item_id": "n-{number}"}}' for number in range(1_200)]
+    lines = [f'{{"item_id": "n-{number}", "price": 1}}' for number in range(1_200)]
     file.write_text("\n\n".join(lines))
     fake.fail("UpsertItems", grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION", "too many")
     stopped = honeyguide("add", str(file), "--server", fake.address, catch_exceptions=True)
@@ -110,7 +110,7 @@ def test_where_it_stops_is_said_by_line(fake, honeyguide, tmp_path):
     [
         ("", "holds no items"),
         ("[1]", "line 1: an item is an object"),
-        ('{"item_id": "a"}\n{"item_id": "a"}', "line 2: item 'a' is in line 1 already"),
+        ('{"item_id": "a", "title": "A"}\n{"item_id": "a", "title": "A"}', "line 2: item 'a' is in line 1 already"),
         ('{"item_id": "a", "flag": true}', "'flag' must be text, a number"),
         ('{"item_id": "a", "categories": "odd"}', "\"categories\" must be a list of texts, not 'odd'"),
         ('{"item_id": "a", "categories": ""}', "\"categories\" must be a list of texts, not ''"),
@@ -120,7 +120,8 @@ def test_where_it_stops_is_said_by_line(fake, honeyguide, tmp_path):
         ('{"item_id": "a", "price": 1%s}' % ("0" * 400), "line 1: 'price' must be finite, not inf"),
         ('{"item_id": "a", "image": [1, -1e999]}', "line 1: 'image' must be finite, not -inf"),
         ('{"item_id": "a", "image": [1, NaN]}', "line 1: 'image' must be finite, not nan"),
-        ('{"item_id": "a"}\nlamp', "line 2, character 1: no JSON: Expecting value$"),
+        ('{"item_id": "a", "title": " ", "price": null}', "line 1: nothing is said of item 'a' that could place it"),
+        ('{"item_id": "a", "title": "A"}\nlamp', "line 2, character 1: no JSON: Expecting value$"),
     ],
 )
 def test_a_wrong_line_is_named_and_nothing_is_sent(fake, honeyguide, tmp_path, text, words):

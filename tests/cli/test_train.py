@@ -102,7 +102,7 @@ def test_evaluate_shows_one_table_with_a_column_for_each_stage(run: Run, dataset
 
 def test_train_says_whether_the_ranker_stays(run: Run, dataset: Path, tmp_path: Path) -> None:
     shown = run("train", "tiny_shuffling", dataset, "--out", tmp_path / "run")
-    assert "ranker left out: NDCG@10 -" in shown.stdout
+    assert "ranker: left out: NDCG@10 -" in shown.stdout
     assert "best epoch" in shown.stdout
 
 

@@ -130,7 +130,8 @@ def evaluate(
         print_warning(beaten_words(behind[-1]["stage"], over, cut))
     if known and not json:
         print_line(_in_words(known))
-    if not known:  # a bundle is proven on the data of its training
+    alone = checkpoint.retrievers and not checkpoint.candidates  # a joint ranker that was left out is no bundle
+    if not known and not alone:  # a bundle is proven on the data of its training
         print_next(command_line("export", run, data))
 
 

@@ -203,6 +203,8 @@ def _item(given: Any) -> NewItem:
             columns.vectors[name] = [_finite(name, number) for number in value]
         else:
             raise ValueError(f"{name!r} must be text, a number, or a list of numbers")
+    if not (item.title.strip() or item.categories or columns.texts or columns.numbers or columns.vectors):
+        raise ValueError(f'nothing is said of item {item.item_id!r} that could place it: give it a "title"')
     return item
 
 

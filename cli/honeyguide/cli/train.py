@@ -101,7 +101,7 @@ def train(
             if metric.endswith("@10"):
                 stages.setdefault(stage, {})[metric] = value
         print_metrics(title, stages)
-        print_line(f"ranker {trained.report['ranker']}")
+        print_line(f"ranker: {trained.report['ranker']}")
         if beaten := trained.report["transitions"]["words"]:
             print_warning(beaten)
         print_line(f"history, an epoch a row: {run.folder / 'history.csv'}")

@@ -130,9 +130,12 @@ def _retrievers(folder: Path, checkpoint: Checkpoint, repository: Path, data: st
     from honeyguide.exporters.sources import find_bundle
 
     if checkpoint.retrievers and not checkpoint.candidates:
-        raise ExportError(
-            f"the ranker in {folder} did not earn its place ({checkpoint.report.get('ranker', 'no reason given')}), "
-            "and a joint bundle is nothing else: serve the best of its retrievers"
+        best = checkpoint.report.get("alone", {}).get("model", "")
+        raise DataError(
+            f"the ranker did not earn its place ({checkpoint.report.get('ranker', 'no reason given')}), and a joint "
+            "bundle is nothing else",
+            file=str(folder),
+            remedy=f"serve the best of its retrievers{best and f', {best}'}",
         )
     bundles = []
     for name in checkpoint.retrievers:

@@ -75,6 +75,8 @@ def test_a_missing_file_is_named(run: Path, host: PluginHost, name: str) -> None
 
 def test_a_folder_that_is_no_run_is_refused(host: PluginHost, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no finished training"):
+        load_checkpoint(tmp_path, host)
+    with pytest.raises(DataError, match="nowhere: there is no such folder"):
         load_checkpoint(tmp_path / "nowhere", host)
 
 

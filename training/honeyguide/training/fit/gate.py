@@ -81,7 +81,8 @@ def judge(
             best = max(range(len(runs)), key=lambda place: _mean(alone[place]))
             name = retrievers[best].model.name
             report["alone"] = _compare(alone[best], ranked, candidates, seed)[0] | {"model": name}
-            words += f"; against {name} with its own ranker {_short(report['alone'])}"
+            own = " with its own ranker" if "rank" in runs[best] else ""
+            words += f"; against {name}{own} {_short(report['alone'])}"
         if not report["gate"]["kept"]:
             candidates = 0
             del stages["rank"]

@@ -244,4 +244,6 @@ def _check_retrievers(cls: type[Model], retriever: Sequence[str | os.PathLike[st
             "retriever", [str(run) for run in retriever], f"none: model {cls.name!r} retrieves for itself"
         )
     if not retriever and not cls.retrieves:
-        raise InvalidArgument("retriever", [], f"runs that retrieve: model {cls.name!r} ranks what others retrieve")
+        raise InvalidArgument(
+            "retriever", [], f"one or more runs, as by --retriever RUN: model {cls.name!r} ranks what others retrieve"
+        )

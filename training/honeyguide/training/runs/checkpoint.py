@@ -201,6 +201,8 @@ def _read(file: Path) -> dict[str, Any]:
                 return {**raw, "spec": spec, "retrievers": tuple(raw["retrievers"])}
             version = f"{version} with fields {', '.join(sorted(set(raw) ^ names))} missing or unknown"
     except (FileNotFoundError, NotADirectoryError):
+        if not file.parent.is_dir():
+            raise DataError("there is no such folder", file=str(file.parent), remedy="name a run's folder") from None
         raise DataError(
             "there is no such file: the folder holds no finished training", file=str(file), remedy=_AGAIN
         ) from None
