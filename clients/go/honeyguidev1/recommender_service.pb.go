@@ -1620,7 +1620,8 @@ type SimilarItemsResponse struct {
 
 	// Names this answer, as in RecommendResponse.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The items, best first; the score is the cosine of the two item vectors, -1 to 1.
+	// The items, best first; the score is the cosine of the two item vectors, -1 to 1, or the weight between the two items
+	// in a model of neighbours.
 	Items []*Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
 	// k less the number of items.
 	Shortfall int32 `protobuf:"varint,3,opt,name=shortfall,proto3" json:"shortfall,omitempty"`
