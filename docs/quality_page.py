@@ -99,7 +99,8 @@ SECTIONS = {
         (
             "All purchases of a shop in a year (CC BY 4.0: Daqing Chen, UCI), 5-core, split as above; a target is the "
             "user's last invoice, of about twenty items. People buy again, so nothing is masked. `-text` rows begin "
-            "with vectors of the descriptions. The bars: text over ids alone, and joint over `cf`, both beyond chance."
+            "with vectors of the descriptions; `joint-counting` ranks what `cf`, `item_knn` and `ease` find. The bars: "
+            "text over ids alone, and joint over `cf`, both beyond chance."
         ),
         (),
     ),
@@ -260,7 +261,8 @@ def _section(suite: str, rows: Sequence[Row], runs: Sequence[Row], differences: 
         ]
         words = (
             "Differences, with 95 % intervals of a paired bootstrap over users. Where an interval "
-            "holds 0, nothing is shown; where it lies below, the model is worse than its base."
+            "holds 0, nothing is shown; where it lies below, the model is worse than its base. A seed with which "
+            "validation left the ranker out does not count; below it is told."
         )
         text += f"\n{fill(words, 120)}\n\n"
         text += table(("model", "over", "stage", *["targets"] * several, "seeds", "HR@10", "NDCG@10"), compared)

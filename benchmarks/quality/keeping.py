@@ -64,7 +64,7 @@ def merge(out: Path, suite: str, order: Sequence[str], kept: Sequence[Kept], com
     fresh = [one.read() for one in kept]
     rows = [{"suite": suite, **row} for own, _ in fresh for row in own]
     runs = [{"suite": suite, **run} for _, run in fresh if run]
-    new = {(suite, row["model"], row["seed"]) for row in rows}
+    new = {(suite, row["model"], row["seed"]) for row in (*rows, *runs)}
     figures = {_figures(row) for row in rows}
 
     def of_before(kind: str) -> list[Row]:
@@ -111,7 +111,8 @@ def differences(
 ) -> list[Row]:
     """Compares entries by their users' mean figures over the seeds that both have, with a paired bootstrap.
 
-    The last stage of each is compared, and where both entries of a pair rank, what retrieves for them as well.
+    The last stage of each is compared, and where both entries of a pair rank, what retrieves for them as well. A seed
+    with which a ranker was left out does not count.
 
     Args:
         work: the suite's folder.
@@ -125,7 +126,9 @@ def differences(
         if base == TRANSITIONS and base in seeds:
             both = list(seeds.get(name, ()))
         for asked in targets if both else ():
-            stages = [_stages(Kept(work, own, 0 if own == TRANSITIONS else both[0]), asked) for own in (name, base)]
+            stages = [max((_stages(_kept(work, own, seed), asked) for seed in both), key=len) for own in (name, base)]
+            if not all(stages):
+                continue  # its ranker was left out with every seed, and it is nothing else
             for place in (-1, 0) if all(len(own) == 2 for own in stages) else (-1,):
                 row = _compared(work, {name: stages[0][place], base: stages[1][place]}, both, asked)
                 compared += [row] if row else []
@@ -134,21 +137,23 @@ def differences(
 
 def _compared(work: Path, stage: Mapping[str, str], seeds: Sequence[int], asked: str) -> Row | None:
     """Compares the first entry of ``stage``, which says which one of each counts, with the second."""
-    ends: dict[str, Any] = {}
     name, base = stage
+    ends: dict[str, Any] = {}
     for metric in ("hr", "ndcg"):
-        means = []
-        for own in (name, base):
-            found = [
-                Kept(work, own, 0 if own == TRANSITIONS else seed).values(f"{asked}/{stage[own]}/{metric}")
-                for seed in seeds
-            ]
-            if any(value is None for value in found):
-                return None  # a ranker was left out with one of the seeds
-            means.append(np.mean([value for value in found if value is not None], axis=0))
+        keys = {own: f"{asked}/{stage[own]}/{metric}" for own in (name, base)}
+        found = {seed: [_kept(work, own, seed).values(key) for own, key in keys.items()] for seed in seeds}
+        told = {seed: both for seed, both in found.items() if all(value is not None for value in both)}
+        if not told:
+            return None
+        means = np.mean(list(told.values()), axis=0)  # (2, users)
         over = paired_difference(means[1], means[0], 0)
         ends[f"{metric}10"] = [round(value, 5) for value in (over.gain, over.low, over.high)]
-    return {"model": name, "over": base, "targets": asked, "stages": list(stage.values()), "seeds": list(seeds)} | ends
+        ends["seeds"] = list(told)
+    return {"model": name, "over": base, "targets": asked, "stages": list(stage.values())} | ends
+
+
+def _kept(work: Path, name: str, seed: int) -> Kept:
+    return Kept(work, name, 0 if name == TRANSITIONS else seed)
 
 
 def _stages(kept: Kept, asked: str) -> list[str]:

@@ -105,6 +105,22 @@ def test_retrievers_are_compared_too_where_both_rank(tmp_path: Path) -> None:
     ]
 
 
+def test_a_seed_with_which_a_ranker_was_left_out_does_not_count(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        kept(tmp_path, "b", seed, [0, 0, 0, 0])
+    kept(tmp_path, "joint", 1, [1, 1, 0, 0])
+    for name, seed in (("joint", 0), ("never", 0)):
+        Kept(tmp_path, name, seed).write([], {"model": name, "seed": seed}, {})
+    seeds = {"joint": [0, 1], "b": [0, 1], "never": [0]}
+    for _ in range(2):
+        runs = merge(tmp_path / "out.json", "s", ["b", "joint"], [Kept(tmp_path, "joint", s) for s in (0, 1)], [])[
+            "runs"
+        ]
+        assert [run["seed"] for run in runs] == [0, 1]
+    (over,) = differences(tmp_path, seeds, [("joint", "b"), ("never", "b")], ["all"])
+    assert (over["model"], over["seeds"], over["hr10"][0]) == ("joint", [1], 0.5)
+
+
 def test_a_user_who_asks_several_times_counts_once() -> None:
     histories = HistoryBatch.from_lists([[0]] * 3)
     data = EvaluationSet(histories, np.arange(3), np.zeros(3, np.int32), owners=np.array([4, 4, 7]))
