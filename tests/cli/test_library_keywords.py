@@ -23,8 +23,8 @@ FUNCTIONS = {
 WRONG = {
     "prepare": (("{none}/log.csv", "--out", "{out}"), "nowhere/log.csv: there is no such file"),
     "train": (("cf", "{none}", "--out", "{out}"), "nowhere: this is not a data set: dataset.json is missing"),
-    "evaluate": (("{none}", "{out}"), "nowhere/checkpoint.json: there is no such file"),
-    "export": (("{none}", "{out}"), "nowhere/checkpoint.json: there is no such file"),
+    "evaluate": (("{none}", "{out}"), "nowhere: there is no such folder"),
+    "export": (("{none}", "{out}"), "nowhere: there is no such folder"),
 }
 """By verb: arguments that name what is not there, and what the verb says of it."""
 OF_THE_VERB = {"json", "help"}

@@ -32,7 +32,7 @@ def test_show_prints_what_one_types() -> None:
     done = run("plugins", "show", "gru")
     words = " ".join(done.stdout.split())
     assert "Model gru, of honeyguide" in words
-    assert "│ tied │ bool │ false │ Whether the history's items" in words
+    assert "│ tied │ bool │ false │ Whether the" in words
     assert "--option KEY=VALUE" in words
     assert "`" not in words
     assert done.stderr == "next: honeyguide train gru DATA --out runs/gru\n"

@@ -37,7 +37,7 @@ def test_a_run_stands_where_a_path_may(tmp_path: Path) -> None:
 def test_a_retriever_that_is_not_there_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
     for name in (HEADER, *TABLE_FILES):
         (tmp_path / name).touch()  # no data set could be read from these
-    with pytest.raises(DataError, match=r"nowhere/checkpoint\.json: there is no such file"):
+    with pytest.raises(DataError, match=r"nowhere: there is no such folder"):
         training.train("joint", tmp_path, out=tmp_path / "run", retriever=[tmp_path / "nowhere"])
 
 
