@@ -135,7 +135,9 @@ _SEQUENCES = (Entry("cf", 12), Entry("gru", 20), Entry("attention_lstm", 36), En
 _JOINT = Entry("joint", 14, over=JOINT)
 _COUNTING = (Entry("item_knn", 2), Entry("ease", 3))
 _JOINT_COUNTING = Entry("joint", 3, "joint-counting", over=("cf", "item_knn", "ease"))
+"""Over what counts, beside the best of what learns there."""
 _WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf"))
+"""With `gru`, the best but one of what retrieves there."""
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]

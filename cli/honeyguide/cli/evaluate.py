@@ -130,8 +130,8 @@ def evaluate(
         print_warning(beaten_words(behind[-1]["stage"], over, cut))
     if known and not json:
         print_line(_in_words(known))
-    alone = checkpoint.retrievers and not checkpoint.candidates  # a joint ranker that was left out is no bundle
-    if not known and not alone:  # a bundle is proven on the data of its training
+    left_out = checkpoint.retrievers and not checkpoint.candidates  # a joint ranker alone is no bundle
+    if not known and not left_out:  # a bundle is proven on the data of its training
         print_next(command_line("export", run, data))
 
 

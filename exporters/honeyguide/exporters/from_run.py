@@ -71,7 +71,8 @@ def export(
     Raises:
         ConfigError: where the key is none.
         InvalidArgument: for a name that no bundle can have, or another precision.
-        DataError: a folder is none of ours or cannot be written to, or the run was trained on other data.
+        DataError: a folder is none of ours or cannot be written to, the run was trained on other data, or its joint
+            ranker did not earn its place.
         FailedPrecondition: this process was forked from one that had data sets open.
         PluginError: no installed plugin offers the model, or it failed; the original error is its cause.
         ExportError: a retriever is not exported or does not fit, the network cannot be exported, or the bundle fails
