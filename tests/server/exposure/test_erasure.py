@@ -52,6 +52,15 @@ def test_rows_up_to_the_erasure_go_and_no_other(folder: Path) -> None:
     assert pl.read_parquet(folder / "exposures-1.parquet").schema == SCHEMA
 
 
+def test_an_erasure_is_due_within_the_millisecond_that_noted_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Rounded up, the note would lie in the future of a disk that is fast enough.
+    now = time.time_ns() // 1_000_000 * 1_000_000 + 700_000
+    monkeypatch.setattr("honeyguide.server.exposure.erasure.time_ns", lambda: now)
+    erasures = Erasures(folder, PSEUDONYMS, settle_seconds=0)
+    erasures.note("ann")
+    assert erasures.carry_out() == 1
+
+
 def test_what_may_not_be_in_a_file_yet_waits_and_survives_a_restart(folder: Path) -> None:
     Erasures(folder, PSEUDONYMS, settle_seconds=60).note("ann")
     assert Erasures(folder, PSEUDONYMS, settle_seconds=60).carry_out() == 0

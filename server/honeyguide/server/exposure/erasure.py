@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from time import time
+from time import time_ns
 from typing import BinaryIO, NamedTuple, cast
 
 import polars as pl
@@ -45,7 +45,7 @@ class Erasures:
 
     def note(self, user_id: str) -> None:
         """Notes that a user's rows up to now have to go; it is on disk when this returns. Raises `OSError`."""
-        line = json.dumps(_Erasure(self._pseudonyms.of(user_id), round(time() * 1000)))
+        line = json.dumps(_Erasure(self._pseudonyms.of(user_id), time_ns() // 1_000_000))
         with self._lock, self._open("ab") as file:
             # The line before may be a part of one, where the disk was full: this one begins anew behind it.
             file.write(b"\n" + line.encode() + b"\n")
@@ -59,7 +59,7 @@ class Erasures:
         erasures stay noted.
         """
         with self._sweep:
-            now = time() * 1000
+            now = time_ns() // 1_000_000
             due = [erasure for erasure in self._noted() if now - erasure.time_ms >= self._settle * 1000]
             if not due:
                 return 0
