@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -33,6 +34,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 def main() -> int:
     """Tries the faults that are asked for; returns the exit code."""
+    # Whoever runs this in the background of a script may ignore SIGINT, and servers would take that over.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="part of the names of faults; the others are left out")
     parser.add_argument("--transport", choices=("native", "grpcio"), help="one alone")
