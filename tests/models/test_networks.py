@@ -32,6 +32,11 @@ every_model = pytest.mark.parametrize("name", MODELS)
 every_sequence_model = pytest.mark.parametrize("name", SEQUENCE)
 all_data = pytest.mark.parametrize("data", SPECS.values(), ids=SPECS.keys())
 
+CLOCKLESS: Mapping[str, Mapping[str, bool]] = {
+    "attention_lstm": {"gap_to_now": False},
+    "transformer": {"gap_to_now": False, "time_bias": False},
+}
+"""Options with which user vectors do not read the clock, of the models where they may."""
 USERS = [[3], [9, 4], [5, 6, 7, 8, 9, 10, 11, 0, 1, 2], [2, 7, 1, 8]]
 
 
@@ -173,7 +178,7 @@ def test_what_is_known_of_an_event_reaches_the_user_vector(name: str, column: st
     else:
         other = replace(one, features={**one.features, column: one.features[column] + 1})
     for features in (True, False):
-        model = small(name, RICH, features=features, **({"time_bias": False} if name == "transformer" else {}))
+        model = small(name, RICH, features=features, **CLOCKLESS.get(name, {}))
         network = weighty(model)
         vectors = [network.user(tensors(model, batch)) for batch in (one, other)]
         assert bool((vectors[0] - vectors[1]).abs().max() > 1e-3) is features
@@ -185,6 +190,7 @@ def test_data_without_columns_asks_for_none(name: str) -> None:
     rich = small(name, RICH)
     expected = {"tokens"} | ({"numbers", "types"} if name in SEQUENCE else set())
     expected |= {"ages"} if name != "mlp" else set()
+    expected |= {"waits"} if name in CLOCKLESS else set()
     assert {spec.name for spec in rich.inputs()} == expected == set(rich.encode(histories(RICH, USERS)))
 
 

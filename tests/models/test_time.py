@@ -53,6 +53,7 @@ class Served:
 
 CASES: Mapping[str, tuple[str, dict[str, bool]]] = {
     "vectors": ("transformer", {"time_bias": True, "ranker_time": False}),
+    "gap": ("attention_lstm", {"gap_to_now": True, "ranker_time": False}),
     "ranker": ("cf", {"ranker_time": True}),
 }
 
@@ -79,22 +80,23 @@ def at(months: int) -> HistoryBatch:
     return replace(one, request_times_ms=one.times_ms[-1:] + months * MONTH_MS)
 
 
-def test_its_graphs_are_proven_and_take_ages(case: tuple[str, Served]) -> None:
-    _, served = case
+def test_its_graphs_are_proven_and_take_what_the_clock_says(case: tuple[str, Served]) -> None:
+    name, served = case
     assert {"user_vector/max_abs_difference", "scores/max_abs_difference"} <= set(served.manifest.proof)
-    assert "ages" in {spec.name for spec in served.manifest.inputs}
+    assert ("waits" if name == "gap" else "ages") in {spec.name for spec in served.manifest.inputs}
 
 
 def test_vectors_follow_the_clock_where_they_may_and_only_then_nobody_is_kept(case: tuple[str, Served]) -> None:
     name, served = case
     now, later = (served.vector(at(months)) for months in (0, 2))
-    assert np.array_equal(now, later) is (name != "vectors")
-    assert served.bundle.cache.on is (name != "vectors")
-    assert len(served.bundle.cache) == (0 if name == "vectors" else 1)
+    kept = name == "ranker"
+    assert np.array_equal(now, later) is kept
+    assert served.bundle.cache.on is kept
+    assert len(served.bundle.cache) == kept
     before = served.met("encoded"), served.met("reused")
     assert np.array_equal(served.vector(at(0)), now)
     after = served.met("encoded"), served.met("reused")
-    again = (1, 0) if name == "vectors" else (0, 1)  # encoded, reused
+    again = (0, 1) if kept else (1, 0)  # encoded, reused
     assert (after[0] - before[0], after[1] - before[1]) == again
 
 

@@ -51,6 +51,7 @@ _OPTIONS = {
     "hidden": 16,
     "heads": 2,
     "time_bias": True,
+    "gap_to_now": True,
     "ranker_time": True,
     "neighbours": 5,
     "events": 3,

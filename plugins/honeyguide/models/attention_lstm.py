@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.content_based.item_content import ContentModel
-from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
-from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
+from honeyguide.models.sequence.model import SequenceModel
+from honeyguide.models.sequence.options import SEQUENCE_FIT, ClockOptions, check_at_least
+from honeyguide.sdk import RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +17,7 @@ __all__ = ["AttentionLstm", "AttentionLstmOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class AttentionLstmOptions(SequenceOptions):
+class AttentionLstmOptions(ClockOptions):
     """Options of ``attention_lstm``."""
 
     hidden: int = 256
@@ -33,7 +32,7 @@ class AttentionLstmOptions(SequenceOptions):
         check_at_least(self, 1, ("hidden", "window", "attended"))
 
 
-class AttentionLstm(ContentModel):
+class AttentionLstm(SequenceModel):
     """Fusion of the long-term taste with the last events.
 
     See `honeyguide.models.attention_lstm_network`.
@@ -42,14 +41,6 @@ class AttentionLstm(ContentModel):
     name = "attention_lstm"
     Config = AttentionLstmOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.sequence.event_arrays`."""
-        return event_inputs(self.data, self.config.features, self.config.ranker_time)
-
-    def encode(self, batch: HistoryBatch) -> Arrays:
-        """Lays out the newest events."""
-        return encode_events(batch, self.data, self.max_length, self.config.features, self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

@@ -49,7 +49,7 @@ class AttentionLstmNetwork(nn.Module):
         super().__init__()
         width, cells = config.dimension, config.hidden
         self.known = known
-        self.events = EventEmbedding(config, data, known)
+        self.events = EventEmbedding(config, data, known, waits=config.gap_to_now)
         self.convolution = nn.Conv1d(width, width, config.window, bias=False)
         self.lstm = nn.LSTM(width + 1, cells, bias=False, batch_first=True)
         self.query, self.key, self.value = (nn.Linear(cells, width, bias=False) for _ in range(3))

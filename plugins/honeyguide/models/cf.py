@@ -40,11 +40,11 @@ class CollaborativeFiltering(ContentModel):
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Describes the items' tokens, and the events' ages where the ranker reads them."""
-        return event_inputs(self.data, False, self.config.ranker_time)
+        return event_inputs(self.data, False, ages=self.config.ranker_time)
 
     def encode(self, batch: HistoryBatch) -> Arrays:
         """Lays out the newest events' items."""
-        return encode_events(batch, self.data, self.max_length, False, self.config.ranker_time)
+        return encode_events(batch, self.data, self.max_length, False, ages=self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.content_based.item_content import ContentModel
-from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions
-from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
+from honeyguide.models.sequence.model import SequenceModel
+from honeyguide.models.sequence.options import SEQUENCE_FIT, ClockOptions
+from honeyguide.sdk import RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +17,7 @@ __all__ = ["PooledOptions", "Text", "TextOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class PooledOptions(SequenceOptions):
+class PooledOptions(ClockOptions):
     """Options of models whose items are nothing but what is known of them."""
 
     def __post_init__(self) -> None:
@@ -36,7 +35,7 @@ class TextOptions(PooledOptions):
     the words of these; "content", attributes, numbers and brought vectors; or several, with a comma."""
 
 
-class Text(ContentModel):
+class Text(SequenceModel):
     """Content-based filtering by meaning.
 
     See `honeyguide.models.content_based.pooled_network`.
@@ -45,14 +44,6 @@ class Text(ContentModel):
     name = "text"
     Config: ClassVar[type[Any]] = TextOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 10, "lr": 4e-3}
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.sequence.event_arrays`."""
-        return event_inputs(self.data, self.config.features, self.config.ranker_time)
-
-    def encode(self, batch: HistoryBatch) -> Arrays:
-        """Lays out the newest events."""
-        return encode_events(batch, self.data, self.max_length, self.config.features, self.config.ranker_time)
 
     def network(self) -> nn.Module:
         """Builds the untrained network."""

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from honeyguide.models.content_based.item_content import ContentModel
-from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
-from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions, check_at_least
-from honeyguide.sdk import Arrays, HistoryBatch, RegisterModel, TensorSpec, hookimpl
+from honeyguide.models.sequence.model import SequenceModel
+from honeyguide.models.sequence.options import SEQUENCE_FIT, ClockOptions, check_at_least
+from honeyguide.sdk import RegisterModel, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +17,7 @@ __all__ = ["Transformer", "TransformerOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class TransformerOptions(SequenceOptions):
+class TransformerOptions(ClockOptions):
     """Options of ``transformer``."""
 
     blocks: int = 2
@@ -37,7 +36,7 @@ class TransformerOptions(SequenceOptions):
             raise ValueError(f"dimension is {self.dimension}; allowed: a multiple of heads, which is {self.heads}")
 
 
-class Transformer(ContentModel):
+class Transformer(SequenceModel):
     """Attention from the newest event to all before.
 
     See `honeyguide.models.transformer_network`.
@@ -47,14 +46,6 @@ class Transformer(ContentModel):
     Config = TransformerOptions
     fit_defaults: ClassVar[Mapping[str, Any]] = {**SEQUENCE_FIT, "epochs": 12, "lr": 4e-3}
 
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Describes the arrays of `honeyguide.models.sequence.event_arrays`; those with a clock read "ages"."""
-        return event_inputs(self.data, self.config.features, self._timed)
-
-    def encode(self, batch: HistoryBatch) -> Arrays:
-        """Lays out the newest events."""
-        return encode_events(batch, self.data, self.max_length, self.config.features, self._timed)
-
     def network(self) -> nn.Module:
         """Builds the untrained network."""
         from honeyguide.models.transformer_network import TransformerNetwork
@@ -62,7 +53,8 @@ class Transformer(ContentModel):
         return TransformerNetwork(self.config, self.data, self.known())
 
     @property
-    def _timed(self) -> bool:
+    def reads_ages(self) -> bool:
+        """Whether the network is given "ages", where the data has times."""
         return bool(self.config.time_bias or self.config.ranker_time)
 
 

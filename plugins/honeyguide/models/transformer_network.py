@@ -44,7 +44,7 @@ class TransformerNetwork(nn.Module):
         super().__init__()
         timed = config.time_bias and data.has_time
         self.known = known
-        self.events = EventEmbedding(config, data, known)
+        self.events = EventEmbedding(config, data, known, waits=config.gap_to_now)
         blocks = [Block(config, timed) for _ in range(config.blocks)]
         self.early, self.final = nn.ModuleList(blocks[:-1]), blocks[-1]
         self.head = ItemHead(config, data, self.events, known)

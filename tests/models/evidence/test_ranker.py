@@ -166,22 +166,25 @@ def test_evidence_of_an_event_counts_for_less_the_longer_ago_it_was() -> None:
     torch.nn.init.ones_(made.linear.weight[:, column])
     tokens, candidates, given = torch.tensor([[0, 0, 9]]), torch.tensor([[2, 5]]), torch.zeros(1, 2, 1)
     gains = []
-    for days in (0.0, 1.0, 30.0):
+    seconds = torch.tensor([0.0, 30.0, 86_400.0])
+    for days in (seconds / 86_400.0).tolist():
         with_evidence, without = made(tokens, candidates, given, ages=torch.tensor([[0.0, 0.0, days]]))[0]
         gains.append(with_evidence - without)
     assert gains[0] > 0
-    hours = torch.tensor([0.0, 24.0, 720.0])
-    torch.testing.assert_close(torch.stack(gains), gains[0] * (1.0 + hours) ** -0.3)
+    torch.testing.assert_close(torch.stack(gains), gains[0] * (1.0 + seconds) ** -0.1)
 
 
 def test_how_long_ago_the_newest_events_were_is_read_and_padding_is_not() -> None:
     made = timed_ranker(ranker_time=True)
     torch.nn.init.normal_(made.linear.weight)
     tokens, candidates, given = torch.tensor([[0, 5, 9]]), torch.tensor([[2, 5]]), torch.zeros(1, 2, 1)
-    plain = made(tokens, candidates, given, ages=torch.tensor([[0.0, 3.0, 1.0]]))
-    older = made(tokens, candidates, given, ages=torch.tensor([[0.0, 9.0, 1.0]]))
-    padding = made(tokens, candidates, given, ages=torch.tensor([[7.0, 3.0, 1.0]]))
+    second = 1.0 / 86_400.0
+    plain = made(tokens, candidates, given, ages=torch.tensor([[0.0, 3.0, second]]))
+    older = made(tokens, candidates, given, ages=torch.tensor([[0.0, 9.0, second]]))
+    slower = made(tokens, candidates, given, ages=torch.tensor([[0.0, 3.0, 20.0 * second]]))
+    padding = made(tokens, candidates, given, ages=torch.tensor([[7.0, 3.0, second]]))
     assert (plain - older).abs().min() > 1e-3
+    assert (plain - slower).abs().min() > 1e-2
     assert torch.equal(plain, padding)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import DAY, PLAIN, RICH
 
-from honeyguide.models.sequence.event_arrays import encode_events, event_inputs
+from honeyguide.models.sequence.event_arrays import WAITS, encode_events, event_inputs
 from honeyguide.sdk import HistoryBatch
 
 MINUTE = 60_000
@@ -50,6 +50,46 @@ def test_columns_that_a_history_lacks_are_zeros() -> None:
     assert arrays["numbers"].shape == (2, 3, 3)
     assert not arrays["numbers"].any()
     assert not arrays["types"].any()
+
+
+def waits_of(histories: HistoryBatch, length: int = 8) -> list[list[int]]:
+    found: list[list[int]] = encode_events(histories, RICH, length, features=False, waits=True)["waits"].tolist()
+    return found
+
+
+def kind_of(seconds: float) -> int:
+    return 1 + int(2 * np.log2(1 + seconds))
+
+
+def test_each_event_tells_how_long_after_it_the_next_one_came_and_the_newest_how_long_ago_it_was() -> None:
+    asked = replace(TWO_USERS, request_times_ms=np.array([10 * DAY + 2 * MINUTE + 700, 3 * DAY]))
+    minute, day = kind_of(60), kind_of(86_400)
+    assert waits_of(asked) == [[minute, day, kind_of(60.7)], [0, 0, 1]]
+    assert waits_of(asked, 1) == [[kind_of(60.7)], [1]]
+    assert waits_of(TWO_USERS)[0] == [minute, day, 1], "without a request, now is when the newest event happened"
+    assert kind_of(0.001) == 1 < kind_of(1) < kind_of(5) < kind_of(30) < minute
+
+
+def test_events_of_one_moment_have_the_same_next_one() -> None:
+    basket = HistoryBatch(
+        np.arange(4, dtype=np.int32), np.array([0, 4]), times_ms=np.array([0, 0, MINUTE, MINUTE]),
+        request_times_ms=np.array([MINUTE + 1000]),
+    )  # fmt: skip
+    assert waits_of(basket) == [[kind_of(60), kind_of(60), kind_of(1), kind_of(1)]]
+    one_user = replace(TWO_USERS, times_ms=np.full(4, DAY), request_times_ms=np.full(2, DAY + MINUTE))
+    assert waits_of(one_user) == [[kind_of(60)] * 3, [0, 0, kind_of(60)]], "another user's events of that moment"
+
+
+def test_a_wait_of_any_length_has_a_kind_and_what_has_no_times_has_none() -> None:
+    for moment in (2**62, -(2**62), 0):
+        assert {kind for row in waits_of(replace(TWO_USERS, request_times_ms=np.full(2, moment))) for kind in row} <= set(
+            range(WAITS + 1)
+        )
+    assert waits_of(replace(TWO_USERS, request_times_ms=np.full(2, 2**62)))[0][2] == WAITS
+    backwards = replace(TWO_USERS, times_ms=TWO_USERS.times_ms[::-1].copy())  # type: ignore[index]  # it has times
+    assert min(waits_of(backwards)[0]) == 1
+    assert waits_of(HistoryBatch.from_lists([[4, 5], [7]])) == [[0, 0], [0, 0]]
+    assert waits_of(HistoryBatch.from_lists([])) == []
 
 
 @pytest.mark.parametrize(

@@ -91,20 +91,23 @@ def test_the_loss_corrects_each_negative_by_how_often_it_is_drawn(weighed: bool)
 
 
 def test_an_event_is_its_item_and_what_else_is_known_of_it() -> None:
-    model = small("gru", RICH, dropout=0.5)
+    model = small("transformer", RICH, dropout=0.5)
     torch.manual_seed(0)
-    events = EventEmbedding(model.config, RICH).eval()
+    events = EventEmbedding(model.config, RICH, waits=True).eval()
     batch = tensors(model, histories(RICH, [[3], [1, 2]]))
     found = events(batch)
     assert events.numbers is not None
     assert events.types is not None
     item = functional.layer_norm(events.vectors()[[2, 3]], (16,))
     numbers = batch["numbers"][1] @ events.numbers.weight.T + events.numbers.bias
-    torch.testing.assert_close(found[1], item + numbers + events.types.weight[batch["types"][1]])
+    assert events.waits is not None
+    rest = events.types.weight[batch["types"][1]] + events.waits.weight[batch["waits"][1]]
+    torch.testing.assert_close(found[1], item + numbers + rest)
     assert (found[0, 0] == 0).all()  # padding
-    plain = EventEmbedding(model.config, PLAIN)
+    plain = EventEmbedding(model.config, PLAIN, waits=True)
     assert plain.numbers is None
     assert plain.types is None
+    assert plain.waits is None
 
 
 def test_both_ends_are_of_the_same_size_at_first() -> None:

@@ -26,7 +26,7 @@ from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.sequence.options import SequenceOptions
+    from honeyguide.models.sequence.options import ClockOptions
 
 __all__ = ["PooledNetwork"]
 
@@ -34,10 +34,10 @@ __all__ = ["PooledNetwork"]
 class PooledNetwork(nn.Module):
     """Network of the models ``text`` and ``content``."""
 
-    def __init__(self, config: SequenceOptions, data: DataSpec, known: ItemFeatures) -> None:
+    def __init__(self, config: ClockOptions, data: DataSpec, known: ItemFeatures) -> None:
         super().__init__()
         self.known = known
-        self.events = EventEmbedding(config, data, known, free=False)
+        self.events = EventEmbedding(config, data, known, free=False, waits=config.gap_to_now)
         self.kernel = nn.Parameter(start_kernel(config.max_length, config.dimension))
         self.head = ItemHead(config, data, self.events, known, free=False)
         self.ranker = EvidenceRanker(config, data)

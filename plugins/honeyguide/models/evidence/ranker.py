@@ -11,7 +11,7 @@ With ``ranker_time`` there are two more kinds: how long ago each of the newest e
 them together, each counting for less the longer ago it was, by a power of the time (a memory's decay, Wixted &
 Ebbesen, 1991; the bias of HSTU, Zhai et al., ICML 2024, by buckets), with one learnt exponent for each table::
 
-    together_t(c) = Σ_h evidence_t(c | event h) · (1 + hours since h) ^ −p_t
+    together_t(c) = Σ_h evidence_t(c | event h) · (1 + seconds since h) ^ −p_t
 
 B users, L positions, n candidates, S sources, H newest events, T tables of evidence, M neighbours.
 """
@@ -32,7 +32,8 @@ from honeyguide.sdk import DataSpec, HistoryBatch
 __all__ = ["EvidenceRanker", "places"]
 
 _NEIGHBOURS = 10_000_000  # of all items together: the tables take 24 bytes for each
-_DECAY = 0.3  # exponent at the start: a day counts for .38 of now, a month for .14
+_DECAY = 0.1  # exponent at the start: a minute counts for .66 of now, a day for .32, a month for .23
+_SECONDS = 86_400.0  # of a day
 _LOWEST = -30.0  # a logit this far below the best cannot win; what is masked comes with much less
 
 
@@ -69,7 +70,7 @@ class EvidenceRanker(nn.Module):
         )
         if self.timed:
             features += self.events + len(TABLES)
-            self.decay = nn.Parameter(torch.full((len(TABLES),), _DECAY))
+            self.exponents = nn.Parameter(torch.full((len(TABLES),), _DECAY))
         # A feature that hardly varies is not blown up: the standard deviation counts as 0.1 at least.
         self.standardise = nn.BatchNorm1d(features, eps=1e-2, momentum=None, affine=False)
         self.alpha = nn.Parameter(torch.full((sources,), 1.0 / sources))
@@ -146,12 +147,13 @@ class EvidenceRanker(nn.Module):
         return scores
 
     def _by_time(self, evidence: Tensor, tokens: Tensor, ages: Tensor) -> list[Tensor]:
-        """Returns [B, n, H] log hours since the newest events, 0 at padding, and [B, n, T] evidence decayed by them."""
+        """Returns [B, n, H] log seconds since the newest events, 0 at padding, and [B, n, T] evidence so decayed."""
         real = functional.pad((tokens > 0).to(ages.dtype), (self.events, 0))[:, -self.events :]
-        hours = torch.log1p(24.0 * functional.pad(ages, (self.events, 0))[:, -self.events :].clamp_min(0.0)) * real
-        weights = torch.exp(-hours[:, :, None] * self.decay.clamp_min(0.0))  # [B, H, T]
+        days = functional.pad(ages, (self.events, 0))[:, -self.events :].clamp_min(0.0)
+        since = torch.log1p(_SECONDS * days) * real
+        weights = torch.exp(-since[:, :, None] * self.exponents.clamp_min(0.0))  # [B, H, T]
         together = (evidence.view(*evidence.shape[:2], self.events, -1) * weights[:, None]).sum(2)
-        return [hours[:, None].expand(-1, evidence.shape[1], -1), together]
+        return [since[:, None].expand(-1, evidence.shape[1], -1), together]
 
     def _standardised(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
         """Returns a layer's weight and bias for features as they are: constants, so a graph has one product."""

@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, TensorSpec
 
-__all__ = ["encode_events", "event_inputs", "numbers_of"]
+__all__ = ["WAITS", "encode_events", "event_inputs", "numbers_of"]
+
+WAITS = 56
+"""Kinds of "waits", two for each doubling of the seconds: to nine years."""
 
 _DAY = 86_400_000.0
 
@@ -19,12 +22,16 @@ def numbers_of(data: DataSpec, features: bool) -> int:
     return (len(data.features) + data.has_time) if features else 0
 
 
-def event_inputs(data: DataSpec, features: bool, ages: bool = False) -> tuple[TensorSpec, ...]:
+def event_inputs(
+    data: DataSpec, features: bool, *, ages: bool = False, waits: bool = False
+) -> tuple[TensorSpec, ...]:
     """Describes what `encode_events` returns.
 
     These are "tokens"; "numbers" [batch, length, numbers], the features the data has and the time since the event
     before; "types" [batch, length], 0 for an unknown event type; and, where they are asked for, "ages" [batch, length],
-    days from each event to the moment of the answer. What the data lacks is left out.
+    days from each event to the moment of the answer, and "waits" [batch, length], how long after each event the next
+    ones came, which for the newest is the moment of the answer: 1 to `WAITS`, 0 where it is not known. What the data
+    lacks is left out.
     """
     specs = [TensorSpec("tokens", "int64", ("batch", "length"))]
     if count := numbers_of(data, features):
@@ -33,10 +40,14 @@ def event_inputs(data: DataSpec, features: bool, ages: bool = False) -> tuple[Te
         specs.append(TensorSpec("types", "int64", ("batch", "length")))
     if ages and data.has_time:
         specs.append(TensorSpec("ages", "float32", ("batch", "length")))
+    if waits and data.has_time:
+        specs.append(TensorSpec("waits", "int64", ("batch", "length")))
     return tuple(specs)
 
 
-def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features: bool, ages: bool = False) -> Arrays:
+def encode_events(
+    batch: HistoryBatch, data: DataSpec, max_length: int, features: bool, *, ages: bool = False, waits: bool = False
+) -> Arrays:
     """Returns the arrays that `event_inputs` describes, of each user's newest events."""
     batch = batch.newest(max_length)  # as a server passes it on: the time before the first one read is not known
     arrays: dict[str, NDArray[np.generic]] = {"tokens": batch.tokens(max_length)}
@@ -54,20 +65,42 @@ def encode_events(batch: HistoryBatch, data: DataSpec, max_length: int, features
         arrays["types"] = batch.padded(types, max_length)
     if ages and data.has_time:
         arrays["ages"] = batch.padded(_ages(batch), max_length)
+    if waits and data.has_time:
+        arrays["waits"] = batch.padded(_waits(batch), max_length)
     return arrays
 
 
 def _ages(batch: HistoryBatch) -> NDArray[np.float32]:
-    """Returns (events,) days from each event to now; 0 where events have no times.
-
-    Now is the moment of the request, or of the newest event where that is later or the request's is not known.
-    """
+    """Returns (events,) days from each event to now; 0 where events have no times."""
     if batch.times_ms is None:
         return np.zeros(batch.items.size, np.float32)
+    ages: NDArray[np.float32] = ((_now(batch) - batch.times_ms) / _DAY).astype(np.float32)
+    return ages
+
+
+def _waits(batch: HistoryBatch) -> NDArray[np.int64]:
+    """Returns (events,) how long it was from each event to the next of another time, or to now where there is none."""
+    times, events = batch.times_ms, batch.items.size
+    if times is None or not events:
+        return np.zeros(events, np.int64)
+    starts_here = np.diff(times, prepend=times[0] - 1) != 0  # events of one time have the same next one
+    starts_here[batch.offsets[:-1][batch.lengths > 0]] = True
+    after = np.append(np.flatnonzero(starts_here), events)[np.cumsum(starts_here)]  # where the next time starts
+    followed = after < np.repeat(batch.offsets[1:], batch.lengths)
+    until = np.where(followed, times[np.minimum(after, events - 1)], _now(batch))
+    doublings = np.log2(1.0 + np.maximum(until - times, 0) / 1000.0)
+    return np.minimum(1 + (2.0 * doublings).astype(np.int64), WAITS)
+
+
+def _now(batch: HistoryBatch) -> NDArray[np.int64]:
+    """Returns (events,) the moment of each user's request, or of the newest event where that is later or all is known.
+
+    A request's own moment may be unknown, as where users are encoded without a request.
+    """
+    assert batch.times_ms is not None
     newest = batch.times_ms[np.maximum(batch.offsets[1:] - 1, 0)]
     now = newest if batch.request_times_ms is None else np.maximum(batch.request_times_ms, newest)
-    ages: NDArray[np.float32] = ((np.repeat(now, batch.lengths) - batch.times_ms) / _DAY).astype(np.float32)
-    return ages
+    return np.repeat(now, batch.lengths)
 
 
 def _gaps(batch: HistoryBatch) -> NDArray[np.float32]:

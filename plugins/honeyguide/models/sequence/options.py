@@ -10,6 +10,7 @@ from honeyguide.models.content_based.text_encoder import ENCODER
 
 __all__ = [
     "SEQUENCE_FIT",
+    "ClockOptions",
     "ItemOptions",
     "RankerOptions",
     "RetrieverOptions",
@@ -91,6 +92,15 @@ class SequenceOptions(ItemOptions, RetrieverOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, -1, ("negatives",))
+
+
+@dataclass(frozen=True)
+class ClockOptions(SequenceOptions):
+    """Options of sequence models that read a history anew for each answer, so that it may follow the clock."""
+
+    gap_to_now: bool = False
+    """Whether each event also says how long after it the next one came, and the newest how long before the moment of
+    the answer it was, where the data has times."""
 
 
 def check_at_least(config: object, least: int, names: Sequence[str]) -> None:

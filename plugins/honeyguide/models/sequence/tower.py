@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from honeyguide.models.content_based.item_features import ItemFeatures, ItemProjection, combined_vectors
-from honeyguide.models.sequence.event_arrays import numbers_of
+from honeyguide.models.sequence.event_arrays import WAITS, numbers_of
 from honeyguide.models.sequence.options import SequenceOptions
 from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss, sampled_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
@@ -29,9 +29,23 @@ class EventEmbedding(nn.Module):
     """Embedding of each event as a vector: its item, and what else is known of it; padding is a vector of zeros."""
 
     def __init__(
-        self, config: SequenceOptions, data: DataSpec, known: ItemFeatures | None = None, *, free: bool = True
+        self,
+        config: SequenceOptions,
+        data: DataSpec,
+        known: ItemFeatures | None = None,
+        *,
+        free: bool = True,
+        waits: bool = False,
     ) -> None:
-        """Builds it over what is known of the items, if anything; ``free``: each has a part of its own as well."""
+        """Builds it.
+
+        Args:
+            config: of the model.
+            data: what it is trained on.
+            known: of the items, if anything counts.
+            free: whether each item has a part of its own as well.
+            waits: whether how long it was to the next event, or to now, is a part of an event, where there are times.
+        """
         super().__init__()
         width, numbers = config.dimension, numbers_of(data, config.features)
         # By token; row 0 is PAD.
@@ -41,9 +55,12 @@ class EventEmbedding(nn.Module):
         self.numbers = nn.Linear(numbers, width) if numbers else None
         typed = config.features and bool(data.event_types)
         self.types = nn.Embedding(len(data.event_types) + 1, width) if typed else None
-        for part in (self.numbers, self.types):
+        self.waits = nn.Embedding(WAITS + 1, width, padding_idx=0) if waits and data.has_time else None
+        for part in (self.numbers, self.types, self.waits):
             if part is not None:
                 nn.init.normal_(part.weight, std=0.02)
+        if self.waits is not None:
+            nn.init.zeros_(self.waits.weight[0])  # not known
         self.dropout = nn.Dropout(config.dropout)
 
     def vectors(self) -> Tensor:
@@ -58,6 +75,8 @@ class EventEmbedding(nn.Module):
             x = x + self.numbers(batch["numbers"])
         if self.types is not None:
             x = x + self.types(batch["types"])
+        if self.waits is not None:
+            x = x + self.waits(batch["waits"])
         vectors: Tensor = self.dropout(x) * (tokens > 0)[:, :, None]
         return vectors
 
