@@ -95,7 +95,7 @@ async def test_an_added_item_has_neighbours_and_no_rank(start: Any, settings: di
             await client.similar_items("n-0")
         bundle = running.server.repository.get("placed")
         like = [float(number) for number in 2 * bundle.item_vectors[7]]
-        await client.upsert_items([NewItem("n-0", vectors={"image": like}), NewItem("n-1")])
+        await client.upsert_items([NewItem("n-0", vectors={"image": like}), NewItem("n-1", "New")])
         near = await client.similar_items("n-0", k=60)
         assert (near.items[0].item_id, near.shortfall) == ("item-7", 0)
         assert near.items[0].score == pytest.approx(1)

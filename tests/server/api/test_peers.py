@@ -124,7 +124,7 @@ async def test_peers_are_told_how_long_a_change_took(
         monkeypatch.setattr(server._cold_items, "upsert", slow(server._cold_items.upsert))
         models = ModelServiceStub(channel)
         await models.LoadModel(LoadModelRequest(name="placed"))
-        await models.UpsertItems(UpsertItemsRequest(items=[NewItem(item_id="n")]))
+        await models.UpsertItems(UpsertItemsRequest(items=[NewItem(item_id="n", title="New")]))
     loaded, added = (change for change in peers.noted if isinstance(change, dict))
     assert (loaded["load"], added["items"]) == ("placed", 1)
     assert 2 <= loaded["seconds"] < 60

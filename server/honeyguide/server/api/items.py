@@ -72,6 +72,9 @@ def _check_ids(field: str, ids: Sequence[str], part: str = "") -> None:
 
 
 def _check_item(field: str, item: pb.NewItem) -> None:
+    said = item.title.strip() or item.categories or item.numbers or item.vectors
+    if not said and not any(text.strip() for text in item.texts.values()):
+        raise InvalidArgument(field, item.item_id, "an item of which something is said that could place it")
     check_text(f"{field}.title", item.title, 0, MAX_TITLE_BYTES)
     for name in ("categories", "texts", "numbers", "vectors"):
         if (count := len(getattr(item, name))) > _MOST_ENTRIES:
