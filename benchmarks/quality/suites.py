@@ -155,8 +155,8 @@ _TIED_CONTENT = (
 """The same with what is known of the items."""
 _CLOCK = {"ranker_time": True}
 _TIMED = (
-    Entry("attention_lstm", 40, "attention_lstm-time", _CLOCK),
-    Entry("transformer", 32, "transformer-time", {"time_bias": True, **_CLOCK}),
+    Entry("attention_lstm", 40, "attention_lstm-time", {"gap_to_now": True, **_CLOCK}),
+    Entry("transformer", 32, "transformer-time", {"time_bias": True, "gap_to_now": True, **_CLOCK}),
     Entry("joint", 16, "joint-time", _CLOCK, over=("attention_lstm-time", "transformer-time", "cf")),
 )
 _TIMED_PAIRS = (*((entry.name, entry.model) for entry in _TIMED), ("joint-time", "attention_lstm-time"))

@@ -82,9 +82,8 @@ def test_events_of_one_moment_have_the_same_next_one() -> None:
 
 def test_a_wait_of_any_length_has_a_kind_and_what_has_no_times_has_none() -> None:
     for moment in (2**62, -(2**62), 0):
-        assert {kind for row in waits_of(replace(TWO_USERS, request_times_ms=np.full(2, moment))) for kind in row} <= set(
-            range(WAITS + 1)
-        )
+        found = waits_of(replace(TWO_USERS, request_times_ms=np.full(2, moment)))
+        assert {kind for row in found for kind in row} <= set(range(WAITS + 1))
     assert waits_of(replace(TWO_USERS, request_times_ms=np.full(2, 2**62)))[0][2] == WAITS
     backwards = replace(TWO_USERS, times_ms=TWO_USERS.times_ms[::-1].copy())  # type: ignore[index]  # it has times
     assert min(waits_of(backwards)[0]) == 1

@@ -65,7 +65,7 @@ WRONG = [
     ([FRESH, pb.NewItem()], r"items\[1\].item_id is ''; allowed: 1 to 256 bytes"),
     ([FRESH, pb.NewItem(item_id="x" * 65_536)], r"items\[1\].item_id is 'xx.* 1 to 256 bytes; this has 65536"),
     ([FRESH, pb.NewItem(item_id="a"), pb.NewItem(item_id="a")], r"items\[2\].item_id is 'a'; allowed: each item once"),
-    ([FRESH, pb.NewItem(item_id="a", title=" ", texts={"blurb": ""})], r"items\[1\] is 'a'; allowed: an item of which something"),
+    ([FRESH, pb.NewItem(item_id="a", title=" ", texts={"blurb": ""})], r"items\[1\] is 'a'; allowed: an item of which"),
     ([pb.NewItem(item_id="a", title="x" * 501)], r"items\[0\].title .* 0 to 500 bytes"),
     ([pb.NewItem(item_id="a", numbers={"price": float("nan")})], r"items\[0\].numbers\[price\] is nan"),
     ([pb.NewItem(item_id="a", vectors={"image": pb.ItemVector()})], r"items\[0\].vectors\[image\] is '0 numbers'"),

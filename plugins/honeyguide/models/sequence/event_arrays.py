@@ -22,9 +22,7 @@ def numbers_of(data: DataSpec, features: bool) -> int:
     return (len(data.features) + data.has_time) if features else 0
 
 
-def event_inputs(
-    data: DataSpec, features: bool, *, ages: bool = False, waits: bool = False
-) -> tuple[TensorSpec, ...]:
+def event_inputs(data: DataSpec, features: bool, *, ages: bool = False, waits: bool = False) -> tuple[TensorSpec, ...]:
     """Describes what `encode_events` returns.
 
     These are "tokens"; "numbers" [batch, length, numbers], the features the data has and the time since the event
