@@ -16,6 +16,12 @@ from small_models import DAY, MODELS, PLAIN, RICH, SEQUENCE, SPECS, histories, p
 from torch import Tensor
 from torch.nn import functional
 
+from honeyguide.conformance.checks.network import (
+    no_position_sees_the_future,
+    user_is_the_last_position,
+    what_is_masked_stays_masked,
+)
+from honeyguide.conformance.subject import Subject
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 from honeyguide.sdk.capabilities import capabilities_of
 from honeyguide.sdk.config import config_from, config_to
@@ -192,6 +198,14 @@ def test_data_without_columns_asks_for_none(name: str) -> None:
     expected |= {"ages"} if name != "mlp" else set()
     expected |= {"waits"} if name in CLOCKLESS else set()
     assert {spec.name for spec in rich.inputs()} == expected == set(rich.encode(histories(RICH, USERS)))
+
+
+@pytest.mark.parametrize("name", CLOCKLESS)
+def test_with_a_clock_a_position_knows_the_moment_of_its_target_and_nothing_later(name: str) -> None:
+    with Subject(name, PluginHost.load()) as subject:
+        subject.config = replace(subject.config, **dict.fromkeys(CLOCKLESS[name], True))
+        for check in (no_position_sees_the_future, what_is_masked_stays_masked, user_is_the_last_position):
+            assert not check(subject)
 
 
 @every_sequence_model

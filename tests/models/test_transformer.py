@@ -49,6 +49,18 @@ def test_the_moment_of_the_request_reaches_the_user_vector() -> None:
     assert (vectors[0] - vectors[1]).abs().max() > 1e-2
 
 
+def test_the_events_of_a_basket_predict_the_next_one() -> None:
+    basket = histories(RICH, [[3, 9, 4, 1, 5]])
+    assert basket.times_ms is not None
+    basket.times_ms[1:4] = basket.times_ms[2]
+    model = small("transformer", RICH)
+    network = weighty(model)
+    positions = network.positions(tensors(model, basket))
+    for length in range(2, 5):
+        known = replace(basket.cut(np.array([0]), np.array([length])), request_times_ms=basket.times_ms[4:])
+        torch.testing.assert_close(network.user(tensors(model, known)), positions[:, length - 1])
+
+
 def test_the_time_bias_starts_as_none() -> None:
     networks = []
     for time_bias in (True, False):

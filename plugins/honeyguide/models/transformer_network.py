@@ -185,11 +185,17 @@ class Block(nn.Module):
         bias = functional.embedding((lags + 1).clamp_min(0), by_lag).permute(2, 0, 1)[None]
         if self.time_bias is None or ages is None:
             return bias
-        # What position t predicts happens when event t + 1 does; the last one predicts now, at age 0.
-        now = functional.pad(ages, (0, 1))[:, 1:]
-        days = ages[:, None, :] - (now[:, -1:] if last else now)[:, :, None]  # [B, L or 1, L]
+        now = torch.zeros_like(ages[:, -1:]) if last else self._moments(ages, lags)
+        days = ages[:, None, :] - now[:, :, None]  # [B, L or 1, L]
         bucket = (2.0 * torch.log2(1.0 + 24.0 * days.clamp_min(0.0))).long().clamp_max(_TIMES - 1)
         return bias + self.time_bias[:, bucket].transpose(0, 1)
+
+    @staticmethod
+    def _moments(ages: Tensor, lags: Tensor) -> Tensor:
+        """Returns the ages [B, L] of what each position predicts: the next event of another time, or now, at age 0."""
+        later = (lags < 0) & (ages[:, None, :] < ages[:, :, None])  # [B, L, L]
+        moments: Tensor = (ages[:, None, :] * later).amax(2)
+        return moments
 
     def _split(self, x: Tensor) -> Tensor:
         """Returns [B, heads, L, d / heads] from [B, L, d]."""

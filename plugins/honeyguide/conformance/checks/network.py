@@ -156,8 +156,7 @@ def no_position_sees_the_future(subject: Subject) -> str:
         positions = in_numpy(network.positions, subject.encode(spec, history))[0]
         for length in range(1, len(history.items)):
             known = history.cut(np.array([0]), np.array([length]))
-            if history.times_ms is not None:  # as in training, the moment of the request is the next event's time
-                known = replace(known, request_times_ms=history.times_ms[length : length + 1])
+            known = replace(known, request_times_ms=_moment_after(history, length))
             check_close(
                 positions[length - 1],
                 in_numpy(network.positions, subject.encode(spec, known))[0, -1],
@@ -173,7 +172,7 @@ def what_is_masked_stays_masked(subject: Subject) -> str:
         return reason
     for data, spec in SPECS.items():
         network = subject.loud(spec)
-        batch = example_histories(spec, [events := min(4, subject.longest), subject.longest])
+        batch = example_histories(spec, [min(4, subject.longest), subject.longest])
         alone = subject.encode(spec, short := batch.take(np.array([0])))
         users = in_numpy(network.user, alone)
         if not np.isfinite(users).all():
@@ -181,13 +180,24 @@ def what_is_masked_stays_masked(subject: Subject) -> str:
         padded = in_numpy(network.user, subject.encode(spec, batch))[:1]
         _check_like(padded, users, f"when padding is added on its left (with {data})")
         first = short.cut(np.array([0]), np.array([1]))
-        if short.times_ms is not None and events > 1:
-            first = replace(first, request_times_ms=short.times_ms[1:2])
+        first = replace(first, request_times_ms=_moment_after(short, 1))
         early = in_numpy(network.positions, alone)[:, 0]
         _check_like(
             early, in_numpy(network.positions, subject.encode(spec, first))[:, 0], f"with what comes next (with {data})"
         )
     return ""
+
+
+def _moment_after(history: HistoryBatch, length: int) -> NDArray[np.int64] | None:
+    """Returns the (1,) moment at which one user's first events are all that is known.
+
+    As in training it is that of the next event of another time, as events of one time have the same target; where there
+    is none, it is the request's.
+    """
+    if (times := history.times_ms) is None:
+        return None
+    after = int(np.searchsorted(times, times[length - 1], "right"))
+    return times[after : after + 1] if after < len(times) else history.request_times_ms
 
 
 def _check_like(vectors: Floats, expected: Floats, when: str) -> None:
