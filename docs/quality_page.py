@@ -56,9 +56,10 @@ SECTIONS = {
         "MovieLens-1M, leave-one-out, time of the request known",
         (
             "The same events with their times; the model knows when the answer is asked for. A class of its own: "
-            "whether the next rating comes a second or a year later says a lot. Not all times are known exactly, so "
-            "the users whose last event has an exact time stand beside. Published on other data (all 3,706 items, "
-            "RecTools' HSTU tutorial), so not comparable."
+            "whether the next rating comes two seconds later, from the same page, or a year later says a lot "
+            "(`gap_to_now`). A time that is not known exactly lies between its neighbours', or repeats the last one "
+            "known, so the users whose last event has an exact time stand beside. Published on other data (all "
+            "3,706 items, RecTools' HSTU tutorial), so not comparable."
         ),
         (
             ("HSTU", ".3227", ".1879"),
