@@ -55,6 +55,14 @@ def test_it_stops_when_patience_ends_and_keeps_the_best(scores: list[float], bes
     assert not network.training
 
 
+def test_a_start_that_does_not_count_is_not_kept_however_good() -> None:
+    network, task = line([0.9, 0.1, 0.2, 0.1, 0.1], start_counts=False)
+    assert run(network, task).epochs == 2
+    assert network.weight.item() == pytest.approx(0.4, abs=1e-4)
+    network, task = line([0.9], start_counts=False, epochs=0)
+    assert run(network, task) == LoopResult(epochs=0, scores=(0.9,))
+
+
 def test_it_stops_at_the_most_epochs() -> None:
     network, task = line([0.0, 0.1, 0.2, 0.3], epochs=3)
     reports: list[Progress] = []

@@ -93,6 +93,18 @@ def test_fitting_the_ranker_leaves_the_rest_as_it_was(host: PluginHost, checkerb
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_what_the_few_watched_lists_say_of_the_start_does_not_undo_the_ranker(
+    host: PluginHost, checkerboard: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([0.9, 0.5, 0.6])
+    monkeypatch.setattr("honeyguide.training.fit.ranker._list_ndcg", lambda *_: next(told))
+    cls = host.model("tiny_ranking")
+    model = cls(cls.Config(width=1), checkerboard[0])
+    trained = fit_model(model, *checkerboard[1:], FitOptions.for_model(cls, {"candidates": 24, "ranker_epochs": 2}))
+    assert trained.report["ranker_fit"]["epochs"] == 2
+    assert trained.report["ranker"].startswith("kept: NDCG@10 +")
+
+
 def test_a_useful_ranker_is_kept(host: PluginHost, checkerboard: Board) -> None:
     cls = host.model("tiny_ranking")
     model = cls(cls.Config(width=1), checkerboard[0])  # one dimension cannot hold the ring, so there is much to gain

@@ -63,6 +63,8 @@ class Task:
     seed: int
     beta2: float = 0.999
     """AdamW's decay of the squared gradients' mean."""
+    start_counts: bool = True
+    """Whether the weights before the first epoch may turn out the best; else they only do where there is no epoch."""
     schedule: str = "constant"
     """One of `honeyguide.training.fit.options.SCHEDULES`."""
     guard: Callable[[object], AbstractContextManager[object]] = nullcontext
@@ -115,7 +117,7 @@ def run(network: nn.Module, task: Task, *, state: Path | None = None, progress: 
             record(state, task.phase, course.epochs)
     network.cpu().load_state_dict(course.best)
     network.eval()
-    return LoopResult(epochs=course.best_epoch, scores=course.scores)
+    return LoopResult(epochs=course.best_epoch(task), scores=course.scores)
 
 
 class _Course:
@@ -129,9 +131,9 @@ class _Course:
     def scores(self) -> tuple[float, ...]:
         return tuple(epoch.score for epoch in self.epochs)
 
-    @property
-    def best_epoch(self) -> int:
-        return int(np.argmax(self.scores))  # the first of equals
+    def best_epoch(self, task: Task) -> int:
+        skipped = 0 if task.start_counts or len(self.scores) == 1 else 1
+        return skipped + int(np.argmax(self.scores[skipped:]))  # the first of equals
 
     def over(self, task: Task) -> bool:
         """Whether training is to end: all epochs are done, or those since the best one are as many as the patience.
@@ -146,10 +148,8 @@ class _Course:
     def add(self, network: nn.Module, task: Task, loss: float | None, started: float) -> None:
         """Measures the network after an epoch that began at ``started``, and keeps its weights if they are best."""
         network.eval()
-        score = task.score()
-        better = score > max(self.scores, default=float("-inf"))
-        self.epochs.append(Epoch(len(self.epochs), loss, score, time.perf_counter() - started))
-        if better:
+        self.epochs.append(Epoch(len(self.epochs), loss, task.score(), time.perf_counter() - started))
+        if self.best_epoch(task) == len(self.epochs) - 1:
             self.best = state_of(network)
 
     def to_tree(self) -> dict[str, Any]:

@@ -205,6 +205,9 @@ def fit_ranker(
             weight_decay=options.ranker_weight_decay,
             seed=options.seed,
             beta2=options.beta2,
+            # Before the first epoch it ranks as retrieval does; whether it is better than that, the gate asks of
+            # validation users, who are more than the few lists watched here.
+            start_counts=False,
             schedule=options.schedule,
             guard=partial(plugin_call, model, "rank"),
         )
