@@ -13,6 +13,7 @@ from honeyguide.cli import items
 from honeyguide.cli.failures import ExitCode
 from honeyguide.client import FailedPreconditionError, InputError
 from honeyguide.sdk.errors import DataError
+from honeyguide.v1.history_pb2 import ModelVersion
 
 
 @pytest.fixture
@@ -57,6 +58,16 @@ def test_what_nothing_reads_and_who_does_not_place_is_said(fake, honeyguide, tmp
     assert said["failures"] == [{"name": "odd", "version": 2, "problem": "no encoder"}]
 
 
+def test_which_pipelines_recommend_them_is_said(fake, honeyguide, tmp_path):
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"item_id": "n", "title": "New"}')
+    assert "shop, plain" in honeyguide("add", str(file), "--server", fake.address).stdout
+    fake.placing = [ModelVersion(name="other", version=1)]
+    done = honeyguide("add", str(file), "--server", fake.address)
+    assert "no pipeline retrieves with a model that places them" in done.stderr
+    assert json.loads(honeyguide("add", str(file), "--server", fake.address, "--json").stdout)["pipelines"] == []
+
+
 def test_added_items_are_listed_and_taken_out(fake, honeyguide):
     assert "price" in honeyguide("list", "--server", fake.address).stdout
     done = honeyguide("delete", "n", "m", "--server", fake.address, "--json")
@@ -83,7 +94,7 @@ def test_any_text_with_a_mark_before_it_and_any_ends_of_lines_is_read(fake, hone
     lines = [f'{{"item_id": {number}, "title": "{title}"}}' for number, title in enumerate(titles)]
     file.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     assert honeyguide("add", str(file), "--server", fake.address).exit_code == ExitCode.DONE
-    ((_, request, *_),) = fake.requests
+    (request,) = (request for name, request, *_ in fake.requests if name == "UpsertItems")
     assert [item.title for item in request.items] == titles
 
 

@@ -52,7 +52,7 @@ class FakeServer(
         self.requests: list[tuple[str, Any]] = []
         self.authorizations: list[str] = []
         self.failures: dict[str, list[Any]] = defaultdict(list)
-        self.models = [history_pb2.ModelVersion(name="cf", version=1)]
+        self.models = self.placing = [history_pb2.ModelVersion(name="cf", version=1)]
         self.events: list[event_service_pb2.Event] = []
         self.streams = 0
         self.unanswered = 0
@@ -263,7 +263,7 @@ class FakeServer(
         columns = {name for item in request.items for name in item.numbers} - {"price"}
         failure = model_service_pb2.PlacingFailure(model={"name": "odd", "version": 2}, problem="no encoder")
         return model_service_pb2.UpsertItemsResponse(
-            added_count=len(request.items), models=self.models, unknown_columns=columns, failures=[failure]
+            added_count=len(request.items), models=self.placing, unknown_columns=columns, failures=[failure]
         )
 
     def DeleteItems(self, request, context):

@@ -66,10 +66,16 @@ def add_items(
             placing |= dict.fromkeys((model.name, model.version) for model in done.models)
             unread |= dict.fromkeys(done.unknown_columns)
             failures |= {(failure.model.name, failure.model.version): failure.problem for failure in done.failures}
+        pipelines = [  # of several retrievers the first one places
+            pipeline.name
+            for pipeline in client.pipelines()
+            if any((first.name, first.version) in placing for first in pipeline.retrievers[:1])
+        ]
     if json:
         models = [{"name": name, "version": version} for name, version in placing]
         failed = [{"name": name, "version": version, "problem": why} for (name, version), why in failures.items()]
         about = {"known_item_ids": known, "unknown_columns": list(unread), "models": models, "failures": failed}
+        about["pipelines"] = pipelines
         print_json({"added": added, "replaced": replaced, **about})
         return
     rows = [
@@ -77,8 +83,13 @@ def add_items(
         ("replaced", f"{replaced:,}"),
         ("in a catalogue already", f"{len(known):,}"),
         ("placed by", ", ".join(f"{name} {version}" for name, version in placing)),
+        ("recommended by", ", ".join(pipelines) or "no pipeline"),
     ]
     print_table(f"{file} → {server.server}", ("items", ""), rows)
+    if not pipelines:
+        print_note(
+            "nobody is recommended them", "no pipeline retrieves with a model that places them: add one to the settings"
+        )
     if unread:
         print_note("no model reads column", ", ".join(unread))
     for (name, version), problem in failures.items():
