@@ -87,7 +87,7 @@ def test_recommend_prints_rank_item_title_score_and_source(fake, honeyguide):
     )
     assert done.exit_code == 0
     assert "For user u, by cf 1" in done.stdout
-    for word in ("rank", "item", "title", "score", "source", "i-u", "Honig", "0.5000", "retrieved", "a, b"):
+    for word in ("rank", "item", "title", "score", "source", "i-u", "Honig", "0.5000", "retrieved", "Title a; Title b"):
         assert word in done.stdout
     assert "RANK_FAILED" in done.stderr
     assert f"honeyguide record u i-u --server {fake.address}" in done.stderr

@@ -80,7 +80,7 @@ def _print(answer: Recommendations, user: str | None, explain: bool) -> None:
     columns = ["rank", "item", "title", "score", "source"] + ["because"] * explain
     rows = [
         [rank, item.item_id, item.title, item.score, item.source.lower()]
-        + [", ".join(b.item_id for b in item.because_items)] * explain
+        + ["; ".join(b.title or b.item_id for b in item.because_items)] * explain
         for rank, item in enumerate(answer, 1)
     ]
     models = ", ".join(map(str, answer.models))
