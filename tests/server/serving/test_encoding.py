@@ -223,9 +223,21 @@ class Ageing(Fading):
         return [found + arrays["ages"][:, -1:] for found in super().run(arrays, outputs, limit)]
 
 
+class Hurried(Fading):
+    """Reads whether the newest event was within the last ten seconds."""
+
+    def run(self, arrays: Arrays, outputs: Sequence[str], limit: object = None) -> list[np.ndarray]:
+        return [found + (arrays["ages"][:, -1:] < 10_000) for found in super().run(arrays, outputs, limit)]
+
+
 @pytest.mark.parametrize(
     ("model", "graph", "depends"),
-    [(Timed, Fading, False), (Aged, Ageing, True), (Aged, Fading, False)],  # in the last the ranker alone reads ages
+    [
+        (Timed, Fading, False),
+        (Aged, Ageing, True),
+        (Aged, Hurried, True),
+        (Aged, Fading, False),  # the ranker alone reads ages
+    ],
 )
 @pytest.mark.parametrize("steps", [True, False])
 def test_a_vector_that_depends_on_the_moment_is_found_out(
