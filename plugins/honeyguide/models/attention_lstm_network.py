@@ -64,9 +64,10 @@ class AttentionLstmNetwork(nn.Module):
             gates[:cells, -1], gates[cells : 2 * cells, -1] = -torch.logit(memory), torch.logit(memory)
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
-        """Counts popularity and the ranker's evidence, and reads what is known of the items, if that counts."""
+        """Counts popularity, waits and the ranker's evidence, and reads what is known of the items, if that counts."""
         if self.known is not None:
             self.known.observe(items)
+        self.events.observe(histories)
         self.head.observe(histories)
         self.ranker.observe(histories)
 

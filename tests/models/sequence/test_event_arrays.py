@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import DAY, PLAIN, RICH
 
-from honeyguide.models.sequence.event_arrays import WAITS, encode_events, event_inputs
+from honeyguide.models.sequence.event_arrays import WAITS, encode_events, event_inputs, nearest_waits
 from honeyguide.sdk import HistoryBatch
 
 MINUTE = 60_000
@@ -89,6 +89,18 @@ def test_a_wait_of_any_length_has_a_kind_and_what_has_no_times_has_none() -> Non
     assert min(waits_of(backwards)[0]) == 1
     assert waits_of(HistoryBatch.from_lists([[4, 5], [7]])) == [[0, 0], [0, 0]]
     assert waits_of(HistoryBatch.from_lists([])) == []
+
+
+def test_a_wait_that_no_two_events_of_a_user_have_between_them_is_read_as_the_nearest() -> None:
+    minute, day = kind_of(60), kind_of(86_400)
+    nearest = nearest_waits(TWO_USERS).tolist()
+    assert nearest[:2] + nearest[minute : minute + 2] == [0, minute, minute, minute]
+    assert (nearest[day], nearest[WAITS]) == (day, day)
+    middle = (minute + day) // 2
+    assert nearest[middle : middle + 2] == [minute, day]
+    assert set(nearest) == {0, minute, day}, "six days lie between two users"
+    for unknown in (replace(TWO_USERS, times_ms=np.full(4, DAY)), replace(TWO_USERS, times_ms=None)):
+        assert nearest_waits(unknown).tolist() == list(range(WAITS + 1))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The two ends of a sequence network, as the options of `options.py` shape them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,24 @@ def test_an_event_is_its_item_and_what_else_is_known_of_it() -> None:
     assert plain.numbers is None
     assert plain.types is None
     assert plain.waits is None
+
+
+def test_an_event_with_a_wait_that_no_training_event_has_is_read_with_the_nearest() -> None:
+    model = small("transformer", RICH)
+    torch.manual_seed(0)
+    events = EventEmbedding(model.config, RICH, waits=True).eval()
+    assert events.waits is not None
+    nn.init.normal_(events.waits.weight)
+    one = histories(RICH, [[3]])
+    assert one.times_ms is not None
+    events.observe(replace(histories(RICH, [[1, 2, 3]]), times_ms=np.array([0, 1_000, 61_000])))
+
+    def vector(wait_ms: int) -> torch.Tensor:
+        return events(tensors(model, replace(one, request_times_ms=one.times_ms + wait_ms)))
+
+    torch.testing.assert_close(vector(5), vector(1_000))
+    torch.testing.assert_close(vector(9_000_000_000), vector(60_000))
+    assert (vector(5) - vector(60_000)).abs().max() > 0.1
 
 
 def test_both_ends_are_of_the_same_size_at_first() -> None:

@@ -223,11 +223,18 @@ class Ageing(Fading):
         return [found + arrays["ages"][:, -1:] for found in super().run(arrays, outputs, limit)]
 
 
-class Hurried(Fading):
-    """Reads whether the newest event was within the last ten seconds."""
+class Brief(Fading):
+    """Reads whether the newest event was in these two seconds, as where training met no longer times."""
 
     def run(self, arrays: Arrays, outputs: Sequence[str], limit: object = None) -> list[np.ndarray]:
-        return [found + (arrays["ages"][:, -1:] < 10_000) for found in super().run(arrays, outputs, limit)]
+        return [found + (arrays["ages"][:, -1:] < 2_000) for found in super().run(arrays, outputs, limit)]
+
+
+class Lasting(Fading):
+    """Reads whether the newest event was five years ago."""
+
+    def run(self, arrays: Arrays, outputs: Sequence[str], limit: object = None) -> list[np.ndarray]:
+        return [found + (arrays["ages"][:, -1:] > 157_680_000_000) for found in super().run(arrays, outputs, limit)]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,8 @@ class Hurried(Fading):
     [
         (Timed, Fading, False),
         (Aged, Ageing, True),
-        (Aged, Hurried, True),
+        (Aged, Brief, True),
+        (Aged, Lasting, True),
         (Aged, Fading, False),  # the ranker alone reads ages
     ],
 )

@@ -43,8 +43,9 @@ class PooledNetwork(nn.Module):
         self.ranker = EvidenceRanker(config, data)
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
-        """Reads what is known of the items; counts popularity and the ranker's evidence."""
+        """Reads what is known of the items; counts popularity, waits and the ranker's evidence."""
         self.known.observe(items)
+        self.events.observe(histories)
         self.head.observe(histories)
         self.ranker.observe(histories)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from honeyguide.sdk import Arrays, DataSpec, HistoryBatch, TensorSpec
 
-__all__ = ["WAITS", "encode_events", "event_inputs", "numbers_of"]
+__all__ = ["WAITS", "encode_events", "event_inputs", "nearest_waits", "numbers_of"]
 
 WAITS = 56
 """Kinds of "waits", two for each doubling of the seconds: to nine years."""
@@ -68,6 +68,22 @@ def encode_events(
     return arrays
 
 
+def nearest_waits(histories: HistoryBatch) -> NDArray[np.int64]:
+    """Returns (WAITS + 1,) by kind of "waits" the nearest that lies between two events of a user, the shorter of two.
+
+    Where there is none at all, each kind is its own nearest, as 0 always is.
+    """
+    kinds = np.arange(WAITS + 1)
+    if histories.times_ms is None:
+        return kinds
+    users = np.repeat(np.arange(len(histories)), histories.lengths)
+    waits = np.diff(histories.times_ms)[users[1:] == users[:-1]]
+    met = np.unique(_kinds(waits[waits > 0]))
+    if met.size:
+        kinds[1:] = met[np.abs(kinds[1:, None] - met).argmin(1)]
+    return kinds
+
+
 def _ages(batch: HistoryBatch) -> NDArray[np.float32]:
     """Returns (events,) days from each event to now; 0 where events have no times."""
     if batch.times_ms is None:
@@ -86,7 +102,12 @@ def _waits(batch: HistoryBatch) -> NDArray[np.int64]:
     after = np.append(np.flatnonzero(starts_here), events)[np.cumsum(starts_here)]  # where the next time starts
     followed = after < np.repeat(batch.offsets[1:], batch.lengths)
     until = np.where(followed, times[np.minimum(after, events - 1)], _now(batch))
-    doublings = np.log2(1.0 + np.maximum(until - times, 0) / 1000.0)
+    return _kinds(until - times)
+
+
+def _kinds(waits_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the kinds, 1 to `WAITS`, of times in milliseconds."""
+    doublings = np.log2(1.0 + np.maximum(waits_ms, 0) / 1000.0)
     return np.minimum(1 + (2.0 * doublings).astype(np.int64), WAITS)
 
 

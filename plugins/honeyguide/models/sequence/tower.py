@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from honeyguide.models.content_based.item_features import ItemFeatures, ItemProjection, combined_vectors
-from honeyguide.models.sequence.event_arrays import WAITS, numbers_of
+from honeyguide.models.sequence.event_arrays import WAITS, nearest_waits, numbers_of
 from honeyguide.models.sequence.options import SequenceOptions
 from honeyguide.models.sequence.softmax import SeenItems, full_softmax_loss, sampled_softmax_loss
 from honeyguide.sdk import DataSpec, HistoryBatch
@@ -27,6 +27,8 @@ _TEMPERATURE = 0.05
 
 class EventEmbedding(nn.Module):
     """Embedding of each event as a vector: its item, and what else is known of it; padding is a vector of zeros."""
+
+    nearest_waits: Tensor
 
     def __init__(
         self,
@@ -61,7 +63,16 @@ class EventEmbedding(nn.Module):
                 nn.init.normal_(part.weight, std=0.02)
         if self.waits is not None:
             nn.init.zeros_(self.waits.weight[0])  # not known
+            self.register_buffer("nearest_waits", torch.arange(WAITS + 1))
         self.dropout = nn.Dropout(config.dropout)
+
+    def observe(self, histories: HistoryBatch) -> None:
+        """Looks which waits there are: any other is read as the nearest, since its own vector is never learnt.
+
+        In times by the second no wait is shorter than one, yet most are when a recorded event is asked about at once.
+        """
+        if self.waits is not None:
+            self.nearest_waits.copy_(torch.from_numpy(nearest_waits(histories)))
 
     def vectors(self) -> Tensor:
         """Returns the [N + 1, d] vectors of the history's items by token."""
@@ -76,7 +87,7 @@ class EventEmbedding(nn.Module):
         if self.types is not None:
             x = x + self.types(batch["types"])
         if self.waits is not None:
-            x = x + self.waits(batch["waits"])
+            x = x + self.waits(self.nearest_waits[batch["waits"]])
         vectors: Tensor = self.dropout(x) * (tokens > 0)[:, :, None]
         return vectors
 

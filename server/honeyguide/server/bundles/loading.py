@@ -49,8 +49,8 @@ from honeyguide.server.bundles.user_cache import VectorCache
 
 __all__ = ["depends_on_now", "load_bundle"]
 
-_MOMENTS = (0, 2_000, 20_000, 400_000, 20_000_000, 40_000_000_000)
-"""Moments of requests, milliseconds after the newest event: at once, seconds, minutes, hours, more than a year."""
+_MOMENTS = (0, 1_000, 20_000, 400_000, 20_000_000, 40_000_000_000, 320_000_000_000)
+"""Moments of requests, milliseconds after the newest event: at once, seconds, minutes, hours, one year and ten."""
 _WARM_USERS, _WARM_LENGTH = 32, 64
 """What is computed once before a bundle serves: a batch as it comes under load, of histories as long as most."""
 _Read = Callable[[str], bytes]
