@@ -61,6 +61,15 @@ def test_now_is_the_moment_of_the_target(host: PluginHost) -> None:
     assert windows.request_times_ms.tolist() == [9]
 
 
+def test_now_is_the_moment_of_the_target_also_where_a_window_ends_within_a_basket(host: PluginHost) -> None:
+    times = np.array([10, 20, 30, 30, 30, 40, 50], np.int64)
+    history = HistoryBatch(np.arange(7, dtype=np.int32), np.array([0, 7]), times_ms=times)
+    windows = batches(host, history, max_length=3).epoch(0).windows
+    assert windows.items.tolist() == [0, 1, 2, 3, 4, 5]
+    assert windows.request_times_ms is not None
+    assert windows.request_times_ms.tolist() == [40, 50]
+
+
 def test_seed_and_epoch_fix_the_batches(host: PluginHost) -> None:
     rng = np.random.default_rng(0)
     histories = HistoryBatch.from_lists([rng.integers(0, 100, n).tolist() for n in rng.integers(2, 9, 40)])

@@ -117,13 +117,17 @@ class TrainingBatches:
         from_end = np.cumsum(counts)[users] - np.arange(len(users)) - 1  # 0 is the newest window
         stops = ends[users] - from_end * model.max_length
         starts = np.maximum(begins[users], stops - model.max_length)
-        self._windows = before(histories, starts, stops)
+        self._windows = histories.cut(starts, stops)
         plain = HistoryBatch(histories.items, histories.offsets)
         self._earlier = plain.cut(np.maximum(begins[users], starts - _EARLIER * model.max_length), starts)
         lengths = stops - starts
         events = np.repeat(starts - self._windows.offsets[:-1], lengths) + np.arange(lengths.sum())
         basket_of = np.repeat(np.arange(len(self._baskets.offsets) - 1), np.diff(self._baskets.offsets))
         self._next_basket = basket_of[events] + 1  # (positions,)
+        if histories.times_ms is not None:  # a window may end within a basket, all of which is asked about the next
+            newest = self._next_basket[self._windows.offsets[1:] - 1]
+            moments = histories.times_ms[self._baskets.offsets[newest]]
+            self._windows = replace(self._windows, request_times_ms=moments)
         self._tokens = tokens if at_least == 1 else min(tokens, max(len(events) // at_least, 1))
 
     @property
