@@ -35,7 +35,8 @@ type History struct {
 	// are skipped and counted in the response, never an error.
 	ItemIds []string `protobuf:"bytes,1,rep,name=item_ids,json=itemIds,proto3" json:"item_ids,omitempty"`
 	// When each event happened: milliseconds since 1970-01-01 UTC, non-decreasing, at most one day ahead of the server's
-	// clock. Events with equal times happened together. Empty: the order counts alone.
+	// clock. Events with equal times happened together. Empty: the order counts alone, and for models that read the clock
+	// all happened at the moment of the request.
 	TimesMs []int64 `protobuf:"varint,2,rep,packed,name=times_ms,json=timesMs,proto3" json:"times_ms,omitempty"`
 	// What each event was ("view", "click", "purchase", …), at most 64 bytes. "" is an event without a type.
 	EventTypes []string `protobuf:"bytes,3,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`

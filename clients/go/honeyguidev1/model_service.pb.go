@@ -1467,7 +1467,8 @@ func (x *ListPluginsResponse) GetNextPageToken() string {
 }
 
 // An item that models did not meet in training, and what is known of it. A model places it among its items by what it was
-// trained on of these; the rest, and what is missing, counts for nothing.
+// trained on of these; the rest, and what is missing, counts for nothing. One of which nothing is said but its id is
+// INVALID_ARGUMENT.
 type NewItem struct {
 	state         protoimpl.MessageState
 	sizeCache     protoimpl.SizeCache
