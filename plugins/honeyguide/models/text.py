@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from honeyguide.models.sequence.model import SequenceModel
-from honeyguide.models.sequence.options import SEQUENCE_FIT, ClockOptions
+from honeyguide.models.sequence.options import SEQUENCE_FIT, SequenceOptions
 from honeyguide.sdk import RegisterModel, hookimpl
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["PooledOptions", "Text", "TextOptions", "register_models"]
 
 
 @dataclass(frozen=True)
-class PooledOptions(ClockOptions):
+class PooledOptions(SequenceOptions):
     """Options of models whose items are nothing but what is known of them."""
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from honeyguide.models.sequence.tower import EventEmbedding, ItemHead
 from honeyguide.sdk import DataSpec, HistoryBatch, ItemTable
 
 if TYPE_CHECKING:
-    from honeyguide.models.sequence.options import ClockOptions
+    from honeyguide.models.sequence.options import SequenceOptions
 
 __all__ = ["PooledNetwork"]
 
@@ -34,18 +34,17 @@ __all__ = ["PooledNetwork"]
 class PooledNetwork(nn.Module):
     """Network of the models ``text`` and ``content``."""
 
-    def __init__(self, config: ClockOptions, data: DataSpec, known: ItemFeatures) -> None:
+    def __init__(self, config: SequenceOptions, data: DataSpec, known: ItemFeatures) -> None:
         super().__init__()
         self.known = known
-        self.events = EventEmbedding(config, data, known, free=False, waits=config.gap_to_now)
+        self.events = EventEmbedding(config, data, known, free=False)
         self.kernel = nn.Parameter(start_kernel(config.max_length, config.dimension))
         self.head = ItemHead(config, data, self.events, known, free=False)
         self.ranker = EvidenceRanker(config, data)
 
     def observe(self, histories: HistoryBatch, items: ItemTable) -> None:
-        """Reads what is known of the items; counts popularity, waits and the ranker's evidence."""
+        """Reads what is known of the items; counts popularity and the ranker's evidence."""
         self.known.observe(items)
-        self.events.observe(histories)
         self.head.observe(histories)
         self.ranker.observe(histories)
 

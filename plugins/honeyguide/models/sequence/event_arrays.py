@@ -112,10 +112,7 @@ def _kinds(waits_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _now(batch: HistoryBatch) -> NDArray[np.int64]:
-    """Returns (events,) the moment of each user's request, or of the newest event where that is later or all is known.
-
-    A request's own moment may be unknown, as where users are encoded without a request.
-    """
+    """Returns (events,) each user's moment: the request's, or the newest event's where that is later or alone known."""
     assert batch.times_ms is not None
     newest = batch.times_ms[np.maximum(batch.offsets[1:] - 1, 0)]
     now = newest if batch.request_times_ms is None else np.maximum(batch.request_times_ms, newest)

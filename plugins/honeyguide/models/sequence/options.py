@@ -96,7 +96,10 @@ class SequenceOptions(ItemOptions, RetrieverOptions):
 
 @dataclass(frozen=True)
 class ClockOptions(SequenceOptions):
-    """Options of sequence models that read a history anew for each answer, so that it may follow the clock."""
+    """Options of sequence models in which what an event says depends on how long it was to the next one.
+
+    `gru` keeps a state, which cannot hold a moment that is not known yet; sums of events move all answers alike.
+    """
 
     gap_to_now: bool = False
     """Whether each event also says how long after it the next one came, and the newest how long before the moment of
