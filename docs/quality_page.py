@@ -295,6 +295,7 @@ def _details(rows: Sequence[Row], runs: Sequence[Row], table: Table, *, several:
     how = [
         (
             f"{r['model']}, seed {r['seed']}",
+            ", ".join(f"{name} {value}" for name, value in r.get("options", {}).items()),
             f"`{r['command']}`",
             r["date"][:10],
             f"{r['machine']['cpu']}, {r['machine']['cores']} cores",
@@ -312,7 +313,7 @@ def _details(rows: Sequence[Row], runs: Sequence[Row], table: Table, *, several:
             "The ranker's verdict is the validation users'."
         )
         text += f"\n### How each was made\n\n{fill(words, 120)}\n\n"
-        text += table(("run", "command", "date", "machine", "resumed", "validation said"), how)
+        text += table(("run", "options", "command", "date", "machine", "resumed", "validation said"), how)
     return text
 
 

@@ -77,7 +77,7 @@ def test_the_table_has_a_column_for_each_rule(home: Path) -> None:
     ("rule", "error", "message"),
     [
         ("tidy", PluginError, "offers rule 'tidy'; there are: category_cap, diversity, seen"),
-        ("seen:newest=few", ConfigError, "rule 'seen': option 'newest' is 'few'; it must be int"),
+        ("seen:newest=few", ConfigError, "rule 'seen': option 'newest' is 'few'; it must be a whole number"),
         ("seen:oldest=1", ConfigError, "rule 'seen': unknown option 'oldest'; there are: newest"),
         ("category_cap:cap=2,3", ConfigError, "option 'cap' is '2,3'"),
         ("seen:newest=1,", ConfigError, "option 'newest' is '1,'"),

@@ -13,6 +13,7 @@ from honeyguide.sdk.errors import ConfigError
 __all__ = ["config_from", "config_to"]
 
 _INT64 = range(-(1 << 63), 1 << 63)
+_KINDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def config_to(config: Any) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         return float(_check_bounds(name, value))
     elif kind in (str, int, float, bool) and type(value) is kind:
         return _check_bounds(name, value)
-    raise ConfigError(f"option {name!r} is {_shown(value)}; it must be {getattr(kind, '__name__', kind)}")
+    raise ConfigError(f"option {name!r} is {_shown(value)}; it must be {_KINDS.get(kind, kind)}")
 
 
 def _check_bounds(name: str, value: Any) -> Any:

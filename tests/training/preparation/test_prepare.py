@@ -233,7 +233,7 @@ def test_nothing_left_or_a_wrong_unit_says_what_to_do(
         ({"impute": "zero"}, "median, mean, interpolation"),
         ({"winsorise": 5.0}, "percentile"),
         ({"min_user_events": 0}, "1 or more"),
-        ({"min_user_events": "many"}, "must be int"),
+        ({"min_user_events": "many"}, "must be a whole number"),
         ({"validation_fraction": 0.6, "test_fraction": 0.4, "split": "random"}, "leave something to train on"),
         ({"validation_from": "2020-01-01"}, "go together"),
         ({"split": "global-time"}, "needs a time column"),
