@@ -217,6 +217,9 @@ def _upsert(message: Any) -> Expected:
     for item in message.items:
         columns = (item.categories, item.texts, item.numbers, item.vectors)
         wrong += _text("title", item.title, 0, 500) + _texts("categories", item.categories, 1, 256)
+        texts = [item.title, *item.texts.values()]
+        if not (any(map(str.strip, texts)) or item.categories or item.numbers or item.vectors):
+            wrong.append("nothing is said")
         wrong += ["entries"] if any(len(column) > 100 for column in columns) else []
         wrong += _texts("column", [*item.texts, *item.numbers, *item.vectors], 1, 256)
         wrong += _texts("texts", list(item.texts.values()), 0, 10_000)
