@@ -68,6 +68,15 @@ def test_which_pipelines_recommend_them_is_said(fake, honeyguide, tmp_path):
     assert json.loads(honeyguide("add", str(file), "--server", fake.address, "--json").stdout)["pipelines"] == []
 
 
+def test_nothing_is_added_where_the_pipelines_cannot_be_told(fake, honeyguide, tmp_path):
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"item_id": "n", "title": "New"}')
+    fake.fail("ListPipelines", grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION", "not now")
+    refused = honeyguide("add", str(file), "--server", fake.address, catch_exceptions=True)
+    assert isinstance(refused.exception, FailedPreconditionError)
+    assert "UpsertItems" not in [name for name, *_ in fake.requests]
+
+
 def test_added_items_are_listed_and_taken_out(fake, honeyguide):
     assert "price" in honeyguide("list", "--server", fake.address).stdout
     done = honeyguide("delete", "n", "m", "--server", fake.address, "--json")

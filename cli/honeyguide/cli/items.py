@@ -55,7 +55,8 @@ def add_items(
     unread: dict[str, None] = {}
     failures: dict[tuple[str, int], str] = {}
     with server.connect(_TIMEOUT) as client:
-        for part in _parts(_read(file)):
+        items, listed = _read(file), list(client.pipelines())  # whatever fails here fails before anything is added
+        for part in _parts(items):
             try:
                 done = client.upsert_items([item for _, item in part])
             except Exception as error:
@@ -68,7 +69,7 @@ def add_items(
             failures |= {(failure.model.name, failure.model.version): failure.problem for failure in done.failures}
         pipelines = [  # of several retrievers the first one places
             pipeline.name
-            for pipeline in client.pipelines()
+            for pipeline in listed
             if any((first.name, first.version) in placing for first in pipeline.retrievers[:1])
         ]
     if json:
