@@ -6,6 +6,7 @@ Named here: `connections.py`, `door.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import threading
 from collections.abc import Iterator
@@ -44,7 +45,11 @@ async def ended(port: int, sent: bytes, more: bytes = b"", every: float = 0.05) 
             writer.write(bytes([byte]))
 
     task = asyncio.create_task(trickle())
-    received = await asyncio.wait_for(reader.read(), 10)
+    received = b""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionResetError):  # a byte went out after the server had closed
+            while part := await reader.read(1 << 16):
+                received += part
     task.cancel()
     writer.close()
     return received, monotonic() - start
@@ -64,12 +69,12 @@ async def test_who_says_nothing_or_slowly_is_let_go(start: Any, web: Any, monkey
             ended(port, whole),
             ended(port, whole + HEAD[:20], HEAD[20:]),
         )
-        assert (nothing[0], nothing[1] < 2) == (b"", True)
-        assert (headers[0], headers[1] < 2) == (b"", True)
+        assert (nothing[0], nothing[1] < 4) == (b"", True)
+        assert (headers[0], headers[1] < 4) == (b"", True)  # of more than 5 s
         assert body[0].startswith(b"HTTP/1.1 504")
         assert b"DEADLINE_PASSED" in body[0]
-        assert (kept[0].count(b"HTTP/1.1 200"), 0.9 < kept[1] < 4) == (1, True)
-        assert (again[0].count(b"HTTP/1.1 200"), again[1] < 2) == (1, True)
+        assert (kept[0].count(b"HTTP/1.1 200"), 0.9 < kept[1] < 8) == (1, True)
+        assert (again[0].count(b"HTTP/1.1 200"), again[1] < 4) == (1, True)
 
 
 async def test_a_thousand_idle_connections_keep_nobody_out(start: Any, web: Any, many_files: None) -> None:
