@@ -245,7 +245,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(fake, users, tmp_pa
     kills, reached = 0, threading.Event()
 
     def hold(number, context):
-        if kills < 3 and number == 25 + kills:
+        if kills < 3 and number >= 25 + kills:  # batches of who was killed may still come, and count
             reached.set()
             while context.is_active():
                 time.sleep(0.005)
