@@ -172,7 +172,7 @@ async def test_deadlines_cancellation_and_a_full_queue(start: Any, transport: st
         first = asyncio.ensure_future(_wait(recommend(RecommendRequest(history=KNOWN))))
         while not running.server.workers._computing:  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.005)
-        expired, cancelled = (recommend(RecommendRequest(history=KNOWN), timeout=t) for t in (0.3, 30))
+        expired, cancelled = (recommend(RecommendRequest(history=KNOWN), timeout=t) for t in (2, 30))
         await waiting(running, 2)
         code, _, parts = await refusal(recommend(RecommendRequest(history=KNOWN)))
         assert (code, parts["ErrorInfo"].reason) == (CODE.RESOURCE_EXHAUSTED, "OVER_CAPACITY")
