@@ -57,16 +57,7 @@ class Bench:
         """Trains, exports and measures an entry, unless that is done."""
         if Kept(self.work, entry.name, seed).done:
             return
-        run = self.work / f"{entry.name}-seed-{seed}"
-        if not (run / "checkpoint.json").exists():
-            say(f"training {run}")
-            over = [self.work / f"{name}-seed-{seed}" for name in entry.over]
-            training.train(entry.model, self.dataset, out=run, seed=seed, option=entry.option, retriever=over)
-        checkpoint = read_checkpoint(run)
-        serves = not checkpoint.retrievers or checkpoint.candidates > 0  # a joint ranker that was left out does not
-        if serves and not (self.work / "models" / run.name / "1").exists():
-            say(f"exporting {run}")
-            exporters.export(run, self.dataset, repository=self.work / "models", name=run.name)
+        run, checkpoint, serves = self._run(entry, seed)
         say(f"measuring {run}")
         table = _Table(self, entry.name, seed)
         for asked, test in self.tests():
@@ -103,6 +94,25 @@ class Bench:
             return None
         users = set(json.loads(file.read_text()))
         return np.array([user in users for user in test.user_ids])
+
+    def _run(self, entry: Entry, seed: int) -> tuple[Path, Checkpoint, bool]:
+        """Trains and exports an entry, and first what retrieves for it, unless that is done.
+
+        Returns:
+            The run, its checkpoint, and whether there is a bundle of it: a joint ranker that was left out has none.
+        """
+        run = self.work / f"{entry.name}-seed-{seed}"
+        if not (run / "checkpoint.json").exists():
+            entries = {entry.name: entry for entry in self.suite.entries}
+            over = [self._run(entries[name], own)[0] for name, own in entry.members(seed)]
+            say(f"training {run}")
+            training.train(entry.model, self.dataset, out=run, seed=seed, option=entry.option, retriever=over)
+        checkpoint = read_checkpoint(run)
+        serves = not checkpoint.retrievers or checkpoint.candidates > 0
+        if serves and not (self.work / "models" / run.name / "1").exists():
+            say(f"exporting {run}")
+            exporters.export(run, self.dataset, repository=self.work / "models", name=run.name)
+        return run, checkpoint, serves
 
     def _asked(self) -> list[str]:
         return [targets or self.dataset.targets for targets in self.suite.targets]

@@ -30,12 +30,17 @@ class Entry:
     """What it is called; "" as the model."""
     option: Mapping[str, Any] = field(default_factory=dict)
     over: Sequence[str] = ()
-    """Names of the entries that retrieve for it."""
+    """Names of the entries that retrieve for it; one that stands there n times does so with n runs of other seeds."""
 
     @property
     def name(self) -> str:
         """What row, run and bundle are called."""
         return self.label or self.model
+
+    def members(self, seed: int) -> list[tuple[str, int]]:
+        """Returns what retrieves for a seed: names with their runs' seeds, which no other seed of it shares."""
+        of = self.over
+        return [(name, seed * of.count(name) + of[:place].count(name)) for place, name in enumerate(of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,8 @@ _JOINT_COUNTING = Entry("joint", 3, "joint-counting", over=("cf", "item_knn", "e
 """Over what counts, beside the best of what learns there."""
 _WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf"))
 """With `gru`, the best but one of what retrieves there."""
+_ENSEMBLE = Entry("joint", 130, "joint-ensemble", over=("attention_lstm", "attention_lstm", "attention_lstm", "cf"))
+"""Three trainings of the best of what retrieves there: they err differently (Lakshminarayanan et al., NeurIPS 2017)."""
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]
@@ -165,8 +172,8 @@ SUITES: Mapping[str, Suite] = {
     "ml-1m": Suite(
         "quality-ml-1m.json",
         _ml_1m,
-        (*_FAMILIES, *_SEQUENCES, _JOINT, _WIDE),
-        pairs=(("joint", "attention_lstm"), ("joint-wide", "attention_lstm"), ("mlp", "cf")),
+        (*_FAMILIES, *_SEQUENCES, _JOINT, _WIDE, _ENSEMBLE),
+        pairs=(*((name, "attention_lstm") for name in ("joint", "joint-wide", "joint-ensemble")), ("mlp", "cf")),
     ),
     "ml-1m-time": Suite(
         "quality-ml-1m-time.json",

@@ -104,10 +104,13 @@ def test_cuts_are_whole_numbers_from_1(home: Path, cuts: str, code: int) -> None
 
 
 def test_a_joint_run_is_measured_over_the_retrievers_beneath_it(home: Path) -> None:
-    retriever, joint = home / "tiny_ranker", home / "joint"
-    over = ("--retriever", retriever, "--retriever", retriever)
+    retrievers, joint = [home / "tiny_ranker-0", home / "tiny_ranker-1"], home / "joint"
+    over = [word for retriever in retrievers for word in ("--retriever", retriever)]
     for words in (
-        ("train", "tiny_ranker", home / "shop", "--out", retriever, "--epochs", 1),
+        *(
+            ("train", "tiny_ranker", home / "shop", "--out", retriever, "--epochs", 1, "--seed", seed)
+            for seed, retriever in enumerate(retrievers)
+        ),
         ("train", "tiny_joint", home / "shop", "--out", joint, "--epochs", 1, *over),
     ):
         done = run(*words)

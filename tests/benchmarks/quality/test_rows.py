@@ -198,6 +198,12 @@ def test_what_an_entry_needs_comes_with_it_and_without_it_the_entry_goes(capsys:
     assert "joint is left out: it ranks what gru would retrieve" in capsys.readouterr().out
 
 
+def test_what_stands_twice_retrieves_by_two_runs_whose_seeds_no_other_row_shares() -> None:
+    entry = Entry("joint", 1, over=("gru", "cf", "gru"))
+    assert entry.members(0) == [("gru", 0), ("cf", 0), ("gru", 1)]
+    assert entry.members(2) == [("gru", 4), ("cf", 2), ("gru", 5)]
+
+
 def test_every_suite_has_a_word_a_section_and_entries_that_its_pairs_name() -> None:
     words = set(re.findall(r"^\t\$\(QUALITY\) (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert words == set(SUITES) == set(quality_page.SECTIONS)

@@ -109,6 +109,7 @@ def test_a_joint_ranker_is_fitted_on_the_first_retrievers_and_judged_on_the_fina
     assert trained.report["gate"]["ndcg10_gain"] == pytest.approx(after.mean() - retrieved, abs=1e-6)
     assert trained.report["alone"]["ndcg10_gain"] == pytest.approx(after.mean() - alone, abs=1e-6)
     assert trained.candidates == (6 if trained.report["gate"]["kept"] else 0)
+    assert "against cf of --retriever 1" in trained.report["ranker"]  # the other has hardly learnt
 
 
 def test_a_joint_ranker_that_observes_is_shown_the_items(
@@ -231,6 +232,16 @@ def test_a_run_carries_its_retrievers_along(
 def test_a_retriever_of_other_data_is_refused(host: PluginHost, runs: list[Path]) -> None:
     with pytest.raises(DataError, match="another data set"):
         read_retrievers(runs, host, "f" * 64)
+
+
+def test_a_retriever_is_refused_that_is_the_same_as_another(
+    host: PluginHost, runs: list[Path], checkerboard: Board, tmp_path: Path
+) -> None:
+    copy_run(runs[0], tmp_path / "copy")
+    for again in (runs[0], tmp_path / "copy"):
+        with pytest.raises(DataError, match=r"the same as .*cf-0, to the last weight") as told:
+            read_retrievers([*runs, again], host, checkerboard[0].fingerprint)
+        assert "another --seed" in str(told.value)
 
 
 def test_a_retriever_that_saw_the_held_back_steps_is_refused(

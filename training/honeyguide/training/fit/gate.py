@@ -82,7 +82,8 @@ def judge(
             name = retrievers[best].model.name
             report["alone"] = _compare(alone[best], ranked, candidates, seed)[0] | {"model": name}
             own = " with its own ranker" if "rank" in runs[best] else ""
-            words += f"; against {name}{own} {_short(report['alone'])}"
+            which = f" of --retriever {best + 1}" if [run.model.name for run in retrievers].count(name) > 1 else ""
+            words += f"; against {name}{which}{own} {_short(report['alone'])}"
         if not report["gate"]["kept"]:
             candidates = 0
             del stages["rank"]

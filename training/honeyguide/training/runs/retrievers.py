@@ -55,8 +55,9 @@ def read_retrievers(folders: Sequence[Path], host: PluginHost, fingerprint: str)
         fingerprint: of the data set that they must have been trained on.
 
     Raises:
-        DataError: one is broken, does not retrieve, or was trained on another data set.
+        DataError: one is broken, does not retrieve, was trained on another data set, or is the same as another.
     """
+    known = dict[tuple[str, ...], Path]()
     runs = [RetrieverRun(folder, *load_checkpoint(folder, host)) for folder in folders]
     for run in runs:
         if not run.model.retrieves:
@@ -67,6 +68,14 @@ def read_retrievers(folders: Sequence[Path], host: PluginHost, fingerprint: str)
                 file=str(run.folder),
                 remedy="train it on this data set",
             )
+        key = (run.checkpoint.model, str(run.checkpoint.config), run.checkpoint.weights)
+        if key in known:
+            raise DataError(
+                f"it is the same as {known[key]}, to the last weight, so it would add nothing",
+                file=str(run.folder),
+                remedy="name it once, or train it with another --seed",
+            )
+        known[key] = run.folder
     return runs
 
 
