@@ -42,7 +42,10 @@ SECTIONS = {
             "The file of the sequential recommendation papers: 6,040 users, 3,416 items, 999,611 events in order. The "
             "last item is the test target, the second-last the validation target. Published on the same data and "
             "split, all with full-softmax cross-entropy (Yue et al., *Linear Recurrent Units for Sequential "
-            "Recommendation*, WSDM 2024); only the newest 200 events are masked there."
+            "Recommendation*, WSDM 2024); only the newest 200 events are masked there. These are single models, to be "
+            "compared with such. `joint` ranks what `attention_lstm`, `transformer` and `cf` find, `joint-wide` these "
+            "and `gru`, `joint-ensemble` three trainings of `attention_lstm` and `cf`, `joint-ensemble-6` six "
+            "trainings of `attention_lstm`."
         ),
         (
             ("FPMC", ".2303", ".1203"),

@@ -143,8 +143,10 @@ _JOINT_COUNTING = Entry("joint", 3, "joint-counting", over=("cf", "item_knn", "e
 """Over what counts, beside the best of what learns there."""
 _WIDE = Entry("joint", 16, "joint-wide", over=("attention_lstm", "transformer", "gru", "cf"))
 """With `gru`, the best but one of what retrieves there."""
-_ENSEMBLE = Entry("joint", 130, "joint-ensemble", over=("attention_lstm", "attention_lstm", "attention_lstm", "cf"))
+_THREE = Entry("joint", 130, "joint-ensemble", over=("attention_lstm", "attention_lstm", "attention_lstm", "cf"))
 """Three trainings of the best of what retrieves there: they err differently (Lakshminarayanan et al., NeurIPS 2017)."""
+_SIX = Entry("joint", 250, "joint-ensemble-6", over=("attention_lstm",) * 6)
+"""More of them, beside which `cf` and `gru` gained nothing on validation users."""
 _TEXT = tuple(Entry(entry.model, entry.minutes, f"{entry.model}-text", {"items": "text"}) for entry in _SEQUENCES[1:])
 _CONTENT = tuple(
     Entry(entry.model, entry.minutes, f"{entry.model}-content", {"items": "content"}) for entry in _SEQUENCES[2:]
@@ -172,8 +174,12 @@ SUITES: Mapping[str, Suite] = {
     "ml-1m": Suite(
         "quality-ml-1m.json",
         _ml_1m,
-        (*_FAMILIES, *_SEQUENCES, _JOINT, _WIDE, _ENSEMBLE),
-        pairs=(*((name, "attention_lstm") for name in ("joint", "joint-wide", "joint-ensemble")), ("mlp", "cf")),
+        (*_FAMILIES, *_SEQUENCES, _JOINT, _WIDE, _THREE, _SIX),
+        pairs=(
+            *((name, "attention_lstm") for name in ("joint", "joint-wide", "joint-ensemble", "joint-ensemble-6")),
+            ("joint-ensemble-6", "joint-ensemble"),
+            ("mlp", "cf"),
+        ),
     ),
     "ml-1m-time": Suite(
         "quality-ml-1m-time.json",
