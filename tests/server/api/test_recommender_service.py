@@ -360,8 +360,9 @@ async def test_expired_and_cancelled_calls_are_not_computed_and_their_mates_are(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await expired
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        while running.server.workers._waiting > 1:  # noqa: ASYNC110  # until the server has heard of both
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while running.server.workers._waiting > 1:  # noqa: ASYNC110  # until the server has heard of both
+                await asyncio.sleep(0.005)
         brake.go.set()
         assert len((await first).items) == 10
         assert len((await mate).items) == 4
